@@ -1,0 +1,56 @@
+"""What a stage program tells its body: progress lines while it works and one outcome at its end.
+
+The body names the two files in the environment. The outcome file is the container's termination message in a
+cluster, so it stays below 4 KiB: it carries the record's address, not the record.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+ENV_EVENTS = "PRETRAIN_EVENTS"
+"""File that the stage program appends one JSON line to, at most a few a second. Unset: nothing is written."""
+ENV_OUTCOME = "PRETRAIN_OUTCOME"
+"""File that the stage program writes its Outcome to, once. Unset: nothing is written."""
+
+
+class ProgressEvent(BaseModel):
+    """One line of the events file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    time: float
+    """Seconds since the epoch."""
+    stage: str
+    phase: str = ""
+    """What the stage is at, for people: "filter", "deduplicate", "step"."""
+    done: float = 0
+    total: float | None = None
+    unit: str = ""
+    """bytes, documents, tokens, steps ..."""
+    message: str = ""
+    """A line worth keeping in plain output."""
+    figures: dict[str, float] = {}
+    """Train: step, totalSteps, samples, tokens, loss, tokensPerSecond, learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps."""
+
+
+class Outcome(BaseModel):
+    """How a stage program ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = 1
+    outcome: Literal["complete", "stopped", "userError", "failed"]
+    fingerprint: str = ""
+    """complete: identity of the stage; its record is in storage."""
+    skipped: bool = False
+    """complete: the record was there already."""
+    code: str = ""
+    """userError: the error's code."""
+    kind: str = ""
+    """failed: one word: Exception, NonFinite, OutOfMemory, DiskFull ..."""
+    rank: int = -1
+    message: str = ""
+    """One message for people, or the last lines of the traceback."""

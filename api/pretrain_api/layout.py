@@ -1,0 +1,45 @@
+"""Where things lie below `spec.storage.uri`, as relative paths. Both sides use these and write no path by hand."""
+
+from pretrain_api.stages import Stage
+
+RUN = "run.json"
+"""The job as last accepted. Written by the body; read to tell what changed since."""
+STATUS = "status.json"
+"""The job with its recorded status. Written by the local body; read by `pretrain status`."""
+LOGS = "logs"
+"""Logs of the stage programs, one file per stage, where the storage is a local folder."""
+COMMIT_LOG = "checkpoints/log"
+CHECKPOINT_DATA = "checkpoints/data"
+CHECKPOINT_HISTORY = "checkpoints/history"
+"""Figures of each step, in one file per commit."""
+REPORT_JSON = "report/report.json"
+REPORT_HTML = "report/index.html"
+EVALUATION = "evaluation"
+EXPORT = "export"
+EXPORT_HUGGING_FACE = "export/huggingface"
+MANIFEST = "manifest.json"
+
+
+def record(stage: Stage, fingerprint: str) -> str:
+    """The completion record of a stage."""
+    return f"stages/{stage.value.lower()}/{fingerprint}.json"
+
+
+def documents(fingerprint: str, source: str) -> str:
+    """Parts of a source as Collect or Prepare left them, `000000.parquet` and on."""
+    return f"documents/{fingerprint}/{source}"
+
+
+def tokenizer(fingerprint: str) -> str:
+    """The tokenizer's Hugging Face folder."""
+    return f"tokenizer/{fingerprint}"
+
+
+def shards(fingerprint: str, source: str) -> str:
+    """A source's shards: `000000.tar`, `000000.idx` and on, `manifest.json`, and the same below `validation/`."""
+    return f"shards/{fingerprint}/{source}"
+
+
+def commit(sequence: int) -> str:
+    """A slot of the commit log."""
+    return f"{COMMIT_LOG}/{sequence:012d}.json"

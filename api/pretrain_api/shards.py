@@ -1,0 +1,88 @@
+"""Token shards: the manifest of a source and the index beside each tar.
+
+A shard `000000.tar` is a plain WebDataset tar; each record is two members, `{:08d}.tokens.npy` (a block of whole
+sequences, shape [sequences, sequenceLength + 1], uint16 or uint32; token i of a sequence predicts token i + 1) and
+`{:08d}.documents.npy` (uint32, sorted: offsets into the flattened block at which a document begins). Records hold the
+same number of sequences, except a split's last one. The block of the last record is filled up to whole sequences
+with the padding token; only its first `tokens` tokens count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+INDEX_FIELDS = (
+    ("tokens_offset", "<u8"),
+    ("tokens_length", "<u8"),
+    ("tokens_crc32c", "<u4"),
+    ("documents_offset", "<u8"),
+    ("documents_length", "<u8"),
+    ("documents_crc32c", "<u4"),
+    ("samples", "<u4"),
+    ("tokens", "<u8"),
+)
+"""`.idx`: a NumPy array file of one such row per record. Offsets and lengths are the members' payloads in the tar, in
+bytes; `samples` counts sequences, `tokens` those tokens that are not padding."""
+
+SHARD_NAME = "{:06d}.tar"
+INDEX_NAME = "{:06d}.idx"
+
+
+def index_dtype() -> np.dtype[np.void]:
+    """The dtype of an index row."""
+    import numpy as np
+
+    return np.dtype(list(INDEX_FIELDS))
+
+
+class Shard(BaseModel):
+    """One tar."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Path of the tar relative to the manifest's folder; the index has the same stem."""
+    bytes: int
+    sha256: str
+    records: int
+    samples: int
+    tokens: int
+
+
+class Split(BaseModel):
+    """The training or the validation part of a source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shards: list[Shard] = []
+    samples: int = 0
+    tokens: int = 0
+    documents: int = 0
+    text_bytes: int = 0
+    """UTF-8 bytes of the documents' text, for bits per byte."""
+
+
+class Manifest(BaseModel):
+    """`manifest.json` of a source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    fingerprint: str
+    """Identity of the Encode stage that wrote it."""
+    source: str
+    sequence_length: int
+    samples_per_record: int
+    dtype: Literal["uint16", "uint32"]
+    vocab_size: int
+    tokenizer_sha256: str
+    """SHA-256 of tokenizer.json."""
+    end_of_text: int
+    padding: int
+    train: Split
+    validation: Split

@@ -1,0 +1,131 @@
+"""The stages of the pipeline: names, identity (fingerprint) and completion record.
+
+A stage's identity is a hash of its settings and of what its upstream stages made. Its last act is to write its
+completion record; whoever comes later with the same identity finds the record and skips the work.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from pretrain_api.types.job import PretrainJobSpec
+
+
+class Stage(StrEnum):
+    """A stage, in the order in which they run."""
+
+    COLLECT = "Collect"
+    PREPARE = "Prepare"
+    TOKENIZER = "Tokenizer"
+    ENCODE = "Encode"
+    TRAIN = "Train"
+    EVALUATE = "Evaluate"
+    EXPORT = "Export"
+    REPORT = "Report"
+
+
+UPSTREAM: Mapping[Stage, tuple[Stage, ...]] = {
+    Stage.COLLECT: (),
+    Stage.PREPARE: (Stage.COLLECT,),
+    Stage.TOKENIZER: (Stage.PREPARE,),
+    Stage.ENCODE: (Stage.PREPARE, Stage.TOKENIZER),
+    Stage.TRAIN: (Stage.TOKENIZER, Stage.ENCODE),
+    Stage.EVALUATE: (Stage.PREPARE, Stage.TOKENIZER, Stage.ENCODE, Stage.TRAIN),
+    Stage.EXPORT: (Stage.PREPARE, Stage.TOKENIZER, Stage.ENCODE, Stage.TRAIN, Stage.EVALUATE),
+    Stage.REPORT: (
+        Stage.COLLECT,
+        Stage.PREPARE,
+        Stage.TOKENIZER,
+        Stage.ENCODE,
+        Stage.TRAIN,
+        Stage.EVALUATE,
+        Stage.EXPORT,
+    ),
+}
+"""The stages whose results a stage reads. A stage's identity contains theirs."""
+
+VERSION: Mapping[Stage, int] = dict.fromkeys(Stage, 1)
+"""Raised when a stage's program makes other bytes from the same inputs."""
+
+
+def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
+    """The part of the spec that decides what a stage makes. What only decides how fast is left out."""
+    full = spec.model_dump(mode="json", by_alias=True)
+    data, sources = full["data"], full["data"]["sources"]
+    pick = {
+        Stage.COLLECT: {
+            "sources": [{k: s[k] for k in ("name", "documents", "format", "fields", "license")} for s in sources],
+            **{k: data[k] for k in ("allowedLicenses", "maxDocumentBytes", "maxBadDocuments")},
+        },
+        Stage.PREPARE: {k: v for k, v in data["prepare"].items() if k != "parallelism"},
+        Stage.TOKENIZER: {
+            **full["tokenizer"],
+            "weights": {s["name"]: s["weight"] for s in sources} if full["tokenizer"]["train"] else {},
+            "validation": data["validation"],
+        },
+        Stage.ENCODE: {"validation": data["validation"], "sequenceLength": full["training"]["sequenceLength"]},
+        Stage.TRAIN: {
+            "model": full["model"],
+            "objective": full["objective"],
+            "training": full["training"],
+            "mixture": [{k: s[k] for k in ("name", "weight", "maxEpochs")} for s in sources],
+        },
+        Stage.EVALUATE: {"prompts": full["evaluation"]["prompts"]},
+        Stage.EXPORT: {"export": full["export"], "licenses": {s["name"]: s["license"] for s in sources}},
+        Stage.REPORT: {},
+    }
+    return pick[stage]
+
+
+def fingerprint(stage: Stage, spec: PretrainJobSpec, upstream: Mapping[Stage, str], inputs: str = "") -> str:
+    """Identity of a stage: 16 hex digits over its settings, its upstream's identities and its outside inputs.
+
+    `inputs` is a digest of what only the stage itself can see: Collect's list of files with sizes and versions,
+    the content of a given tokenizer folder. Raises KeyError when an upstream identity is missing.
+    """
+    material = {
+        "stage": stage.value,
+        "version": VERSION[stage],
+        "settings": settings(stage, spec),
+        "upstream": {u.value: upstream[u] for u in UPSTREAM[stage]},
+        "inputs": inputs,
+    }
+    text = json.dumps(material, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Flow(BaseModel):
+    """Documents and bytes of text that went through a stage, or through one source of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    documents_in: int = 0
+    bytes_in: int = 0
+    documents_out: int = 0
+    bytes_out: int = 0
+
+
+class CompletionRecord(BaseModel):
+    """`stages/<stage>/<fingerprint>.json`: written by a stage program as its last act; read by everyone.
+
+    `details` is the stage's own summary (counts by rule, figures of the evaluation ...), shown in the report.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = 1
+    stage: Stage
+    fingerprint: str
+    upstream: dict[Stage, str]
+    started: datetime
+    completed: datetime
+    seconds: float
+    flow: Flow = Flow()
+    sources: dict[str, Flow] = {}
+    message: str = ""
+    details: dict[str, Any] = {}

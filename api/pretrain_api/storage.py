@@ -1,0 +1,126 @@
+"""A run's storage: the few operations that everything is built from, on any fsspec file system.
+
+No retries and no caching here. A file appears whole or not at all: local files are written beside their place and
+renamed, object stores publish an object when it is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+import fsspec
+
+if TYPE_CHECKING:
+    from pretrain_api.types.storage import Storage as StorageSpec
+
+
+class Storage:
+    """Files below one root. Paths are relative to it and use '/'."""
+
+    def __init__(self, uri: str, endpoint_url: str = "") -> None:
+        options: dict[str, Any] = {}
+        if uri.startswith(("s3://", "s3a://")):
+            options = {"use_listings_cache": False, "skip_instance_cache": True}
+            if endpoint_url:
+                options["endpoint_url"] = endpoint_url
+        self.fs, root = fsspec.core.url_to_fs(uri, **options)
+        self.root: str = root.rstrip("/")
+        self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+
+    @classmethod
+    def of(cls, spec: StorageSpec) -> Storage:
+        """The storage of a job."""
+        return cls(spec.uri, spec.endpoint_url)
+
+    def path(self, relative: str = "") -> str:
+        """The path as the file system wants it."""
+        return f"{self.root}/{relative}" if relative else self.root
+
+    def uri(self, relative: str = "") -> str:
+        """The path as a URL that fsspec.open takes."""
+        return str(self.fs.unstrip_protocol(self.path(relative)))
+
+    def exists(self, relative: str) -> bool:
+        return bool(self.fs.exists(self.path(relative)))
+
+    def names(self, relative: str) -> list[str]:
+        """Sorted names in a folder; empty where there is none."""
+        try:
+            entries = self.fs.ls(self.path(relative), detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(str(e).rstrip("/").rsplit("/", 1)[-1] for e in entries)
+
+    def read_bytes(self, relative: str) -> bytes:
+        return bytes(self.fs.cat_file(self.path(relative)))
+
+    def read_json(self, relative: str) -> Any:
+        return json.loads(self.read_bytes(relative))
+
+    def write_bytes(self, relative: str, content: bytes) -> None:
+        with self.create(relative) as file:
+            file.write(content)
+
+    def write_json(self, relative: str, value: Any) -> None:
+        self.write_bytes(relative, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+    @contextlib.contextmanager
+    def create(self, relative: str) -> Iterator[IO[bytes]]:
+        """A file to write that replaces what stood there once the block ends without an error."""
+        final = self.path(relative)
+        if not self.is_local:
+            file = self.fs.open(final, "wb")
+            try:
+                yield file
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    file.discard()
+                raise
+            file.close()
+            return
+        os.makedirs(os.path.dirname(final), exist_ok=True)
+        temporary = f"{final}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(temporary)
+            raise
+
+    def create_exclusive(self, relative: str, content: bytes) -> bool:
+        """Create a file unless it exists; False when somebody else was first. Atomic on every store."""
+        final = self.path(relative)
+        if self.is_local:
+            os.makedirs(os.path.dirname(final), exist_ok=True)
+            temporary = f"{final}.{uuid.uuid4().hex[:8]}.tmp"
+            try:
+                with open(temporary, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.link(temporary, final)
+            except FileExistsError:
+                return False
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(temporary)
+            return True
+        try:
+            self.fs.pipe_file(final, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def remove(self, relative: str) -> None:
+        """Remove a file or folder; one that is already gone is fine."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm(self.path(relative), recursive=True)

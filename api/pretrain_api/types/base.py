@@ -1,0 +1,32 @@
+"""The base of every API type: camelCase on the wire, frozen in Python, unknown fields refused."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+
+class ApiModel(BaseModel):
+    """A part of the API: immutable, documented field by field, strict about unknown names."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        defer_build=True,
+    )
+
+
+DnsLabel = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)
+]
+"""A name as Kubernetes wants it: lower-case letters, digits and '-', 63 characters at most."""
+
+Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+"""A path or any fsspec URL: file://, s3://, gs://, https://, hf://, zip://member::url."""
+
+ShortText = Annotated[str, StringConstraints(max_length=256)]
+Text = Annotated[str, StringConstraints(max_length=32768)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+"""A share between 0 and 1."""

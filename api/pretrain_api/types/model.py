@@ -1,0 +1,124 @@
+"""The tokenizer, the model and the pre-training objective."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pretrain_api.types.base import ApiModel, Ratio
+
+
+class TrainTokenizer(ApiModel):
+    """Trains a tokenizer on a weighted sample of the prepared documents."""
+
+    algorithm: Literal["bpe", "wordpiece", "unigram"] = "bpe"
+    """bpe is byte-level: every text survives a round trip."""
+    vocab_size: Annotated[int, Field(ge=300, le=1_000_000)] = 32768
+    """Entries of the vocabulary, special tokens included."""
+    sample_bytes: Annotated[int, Field(ge=1024)] = 256 << 20
+    """Bytes of text to train on, divided over the sources by weight."""
+    special_tokens: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=1024)] = []
+    """Further special tokens, beside the end of text and the padding."""
+
+
+class Tokenizer(ApiModel):
+    """Where the tokenizer comes from: exactly one of `train` and `uri`."""
+
+    train: TrainTokenizer | None = None
+    """Trains a tokenizer."""
+    uri: Annotated[str, Field(max_length=2048)] = ""
+    """Folder or fsspec URL of an existing Hugging Face tokenizer (with tokenizer.json)."""
+
+
+class Model(ApiModel):
+    """The architecture: exactly one of `preset` and `config`."""
+
+    preset: Annotated[str, Field(max_length=64)] = ""
+    """Name of a preset; `pretrain explain model.preset` lists them. The vocabulary follows the tokenizer."""
+    config: dict[str, Any] | None = None
+    """Any transformers configuration, `model_type` included: {model_type: llama, hidden_size: 256, ...}."""
+
+
+class CausalLM(ApiModel):
+    """Next-token prediction on packed sequences."""
+
+    document_mask: Literal["attention", "none"] = "attention"
+    """attention: a token attends only to its own document; none: to the whole packed sequence."""
+    z_loss: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Weight of the squared log partition function (PaLM: 1e-4, arXiv:2204.02311)."""
+
+
+class MaskedLM(ApiModel):
+    """Masked-token prediction (BERT, arXiv:1810.04805)."""
+
+    mask_probability: Ratio = 0.15
+    """Share of tokens to predict; of them 80 % masked, 10 % random, 10 % kept."""
+    masking: Literal["token", "wholeWord"] = "token"
+    """Unit that is masked."""
+
+
+class SpanCorruption(ApiModel):
+    """Span corruption (T5, arXiv:1910.10683)."""
+
+    noise_density: Ratio = 0.15
+    """Share of tokens to corrupt."""
+    mean_span_length: Annotated[float, Field(ge=1, le=64)] = 3.0
+    """Mean length of a corrupted span, in tokens."""
+
+
+class PrefixLM(ApiModel):
+    """Causal prediction after a bidirectional prefix of random length (arXiv:1910.10683, section 3.2.1)."""
+
+
+class Clip(ApiModel):
+    """Contrastive language-image pre-training (arXiv:2103.00020)."""
+
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    """Side of the square image, in pixels."""
+
+
+class Mae(ApiModel):
+    """Masked autoencoder (arXiv:2111.06377)."""
+
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    """Side of the square image, in pixels."""
+    mask_ratio: Ratio = 0.75
+    """Share of patches hidden from the encoder."""
+
+
+class SimClr(ApiModel):
+    """Contrastive learning of two views (arXiv:2002.05709)."""
+
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    """Side of the square view, in pixels."""
+    temperature: Annotated[float, Field(gt=0, le=10)] = 0.1
+    """Temperature of the NT-Xent loss."""
+
+
+class Dino(ApiModel):
+    """Self-distillation without labels (arXiv:2104.14294)."""
+
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    """Side of a global crop, in pixels."""
+    local_crops: Annotated[int, Field(ge=0, le=32)] = 8
+    """Number of local crops."""
+
+
+class Objective(ApiModel):
+    """What the model learns: exactly one of the fields below."""
+
+    causal_lm: CausalLM | None = Field(default=None, alias="causalLM")
+    """Next-token prediction."""
+    masked_lm: MaskedLM | None = Field(default=None, alias="maskedLM")
+    """Masked-token prediction."""
+    span_corruption: SpanCorruption | None = None
+    """Span corruption."""
+    prefix_lm: PrefixLM | None = Field(default=None, alias="prefixLM")
+    """Prefix language modelling."""
+    clip: Clip | None = None
+    """Contrastive language-image pre-training."""
+    mae: Mae | None = None
+    """Masked image modelling."""
+    simclr: SimClr | None = None
+    """Contrastive learning of image views."""
+    dino: Dino | None = None
+    """Self-distillation of image views."""

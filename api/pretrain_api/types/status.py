@@ -1,0 +1,179 @@
+"""What is recorded of a job: written by a body, read by people and by the next reconcile."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pretrain_api.types.base import ApiModel, ShortText, Text
+
+StageState = Literal["Pending", "Running", "Complete", "Failed"]
+State = Literal[
+    "Pending",
+    "Collecting",
+    "Preparing",
+    "Tokenizing",
+    "Encoding",
+    "Queued",
+    "Starting",
+    "Training",
+    "Recovering",
+    "Suspended",
+    "Evaluating",
+    "Exporting",
+    "Reporting",
+    "Succeeded",
+    "Failed",
+]
+
+
+class Condition(ApiModel):
+    """A fact about the job, in the form of Kubernetes conditions."""
+
+    type: ShortText
+    """Succeeded (the one summary: Unknown while the job works), Running, Checkpointed, Recovering, Stalled or Suspended."""
+    status: Literal["True", "False", "Unknown"]
+    """True, False or Unknown."""
+    reason: ShortText = ""
+    """One word for machines."""
+    message: Text = ""
+    """A sentence for people; it ends in what to do next."""
+    last_transition_time: datetime | None = None
+    """When the status last changed."""
+    observed_generation: int = 0
+    """The spec's generation that the fact is about."""
+
+
+class StageStatus(ApiModel):
+    """One stage of the pipeline."""
+
+    name: ShortText
+    """Collect, Prepare, Tokenizer, Encode, Train, Evaluate, Export or Report."""
+    state: StageState = "Pending"
+    """Pending, Running, Complete or Failed."""
+    fingerprint: ShortText = ""
+    """Identity of the stage's inputs and settings, known once it is complete."""
+    start_time: datetime | None = None
+    """When it first started."""
+    completion_time: datetime | None = None
+    """When it completed."""
+    attempts: int = 0
+    """How often it was started."""
+    message: Text = ""
+    """What it did, or why it failed."""
+
+
+class World(ApiModel):
+    """The workers that train together."""
+
+    generation: int = 0
+    """Number of the roster."""
+    workers: int = 0
+    """Workers in the roster."""
+    ready: int = 0
+    """Workers that are ready."""
+
+
+class Progress(ApiModel):
+    """How far training is."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    total_steps: int = 0
+    """Optimizer steps in all."""
+    samples: int = 0
+    """Samples seen."""
+    tokens: int = 0
+    """Tokens seen."""
+    loss: ShortText = ""
+    """Loss of the newest step, a decimal number."""
+    tokens_per_second: int = 0
+    """Throughput."""
+    mfu_ratio: ShortText = ""
+    """Model FLOPs utilisation, a decimal number between 0 and 1; empty where the hardware's peak is unknown."""
+    data_wait_ratio: ShortText = ""
+    """Share of the time spent waiting for data."""
+    estimated_completion_time: datetime | None = None
+    """When training will end at the present rate."""
+    update_time: datetime | None = None
+    """When these figures were taken."""
+
+
+class CheckpointStatus(ApiModel):
+    """The newest complete checkpoint."""
+
+    step: int = 0
+    """Its step."""
+    uri: ShortText = ""
+    """Its place."""
+    time: datetime | None = None
+    """When it was committed."""
+
+
+class Failure(ApiModel):
+    """One failure: who, where, why."""
+
+    stage: ShortText = ""
+    """The stage that failed."""
+    worker: ShortText = ""
+    """The worker."""
+    node: ShortText = ""
+    """Its node."""
+    rank: int = -1
+    """The rank; -1 where there is none."""
+    kind: ShortText = ""
+    """One word: Exit, Signal, OutOfMemory, NonFinite, UserError ..."""
+    message: Text = ""
+    """Exit reason and last lines."""
+    time: datetime | None = None
+    """When it happened."""
+
+
+class RecoveryStatus(ApiModel):
+    """Failures and disruptions so far."""
+
+    failures: int = 0
+    """Failures since the start."""
+    disruptions: int = 0
+    """Disruptions since the start."""
+    recent_failures: Annotated[list[datetime], Field(max_length=1000)] = []
+    """Times of the failures inside the window that progress has not reset."""
+    progress_mark: int = -1
+    """Step of the newest checkpoint when the window was last reset."""
+    last_failure: Failure | None = None
+    """The newest failure."""
+    first_failure: Failure | None = None
+    """The first failure of the present streak."""
+
+
+class PretrainJobStatus(ApiModel):
+    """What was recorded of a job."""
+
+    observed_generation: int = 0
+    """The spec's generation that was last reconciled."""
+    state: State = "Pending"
+    """One word for people."""
+    stage: ShortText = ""
+    """The stage at work."""
+    start_time: datetime | None = None
+    """When the job first started."""
+    completion_time: datetime | None = None
+    """When the job ended."""
+    suspended_seconds: int = 0
+    """Seconds spent suspended; they do not count towards the deadline."""
+    suspend_time: datetime | None = None
+    """When the present suspension began."""
+    conditions: Annotated[list[Condition], Field(max_length=16)] = []
+    """Facts about the job."""
+    stages: Annotated[list[StageStatus], Field(max_length=16)] = []
+    """The stages of the pipeline."""
+    world: World = World()
+    """The workers that train together."""
+    progress: Progress = Progress()
+    """How far training is."""
+    checkpoint: CheckpointStatus | None = None
+    """The newest complete checkpoint."""
+    recovery: RecoveryStatus = RecoveryStatus()
+    """Failures and disruptions so far."""
+    goodput_ratio: ShortText = ""
+    """Share of the time that turned into steps, a decimal number."""

@@ -1,0 +1,1 @@
+"""The `pretrain` command. Imports are lazy: `--help` and `validate` must answer at once."""
