@@ -1,0 +1,59 @@
+"""What a stage is given and what it gives back."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pretrain_api import layout
+from pretrain_api.errors import PretrainError
+from pretrain_api.stages import CompletionRecord, Flow, Stage
+from pretrain_api.storage import Storage
+from pretrain_api.types import PretrainJob, PretrainJobSpec
+from pretrain_trainer.progress import Progress
+
+
+class Stopped(PretrainError):
+    """The stage was asked to stop and has saved what is worth saving."""
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Everything a stage may use.
+
+    `upstream` holds the identities of the stages whose results are read, `fingerprint` the stage's own (empty while
+    `inputs` runs), `scratch` is a local folder that is empty at the start and removed at the end, `stopping` is set
+    by SIGTERM and SIGINT.
+    """
+
+    job: PretrainJob
+    storage: Storage
+    upstream: Mapping[Stage, str]
+    fingerprint: str
+    progress: Progress
+    scratch: Path
+    stopping: threading.Event
+
+    @property
+    def spec(self) -> PretrainJobSpec:
+        return self.job.spec
+
+    def record(self, stage: Stage) -> CompletionRecord:
+        """The completion record of an upstream stage."""
+        return CompletionRecord.model_validate(self.storage.read_json(layout.record(stage, self.upstream[stage])))
+
+    def check_stopping(self) -> None:
+        """Raise Stopped when the stage was asked to stop; for places where everything worth saving is saved."""
+        if self.stopping.is_set():
+            raise Stopped("stopped on request")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What goes into the completion record."""
+
+    flow: Flow = field(default_factory=Flow)
+    sources: Mapping[str, Flow] = field(default_factory=dict)
+    message: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)

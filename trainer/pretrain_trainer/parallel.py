@@ -1,0 +1,63 @@
+"""Work on many items with all cores, in order, with bounded memory."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from pretrain_api.errors import PretrainError
+from pretrain_trainer.context import StageContext
+from pretrain_trainer.process import leave_signals_to_parent
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class WorkerProcessLost(PretrainError):
+    """A process of the pool ended without an answer: killed, or out of memory."""
+
+    kind = "ProcessLost"
+
+
+def processes(parallelism: int) -> int:
+    """How many processes `spec.data.prepare.parallelism` stands for; 0 means the cores this process may use."""
+    return parallelism or len(os.sched_getaffinity(0))
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], processes: int, context: StageContext
+) -> Iterator[Result]:
+    """Results of `function` for each item, in the order of the items, computed by a pool of spawned processes.
+
+    At most two items per process are taken ahead. An error of `function` comes out here, once the results before it
+    were taken; what was not yet begun is dropped. Raises Stopped between two results when the stage should stop.
+    """
+    if processes == 1:
+        for item in items:
+            context.check_stopping()
+            yield function(item)
+        return
+    spawn = multiprocessing.get_context("spawn")  # fork would copy the threads' locks of arrow and fsspec
+    pool = ProcessPoolExecutor(processes, mp_context=spawn, initializer=leave_signals_to_parent)
+    ahead: deque[Future[Result]] = deque()
+    source = iter(items)
+    try:
+        while True:
+            while len(ahead) < 2 * processes:
+                try:
+                    ahead.append(pool.submit(function, next(source)))
+                except StopIteration:
+                    break
+            if not ahead:
+                return
+            context.check_stopping()
+            yield ahead.popleft().result()
+    except BrokenProcessPool as error:
+        raise WorkerProcessLost("a process of the stage was killed, or ran out of memory") from error
+    finally:
+        for process in list((pool._processes or {}).values()) if ahead else ():
+            process.kill()  # what they are at has no reader any more; kill_workers() comes with Python 3.14
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,157 @@
+"""One run of a stage program, whatever the stage: identity, skip, run, record, outcome, exit code.
+
+The same program runs in a pod and under `pretrain run`; under torchrun one copy runs per rank, and rank 0 speaks for
+all unless another rank fails first.
+"""
+
+import argparse
+import contextlib
+import errno
+import importlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pretrain_api import layout
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR, UserError
+from pretrain_api.events import ENV_OUTCOME, Outcome
+from pretrain_api.stages import CompletionRecord, Stage, fingerprint
+from pretrain_api.storage import Storage
+from pretrain_api.types import PretrainJob
+from pretrain_trainer.context import StageContext, StageResult, Stopped
+from pretrain_trainer.process import die_with_parent, stop_on_signals
+from pretrain_trainer.progress import Progress
+
+_LONGEST_MESSAGE = 3000
+"""Characters; the outcome must fit a termination message of 4 KiB."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one stage and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pretrain_trainer", description="Runs one stage of a PretrainJob.")
+    parser.add_argument("--stage", required=True, type=Stage, choices=list(Stage))
+    parser.add_argument("--job", required=True, type=Path, help="the job as JSON")
+    parser.add_argument("--upstream", action="append", default=[], metavar="STAGE=FINGERPRINT")
+    options = parser.parse_args(arguments)
+    die_with_parent()
+    stopping = stop_on_signals()
+    rank = int(os.environ.get("RANK", "0"))
+    try:
+        job = PretrainJob.model_validate(json.loads(options.job.read_text()))
+        upstream = {Stage(name): value for name, _, value in (pair.partition("=") for pair in options.upstream)}
+        storage = Storage.of(job.spec.storage)
+        progress = Progress(options.stage, path=None if rank == 0 else "")
+        with _scratch(storage, f"{options.stage.lower()}-{rank}") as scratch:
+            context = StageContext(job, storage, upstream, "", progress, scratch, stopping)
+            outcome = _run(options.stage, context, rank)
+    except Stopped:
+        outcome = Outcome(outcome="stopped", message="stopped on request")
+    except Exception as error:  # noqa: BLE001 - the border of the program: every failure becomes an outcome
+        outcome = _failure(error, rank)
+    if rank == 0 or outcome.outcome in ("userError", "failed"):
+        _write_outcome(outcome)
+    return {"complete": EXIT_OK, "stopped": EXIT_STOPPED, "userError": EXIT_USER_ERROR}.get(
+        outcome.outcome, EXIT_FAILURE
+    )
+
+
+def _run(stage: Stage, context: StageContext, rank: int) -> Outcome:
+    module = importlib.import_module(f"pretrain_trainer.stages.{stage.lower()}")
+    inputs = module.inputs(context) if hasattr(module, "inputs") else ""
+    identity = fingerprint(stage, context.spec, context.upstream, inputs)
+    context = replace(context, fingerprint=identity)
+    if context.storage.exists(layout.record(stage, identity)):
+        return Outcome(outcome="complete", fingerprint=identity, skipped=True)
+    started, clock = datetime.now(UTC), time.monotonic()
+    result: StageResult = module.run(context)
+    if rank == 0:
+        record = CompletionRecord(
+            stage=stage,
+            fingerprint=identity,
+            upstream=dict(context.upstream),
+            started=started,
+            completed=datetime.now(UTC),
+            seconds=round(time.monotonic() - clock, 3),
+            flow=result.flow,
+            sources=dict(result.sources),
+            message=result.message,
+            details=dict(result.details),
+        )
+        context.storage.write_json(layout.record(stage, identity), record.model_dump(mode="json"))
+    return Outcome(outcome="complete", fingerprint=identity, message=result.message)
+
+
+@contextlib.contextmanager
+def _scratch(storage: Storage, name: str) -> Iterator[Path]:
+    """A folder for what need not survive. On local storage it has a fixed place, so that a killed run's is found."""
+    if storage.is_local:
+        folder = Path(storage.path(f"{layout.SCRATCH}/{name}"))
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    else:
+        folder = Path(tempfile.mkdtemp(prefix=f"pretrain-{name}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _failure(error: BaseException, rank: int) -> Outcome:
+    user_error = next((e for e in _chain(error) if isinstance(e, UserError)), None) or _storage_trouble(error)
+    if user_error:
+        print(f"error: {user_error}", file=sys.stderr)  # noqa: T201 - the program's log is its stderr
+        return Outcome(outcome="userError", code=user_error.code, message=str(user_error)[:_LONGEST_MESSAGE], rank=rank)
+    text = "".join(traceback.format_exception(error))
+    print(text, file=sys.stderr)  # noqa: T201
+    return Outcome(outcome="failed", kind=_kind(error), message=text[-_LONGEST_MESSAGE:], rank=rank)
+
+
+def _kind(error: BaseException) -> str:
+    """One word for the failure: what the error calls itself, or its class."""
+    return str(getattr(error, "kind", "")) or type(error).__name__.removesuffix("Error")
+
+
+def _storage_trouble(error: BaseException) -> UserError | None:
+    """A full disk and a folder that may not be written are the user's to mend; a retry would meet them again."""
+    for cause in _chain(error):
+        if not isinstance(cause, OSError):
+            continue
+        where = str(cause.filename or "spec.storage.uri")
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return UserError(
+                "disk-full", where, "The disk is full.", "Free space, or point spec.storage.uri at a larger disk."
+            )
+        if cause.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return UserError(
+                "no-permission",
+                where,
+                f"{os.strerror(cause.errno)}.",
+                "Give this user the permission, or choose another place.",
+            )
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came from; errors of libraries' threads and ranks often wrap the real one."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _write_outcome(outcome: Outcome) -> None:
+    """The first rank that speaks is heard: those that fail later fail because of it."""
+    path = os.environ.get(ENV_OUTCOME)
+    if not path:
+        return
+    with contextlib.suppress(FileExistsError), open(path, "x", encoding="utf-8") as file:
+        file.write(outcome.model_dump_json())
