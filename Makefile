@@ -1,0 +1,48 @@
+# Everything a person or CI does here. `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+# Leaves an idle core for what the tests themselves start.
+TEST_PROCESSES ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-unit test-integration check format generate lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+setup:  ## make .venv with everything that requirements.lock pins
+	@$(PYTHON) scripts/setup.py
+
+run: setup  ## pre-train a small model on this machine's own text (examples/quickstart.yaml)
+	@$(BIN)/pretrain run examples/quickstart.yaml
+
+test:  ## set everything up and run all tests, fast ones first
+	@$(PYTHON) scripts/setup.py --with-test-tools
+	@$(MAKE) --no-print-directory test-unit test-integration
+
+test-unit: setup  ## the fast tests: under a minute
+	$(BIN)/python -m pytest tests/unit -n $(TEST_PROCESSES) -q
+
+test-integration: setup  ## tests with real processes, files and browsers
+	$(BIN)/python -m pytest tests/integration -n $(TEST_PROCESSES) -q --dist loadgroup
+
+check: setup  ## format, lint, types, imports, spelling
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: setup  ## format and fix what can be fixed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+generate: setup  ## write the CRD and the reference pages from the types
+	$(BIN)/python scripts/generate.py
+
+lock: setup  ## compile requirements.lock from pyproject.toml; add UPGRADE=1 for newer versions
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+
+clean:  ## remove what the commands above made, the environment included
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,164 @@
+"""Makes the environment: `.venv` in the checkout with everything that requirements.lock pins.
+
+Needs nothing but this Python (>= 3.11) and the package index that pip or uv is configured for. Safe to interrupt and
+to repeat: what was downloaded stays in uv's cache, and a finished environment is recognised and left alone.
+"""
+
+import argparse
+import configparser
+import hashlib
+import io
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+UV_VERSION = "0.13.9"
+UV_WHEELS = {
+    "x86_64": (
+        f"uv-{UV_VERSION}-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+        "d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19",
+    ),
+    "aarch64": (
+        f"uv-{UV_VERSION}-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64.whl",
+        "5435c5ce14a56431208ca0996416d310f1598e8c2c8ba707688985a16bb82dbe",
+    ),
+}
+SYSTEM_PACKAGES = {"chromium": "chromium", "fc-list": "fonts-dejavu-core fontconfig"}
+"""Program that the tests use -> Debian packages that bring it."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--with-test-tools", action="store_true", help="also the programs that tests start (as root)")
+    options = parser.parse_args()
+    if sys.version_info < (3, 11):
+        sys.exit(f"error: Python 3.11 or newer is needed, this is {platform.python_version()}. Set PYTHON=python3.12, say.")
+    if not is_current():
+        set_up()
+    if options.with_test_tools:
+        install_test_tools()
+
+
+def identity() -> str:
+    """Digest of all that decides what the environment holds."""
+    files = [ROOT / "requirements.lock", ROOT / "pyproject.toml", Path(__file__)]
+    content = b"".join(file.read_bytes() for file in files) + f"{sys.version}{ROOT}".encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def is_current() -> bool:
+    stamp = VENV / "complete"
+    return stamp.exists() and stamp.read_text() == identity()
+
+
+def set_up() -> None:
+    packages = len(re.findall(r"^[a-z0-9].*==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    say(f"Setting up {VENV.relative_to(ROOT)} with Python {platform.python_version()}: {packages} pinned packages,")
+    say("torch among them. About 3 GB to download and 6 GB of disk; the rest of the machine is left alone.")
+    start = time.monotonic()
+    (VENV / "complete").unlink(missing_ok=True)
+    if not (VENV / "bin" / "python").exists():
+        # Without pip: Debian's python3 alone has no ensurepip, and uv does not need it.
+        run(sys.executable, "-m", "venv", "--without-pip", str(VENV))
+    uv = VENV / "bin" / "uv"
+    if not is_this_uv(uv):
+        fetch_uv(uv)
+    python = ["--python", str(VENV / "bin" / "python")]
+    run(str(uv), "pip", "sync", *python, "--require-hashes", "--compile-bytecode", "requirements.lock")
+    run(str(uv), "pip", "install", "--quiet", *python, "--no-deps", "--no-build-isolation", "--editable", ".")
+    run(str(VENV / "bin" / "python"), "-m", "compileall", "-q", "api", "operator", "trainer", "cli")
+    (VENV / "complete").write_text(identity())
+    say(f"Set up in {time.monotonic() - start:.0f} s. The command is .venv/bin/pretrain.")
+
+
+def is_this_uv(uv: Path) -> bool:
+    if not uv.exists():
+        return False
+    return subprocess.run([uv, "--version"], capture_output=True, text=True).stdout.split()[1:2] == [UV_VERSION]
+
+
+def fetch_uv(target: Path) -> None:
+    """Take uv's program out of its wheel. It does the rest: several downloads at once, hashes checked, resumable."""
+    machine = platform.machine()
+    if machine not in UV_WHEELS or platform.system() != "Linux":
+        sys.exit(f"error: no pinned uv for {platform.system()} on {machine}. Install uv {UV_VERSION} as {target}.")
+    name, sha256 = UV_WHEELS[machine]
+    say(f"Fetching uv {UV_VERSION}")
+    index = package_index().rstrip("/") + "/uv/"
+    page = download(index).decode()
+    link = re.search(rf'href="([^"]*{re.escape(name)}[^"]*)"', page)
+    if not link:
+        sys.exit(f"error: the package index has no {name}. Is it a full mirror of PyPI?")
+    wheel = download(urllib.parse.urljoin(index, link.group(1).replace("&amp;", "&")))
+    if hashlib.sha256(wheel).hexdigest() != sha256:
+        sys.exit(f"error: {name} from the package index has another SHA-256 than the pinned {sha256}.")
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        program = archive.read(f"uv-{UV_VERSION}.data/scripts/uv")
+    temporary = target.with_suffix(".tmp")
+    temporary.write_bytes(program)
+    temporary.chmod(0o755)
+    temporary.replace(target)
+
+
+def package_index() -> str:
+    """The index that uv or pip is configured for, else PyPI."""
+    for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        if os.environ.get(variable):
+            return os.environ[variable]
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([os.environ.get("PIP_CONFIG_FILE", ""), "/etc/pip.conf", Path.home() / ".config/pip/pip.conf"])
+    return config.get("global", "index-url", fallback=urllib.parse.urlunsplit(("https", "pypi.org", "/simple", "", "")))
+
+
+def download(url: str) -> bytes:
+    for attempt in range(4):
+        try:
+            with urllib.request.urlopen(url, timeout=60) as response:
+                return response.read()
+        except OSError as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code < 500:
+                sys.exit(f"error: the package index answers {error.code} for {urllib.parse.urlsplit(url).path}")
+            if attempt == 3:
+                sys.exit(f"error: the package index cannot be reached: {error}. Run the same command again later.")
+            time.sleep(2**attempt)
+    raise AssertionError("unreachable")
+
+
+def install_test_tools() -> None:
+    """Programs that tests start. As root on Debian they are installed; elsewhere the tests say what they leave out."""
+    missing = [packages for program, packages in SYSTEM_PACKAGES.items() if not shutil.which(program)]
+    if not missing:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        say(f"Not installed, as this needs root on Debian: {' '.join(missing)}. The tests that use them are skipped.")
+        return
+    say(f"Installing Debian packages for the tests: {' '.join(missing)}")
+    apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0", "-o", "Acquire::Retries=3"]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run([*apt, "update"], env=environment, check=True)
+    packages = " ".join(missing).split()
+    subprocess.run([*apt, "install", "-y", "--no-install-recommends", *packages], env=environment, check=True)
+
+
+def run(*command: str) -> None:
+    if subprocess.run(command, cwd=ROOT, env={**os.environ, "VIRTUAL_ENV": str(VENV)}).returncode:
+        sys.exit(f"error: `{' '.join(command)}` failed. Run the same command again: it goes on where it was.")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
