@@ -1,6 +1,6 @@
 """The `python://` file system: the standard library of the running Python and its reference manual, read-only.
 
-    python://lib/json/decoder.py      a module of the standard library
+    python://lib/json/decoder.py      a module of the standard library, its tests left out
     python://pydoc/lambda.txt         a topic of the manual that `help()` shows
 """
 
@@ -17,7 +17,8 @@ from typing import Any
 import fsspec
 from fsspec.spec import AbstractFileSystem
 
-_NOT_STANDARD = frozenset({"site-packages", "dist-packages", "__pycache__"})
+_LEFT_OUT = frozenset({"site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test"})
+"""Folders that are not the library itself. Its tests hold broken encodings on purpose, and many systems lack them."""
 
 
 def register() -> None:
@@ -37,7 +38,7 @@ def _modules() -> dict[str, tuple[str, int]]:
     root = sysconfig.get_paths()["stdlib"]
     found = {}
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in _NOT_STANDARD)
+        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
         for name in files:
             if name.endswith(".py"):
                 path = os.path.join(folder, name)
