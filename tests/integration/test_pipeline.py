@@ -1,0 +1,210 @@
+"""The whole pipeline on real text: what it makes, and that kills change nothing."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from support.corpora import mixed_corpus
+from support.eventually import eventually
+
+PRETRAIN = str(Path(sys.executable).parent / "pretrain")
+SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
+"""Of the corpus and the kills; printed by a failing test. Set PRETRAIN_TEST_SEED to replay."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+
+
+def a_job(storage: Path, corpus: dict[str, str], processes: int = 1) -> dict[str, Any]:
+    fields = {"web": "text", "code": "content", "crawl": "text"}
+    return {
+        "apiVersion": "pretrain.dev/v1alpha1",
+        "kind": "PretrainJob",
+        "metadata": {"name": "pipeline"},
+        "spec": {
+            "storage": {"uri": str(storage)},
+            "data": {
+                "sources": [
+                    {"name": name, "documents": documents, "weight": n + 1, "fields": {"text": fields[name]}}
+                    for n, (name, documents) in enumerate(corpus.items())
+                ],
+                "prepare": {"deduplicate": {"exact": {}, "minhash": {}}, "pii": {"mask": ["email"]}},
+                "validation": {"fraction": 0.05},
+            },
+            "tokenizer": {"train": {"vocabSize": 600}},
+            "model": {
+                "config": {
+                    "model_type": "llama",
+                    "hidden_size": 64,
+                    "intermediate_size": 128,
+                    "num_hidden_layers": 2,
+                    "num_attention_heads": 4,
+                    "num_key_value_heads": 2,
+                    "max_position_embeddings": 128,
+                    "vocab_size": 640,
+                    "tie_word_embeddings": True,
+                }
+            },
+            "objective": {"causalLM": {}},
+            "training": {
+                "sequenceLength": 64,
+                "globalBatchSize": 8,
+                "microBatchSize": 2,
+                "steps": 150,
+                "optimizer": {"adamw": {"learningRate": 3e-3}},
+                "schedule": {"warmupSteps": 10},
+            },
+            "workers": {"processesPerWorker": processes},
+            "checkpoint": {"everySeconds": 1, "keepLast": 2},
+            "evaluation": {"everySteps": 50},
+            "recovery": {"maxFailures": 100},
+        },
+    }
+
+
+@dataclass
+class Run:
+    """One run directory and the command that works on it."""
+
+    folder: Path
+    corpus: dict[str, str]
+    processes: int = 1
+
+    @property
+    def storage(self) -> Path:
+        return self.folder / "run"
+
+    def start(self) -> subprocess.Popen[bytes]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        job = self.folder / "job.yaml"
+        job.write_text(yaml.safe_dump(a_job(self.storage, self.corpus, self.processes)))
+        log = (self.folder / "output.log").open("ab")
+        return subprocess.Popen([PRETRAIN, "run", str(job)], stdout=log, stderr=log, start_new_session=True)
+
+    def finish(self) -> dict[str, Any]:
+        process = self.start()
+        code = process.wait(timeout=500)
+        assert code == 0, f"seed {SEED}: exit {code}\n{self.output()[-3000:]}"
+        return self.report()
+
+    def output(self) -> str:
+        return (self.folder / "output.log").read_text()
+
+    def report(self) -> dict[str, Any]:
+        return json.loads((self.storage / "report" / "report.json").read_text())
+
+    def weights(self) -> str:
+        exported = self.storage / "export" / "huggingface" / "model.safetensors"
+        return hashlib.sha256(exported.read_bytes()).hexdigest()
+
+
+def losses(report: dict[str, Any]) -> list[tuple[int, float]]:
+    return [(step["step"], step["loss"]) for step in report["training"]["steps"]]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    print(f"seed {SEED}")
+    return mixed_corpus(tmp_path_factory.mktemp("corpus"), SEED)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, corpus: dict[str, str]) -> Run:
+    run = Run(tmp_path_factory.mktemp("undisturbed"), corpus)
+    run.finish()
+    return run
+
+
+class TestAnUndisturbedRun:
+    def test_every_stage_is_complete_and_counts_what_went_through(self, undisturbed: Run) -> None:
+        stages = {stage["name"]: stage for stage in undisturbed.report()["stages"]}
+        names = ["Collect", "Prepare", "Tokenizer", "Encode", "Train", "Evaluate", "Export"]
+        assert [stages[name]["state"] for name in names] == ["Complete"] * len(names)
+        assert stages["Collect"]["documentsOut"] == stages["Prepare"]["documentsIn"] > 200
+        assert 0 < stages["Prepare"]["documentsOut"] <= stages["Prepare"]["documentsIn"]
+
+    def test_the_history_holds_each_step_once_and_the_loss_falls(self, undisturbed: Run) -> None:
+        history = losses(undisturbed.report())
+        assert [step for step, _ in history] == list(range(1, 151))
+        assert history[-1][1] < history[0][1] - 1.0
+
+    def test_the_model_beats_its_start_and_stands_beside_the_baselines(self, undisturbed: Run) -> None:
+        for source, figures in undisturbed.report()["evaluation"].items():
+            assert 0 < figures["bitsPerByte"] < 8, source
+            assert set(figures["baselines"]) == {"gzip", "xz", "byte5gram"}, source
+
+    def test_the_exported_model_generates_text(self, undisturbed: Run) -> None:
+        program = (
+            "import sys; from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+            "model = AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
+            "tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])\n"
+            "inputs = tokenizer('def ', return_tensors='pt')\n"
+            "print(tokenizer.decode(model.generate(**inputs, max_new_tokens=8, do_sample=False)[0]))\n"
+        )
+        folder = str(undisturbed.storage / "export" / "huggingface")
+        done = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("def ")
+
+    def test_running_it_again_skips_everything(self, undisturbed: Run) -> None:
+        before = undisturbed.weights()
+        undisturbed.finish()
+        assert undisturbed.weights() == before
+
+    def test_nothing_is_left_behind(self, undisturbed: Run) -> None:
+        assert not list(undisturbed.storage.glob(".scratch/*"))
+        assert not list(undisturbed.storage.rglob("*.tmp"))
+
+
+class TestKilledAtRandom:
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_five_kills_change_neither_losses_nor_weights(
+        self, tmp_path: Path, corpus: dict[str, str], undisturbed: Run, processes: int
+    ) -> None:
+        if processes == 1:
+            reference = undisturbed
+        else:
+            reference = Run(tmp_path / "reference", corpus, processes)
+            reference.finish()
+        seconds = sum(stage["seconds"] for stage in reference.report()["stages"])
+        rng = random.Random(SEED + processes)
+        run = Run(tmp_path / "killed", corpus, processes)
+        for _ in range(5):
+            process = run.start()
+            kill_something(process, rng, after_seconds=rng.uniform(0.5, max(seconds / 2, 6)))
+            end(process)
+        report = run.finish()
+        assert losses(report) == losses(reference.report()), f"seed {SEED}"
+        assert report["training"]["parametersSha256"] == reference.report()["training"]["parametersSha256"]
+        assert run.weights() == reference.weights()
+
+
+def kill_something(process: subprocess.Popen[bytes], rng: random.Random, after_seconds: float) -> None:
+    """SIGKILL the driver or any process below it."""
+    try:
+        process.wait(timeout=after_seconds)
+    except subprocess.TimeoutExpired:
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        victim = rng.choice(family)
+        print(f"seed {SEED}: after {after_seconds:.1f} s killing {victim}")
+        victim.kill()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the driver and see that all that it started dies with it."""
+    family = []
+    if process.poll() is None:
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
+    process.wait(timeout=30)
+    eventually(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family), seconds=20)

@@ -1,0 +1,131 @@
+"""One run of a stage program: skip, outcome, exit code, clean scratch."""
+
+import errno
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from pretrain_api import layout
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR, UserError
+from pretrain_api.events import ENV_OUTCOME, Outcome
+from pretrain_api.stages import CompletionRecord, Flow, Stage
+from pretrain_api.storage import Storage
+from pretrain_trainer import program
+from pretrain_trainer.context import StageContext, StageResult, Stopped
+
+JOB = {
+    "metadata": {"name": "t"},
+    "spec": {
+        "data": {"sources": [{"name": "a", "documents": "/a/*.txt"}]},
+        "tokenizer": {"train": {}},
+        "model": {"preset": "llama-tiny"},
+        "objective": {"causalLM": {}},
+        "training": {"steps": 1},
+    },
+}
+
+
+class Run:
+    """Runs the Collect program with a body of our own in the stage's place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.storage = Storage(str(folder / "run"))
+        self.outcomes = 0
+
+    def __call__(self, body: Callable[[StageContext], StageResult], inputs: str = "") -> tuple[int, Outcome]:
+        stage: Any = ModuleType("pretrain_trainer.stages.collect")
+        stage.run, stage.inputs = body, lambda context: inputs
+        sys.modules["pretrain_trainer.stages.collect"] = stage
+        job = self.folder / "job.json"
+        job.write_text(json.dumps({**JOB, "spec": {**JOB["spec"], "storage": {"uri": self.storage.root}}}))
+        self.outcomes += 1
+        outcome = self.folder / f"outcome-{self.outcomes}.json"
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv(ENV_OUTCOME, str(outcome))
+            code = program.main(["--stage", "Collect", "--job", str(job)])
+        return code, Outcome.model_validate_json(outcome.read_text())
+
+    def scratch(self) -> list[str]:
+        return self.storage.names(layout.SCRATCH)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    monkeypatch.setattr(program, "die_with_parent", lambda: None)  # the parent is pytest here
+    before = sys.modules.get("pretrain_trainer.stages.collect")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield Run(tmp_path)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    sys.modules.pop("pretrain_trainer.stages.collect")
+    if before:
+        sys.modules["pretrain_trainer.stages.collect"] = before
+
+
+def collects(context: StageContext) -> StageResult:
+    (context.scratch / "spill").write_text("x")
+    return StageResult(flow=Flow(documents_out=3), message="3 documents")
+
+
+def raises(error: BaseException) -> Callable[[StageContext], StageResult]:
+    def body(context: StageContext) -> StageResult:
+        raise error
+
+    return body
+
+
+class TestComplete:
+    def test_the_record_is_written_and_the_outcome_names_it(self, run: Run) -> None:
+        code, outcome = run(collects)
+        assert (code, outcome.outcome, outcome.skipped) == (EXIT_OK, "complete", False)
+        record = CompletionRecord.model_validate(
+            run.storage.read_json(layout.record(Stage.COLLECT, outcome.fingerprint))
+        )
+        assert record.flow.documents_out == 3
+        assert run.scratch() == []
+
+    def test_the_second_time_the_work_is_skipped(self, run: Run) -> None:
+        _, first = run(collects)
+        code, second = run(raises(AssertionError("not run")))
+        assert (code, second.skipped, second.fingerprint) == (EXIT_OK, True, first.fingerprint)
+
+    def test_other_inputs_are_other_work(self, run: Run) -> None:
+        _, first = run(collects, inputs="one file")
+        _, second = run(collects, inputs="two files")
+        assert first.fingerprint != second.fingerprint
+        assert not second.skipped
+
+
+class TestNotComplete:
+    def test_a_users_mistake_exits_2_with_its_code_and_no_record(self, run: Run) -> None:
+        code, outcome = run(raises(UserError("no-such-file", "a.txt", "does not exist.", "Write another.")))
+        assert (code, outcome.outcome, outcome.code) == (EXIT_USER_ERROR, "userError", "no-such-file")
+        assert outcome.message == "a.txt: does not exist. Write another. [no-such-file]"
+        assert run.storage.names("stages") == []
+
+    def test_a_stop_exits_75(self, run: Run) -> None:
+        assert run(raises(Stopped()))[0] == EXIT_STOPPED
+
+    def test_a_fault_exits_1_with_the_end_of_its_traceback(self, run: Run) -> None:
+        code, outcome = run(raises(RuntimeError("x" * 10_000 + " the end")))
+        assert (code, outcome.outcome, outcome.kind) == (EXIT_FAILURE, "failed", "Runtime")
+        assert outcome.message.endswith("the end\n")
+        assert len(outcome.model_dump_json()) < 4096
+
+    @pytest.mark.parametrize(
+        ("number", "code"),
+        [(errno.ENOSPC, "disk-full"), (errno.EROFS, "no-permission"), (errno.EACCES, "no-permission")],
+    )
+    def test_a_disk_that_takes_nothing_is_the_users_to_mend(self, run: Run, number: int, code: str) -> None:
+        wrapped = RuntimeError("a library's wrapping")
+        wrapped.__cause__ = OSError(number, "no", "/data/x")
+        exit_code, outcome = run(raises(wrapped))
+        assert (exit_code, outcome.code) == (EXIT_USER_ERROR, code)
+        assert "/data/x" in outcome.message
