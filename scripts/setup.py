@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--with-test-tools", action="store_true", help="also the programs that tests start (as root)")
     options = parser.parse_args()
     if sys.version_info < (3, 11):
-        sys.exit(f"error: Python 3.11 or newer is needed, this is {platform.python_version()}. Set PYTHON=python3.12, say.")
+        sys.exit(
+            f"error: Python 3.11 or newer is needed, this is {platform.python_version()}. Set PYTHON=python3.12, say."
+        )
     if not is_current():
         set_up()
     if options.with_test_tools:
@@ -74,7 +76,8 @@ def set_up() -> None:
     uv = VENV / "bin" / "uv"
     if not is_this_uv(uv):
         fetch_uv(uv)
-    python = ["--python", str(VENV / "bin" / "python")]
+    # The machine's own certificates: a mirror in a company has one that uv does not bring along.
+    python = ["--system-certs", "--python", str(VENV / "bin" / "python")]
     run(str(uv), "pip", "sync", *python, "--require-hashes", "--compile-bytecode", "requirements.lock")
     run(str(uv), "pip", "install", "--quiet", *python, "--no-deps", "--no-build-isolation", "--editable", ".")
     run(str(VENV / "bin" / "python"), "-m", "compileall", "-q", "api", "operator", "trainer", "cli")
