@@ -1,7 +1,7 @@
 """The `python://` file system: the standard library of the running Python and its reference manual, read-only.
 
-    python://lib/json/decoder.py      a module of the standard library, its tests left out
-    python://pydoc/lambda.txt         a topic of the manual that `help()` shows
+python://lib/json/decoder.py      a module of the standard library, its tests left out
+python://pydoc/lambda.txt         a topic of the manual that `help()` shows
 """
 
 from __future__ import annotations

@@ -1,0 +1,134 @@
+"""What an input/output error of a file system means: a user's mistake, or a fault that may pass.
+
+Libraries behind fsspec are recognised by the names of their exceptions, so that none of them is imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from pretrain_api.errors import PretrainError, UserError
+
+Result = TypeVar("Result")
+
+_PASSING_NAMES = frozenset(
+    {
+        "TimeoutError",
+        "ConnectionError",
+        "FSTimeoutError",
+        "ServerDisconnectedError",
+        "ClientPayloadError",
+        "ClientOSError",
+        "EndpointConnectionError",
+        "ConnectionClosedError",
+        "ReadTimeoutError",
+        "ConnectTimeoutError",
+        "HfHubHTTPError",
+    }
+)
+_UNREACHABLE_NAMES = frozenset(
+    {"ClientConnectorError", "EndpointConnectionError", "ConnectionRefusedError", "gaierror"}
+)
+_PASSING_NUMBERS = frozenset({errno.EIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN, errno.EBUSY, errno.ESTALE})
+_ATTEMPTS = 4
+_FIRST_PAUSE_SECONDS = 0.25
+
+
+class SourceUnavailable(PretrainError):
+    """A place that documents are read from failed in a way that may pass later."""
+
+    kind = "SourceUnavailable"
+
+    def __init__(self, where: str, url: str, reason: str, nobody_answers: bool) -> None:
+        super().__init__(where, url, reason, nobody_answers)
+        self.where, self.url, self.reason, self.nobody_answers = where, url, reason, nobody_answers
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.url} cannot be read at the moment: {self.reason}"
+
+
+def _names(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def _status(error: BaseException) -> int:
+    """The HTTP status that an error carries; 0 where it carries none."""
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else 0
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same read may succeed a little later."""
+    if status := _status(error):
+        return status >= 500 or status in (408, 429)
+    return bool(_names(error) & _PASSING_NAMES) or (
+        isinstance(error, OSError) and error.errno in _PASSING_NUMBERS and not isinstance(error, FileNotFoundError)
+    )
+
+
+def is_unreachable(error: BaseException | None) -> bool:
+    """Whether nobody answers at the address at all."""
+    while error is not None:
+        if _names(error) & _UNREACHABLE_NAMES:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def user_error(error: BaseException, where: str, url: str) -> UserError | None:
+    """The user's mistake behind an error of reading `url`; None where it is none."""
+    names, status = _names(error), _status(error)
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, FileNotFoundError) or status == 404:
+        return UserError("file-not-found", where, f"{url} does not exist.", "Write the path or URL of existing files.")
+    if isinstance(error, PermissionError) or status in (401, 403):
+        return UserError(
+            "no-permission", where, f"{url} may not be read.", "Give this user or these credentials read access."
+        )
+    if names & {"NoCredentialsError", "PartialCredentialsError"}:
+        return UserError(
+            "no-credentials", where, f"{url} needs credentials and none were found.", "Provide them in the environment."
+        )
+    if isinstance(error, IsADirectoryError):
+        return UserError("folder-given", where, f"{url} is a folder.", f"Write a glob such as {url.rstrip('/')}/*.txt.")
+    return None
+
+
+@contextlib.contextmanager
+def reading(where: str, url: str) -> Iterator[None]:
+    """Errors of reading `url` inside the block come out as UserError or SourceUnavailable where they are such."""
+    try:
+        yield
+    except Exception as error:
+        if mistake := user_error(error, where, url):
+            raise mistake from error
+        unreachable = is_unreachable(error)
+        if unreachable or may_pass(error):
+            reason = f"{type(error).__name__}: {error}"
+            raise SourceUnavailable(where, url, reason, unreachable) from error
+        raise
+
+
+def patiently(action: Callable[[], Result]) -> Result:
+    """Run `action`, again after faults that may pass: a few times, with growing pauses and full jitter.
+
+    Raises UserError for an address where nobody answers, SourceUnavailable when another fault stays.
+    """
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return action()
+        except SourceUnavailable:
+            threading.Event().wait(random.uniform(0, _FIRST_PAUSE_SECONDS * 4**attempt))
+    try:
+        return action()
+    except SourceUnavailable as fault:
+        if fault.nobody_answers:
+            what = f"Nobody answers at {fault.url} ({fault.reason})."
+            raise UserError("unreachable", fault.where, what, "Check the address and the network.") from fault
+        raise

@@ -1,0 +1,142 @@
+"""Finding the files that a path, glob or fsspec URL names, in one fixed order.
+
+Nothing is read here but listings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+
+from pretrain_api.errors import UserError
+from pretrain_trainer.documents import python_fs
+from pretrain_trainer.documents.faults import patiently, reading
+
+_VERSION_KEYS = ("ETag", "etag", "version", "CRC", "mtime", "LastModified", "last_modified", "updated", "Last-Modified")
+_ARCHIVES = ("zip", "tar", "libarchive")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A file: its URL as fsspec opens it, its size in bytes (-1: unknown) and what tells its versions apart."""
+
+    url: str
+    size: int
+    version: str
+
+
+def options(url: str) -> dict[str, Any]:
+    """Options for fsspec: no cached listing may hide a file that has just appeared."""
+    if url.startswith(("s3://", "s3a://")):
+        return {"use_listings_cache": False, "skip_instance_cache": True}
+    return {}
+
+
+def file_system(url: str, where: str) -> tuple[Any, str]:
+    """The file system of a URL and the path in it. UserError for a protocol that nobody knows."""
+    python_fs.register()
+    protocol = url.split("::", 1)[0].partition("://")[0] if "://" in url else "file"
+    try:
+        fsspec.get_filesystem_class(protocol)
+        fs, path = fsspec.core.url_to_fs(url, **options(url))
+    except ValueError as error:
+        raise UserError(
+            "unknown-protocol",
+            where,
+            f"{url!r} cannot be opened: {error}.",
+            "Write a path or one of file://, s3://, http://, https://, hf://, zip://, tar://, python://.",
+        ) from error
+    except ImportError as error:
+        raise UserError("unknown-protocol", where, f"{protocol}:// cannot be used: {error}.", "Install it.") from error
+    return fs, str(path)
+
+
+def find(pattern: str, where: str) -> list[Location]:
+    """The files that `pattern` names, sorted by URL; at least one.
+
+    `where` is the field that holds the pattern. UserError for a file or bucket that does not exist, a glob that
+    matches nothing, a folder, a missing permission, a broken archive, an unknown protocol or a dead address.
+    """
+    outer, separator, inner = pattern.partition("::")
+    if not separator:
+        return _matches(pattern, where, suffix="", container="")
+    found: list[Location] = []
+    for container in find(inner, where):
+        found += _matches(f"{outer}::{container.url}", where, f"::{container.url}", f"{container.version}/")
+    return found
+
+
+def _is_glob(url: str) -> bool:
+    if url.startswith(("http://", "https://")):
+        return "*" in url  # a question mark begins the query, brackets are legal in it
+    return any(character in url for character in "*?[")
+
+
+def _matches(url: str, where: str, suffix: str, container: str) -> list[Location]:
+    head = url.removesuffix(suffix) if suffix else url
+    try:
+        entries = patiently(lambda: _entries(url, _is_glob(head), where))
+    except UserError:
+        raise
+    except Exception as error:
+        if suffix and head.split("://", 1)[0] in _ARCHIVES:
+            raise broken_archive(suffix.removeprefix("::"), head.split("://", 1)[0], where, error) from error
+        raise
+    files = []
+    for fs, entry in entries:
+        name = entry["name"] if not suffix else f"{head.split('://', 1)[0]}://{entry['name']}"
+        location = f"{name}{suffix}" if suffix else str(fs.unstrip_protocol(entry["name"]))
+        version = next((f"{key}={entry[key]}" for key in _VERSION_KEYS if entry.get(key) is not None), "")
+        size = entry.get("size")
+        files.append(Location(location, -1 if size is None else int(size), container + version))
+    return sorted(files, key=lambda file: file.url)
+
+
+def _entries(url: str, glob: bool, where: str) -> list[tuple[Any, dict[str, Any]]]:
+    with reading(where, url):
+        return _listed(url, glob, where)
+
+
+def _listed(url: str, glob: bool, where: str) -> list[tuple[Any, dict[str, Any]]]:
+    fs, path = file_system(url, where)
+    if glob:
+        found = fs.glob(path, detail=True)
+        files = [(fs, entry) for entry in found.values() if entry["type"] == "file"]
+        if not files:
+            raise UserError("empty-glob", where, f"{url} matches no file.", "Write a glob that matches files.")
+        return files
+    entry = fs.info(path)
+    if entry["type"] == "directory":
+        raise IsADirectoryError(url)
+    if entry["type"] != "file":
+        raise UserError("not-a-file", where, f"{url} is no regular file.", "Write the path of regular files.")
+    if "file" in _protocols(fs) and not os.access(path, os.R_OK):
+        raise PermissionError(path)
+    return [(fs, entry)]
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)
+
+
+def broken_archive(url: str, kind: str, where: str, error: BaseException) -> UserError:
+    """The error for an archive that cannot be read."""
+    return UserError(
+        "broken-archive",
+        where,
+        f"{url} cannot be read as {kind}: {error}.",
+        "Check that the archive is whole and of this kind.",
+    )
+
+
+def digest(locations: Iterable[Location]) -> str:
+    """Identity of a listing: SHA-256 over URLs, sizes and versions, as hex digits."""
+    state = hashlib.sha256()
+    for location in locations:
+        state.update(f"{location.url}\0{location.size}\0{location.version}\n".encode())
+    return state.hexdigest()
