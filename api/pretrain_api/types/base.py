@@ -18,9 +18,7 @@ class ApiModel(BaseModel):
     )
 
 
-DnsLabel = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)
-]
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
 """A name as Kubernetes wants it: lower-case letters, digits and '-', 63 characters at most."""
 
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048)]

@@ -1,6 +1,6 @@
 """PretrainJob itself: metadata, spec and status together."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -12,8 +12,8 @@ from pretrain_api.types.storage import Storage
 from pretrain_api.types.training import Checkpoint, Evaluation, Export, Recovery, Training
 from pretrain_api.types.workers import Scheduling, Workers
 
-API_VERSION = "pretrain.dev/v1alpha1"
-KIND = "PretrainJob"
+API_VERSION: Final = "pretrain.dev/v1alpha1"
+KIND: Final = "PretrainJob"
 
 
 class Metadata(ApiModel):

@@ -1,0 +1,177 @@
+"""A job file to a PretrainJob: the one place where YAML becomes types. All problems of a file are raised together.
+
+Steps: YAML text to values (`pretrain_api.yaml_text`), `--set` (`pretrain_api.overrides`), the types' shape and bounds,
+then the rules between fields (`pretrain_api.rules`).
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from pretrain_api import overrides, rules
+from pretrain_api.errors import UserError
+from pretrain_api.problems import InvalidJob, Path, Problem, closest
+from pretrain_api.types import API_VERSION, KIND, PretrainJob
+from pretrain_api.yaml_text import MAX_BYTES, compose
+
+FREE_FORM: tuple[Path, ...] = (("spec", "model", "config"), ("spec", "workers", "template"))
+"""Below these, null is a value like any other: the words are those of transformers and of Kubernetes."""
+_IGNORED: tuple[Path, ...] = (("metadata",), ("status",))
+"""What an API server fills in; its nulls are dropped."""
+
+
+class _Origins:
+    """Where each value was written: a line of the file, or a --set."""
+
+    def __init__(self, name: str, lines: dict[Path, int]) -> None:
+        self.name, self.lines = name, lines
+        self.set: dict[Path, str] = {}
+
+    def of(self, path: Path) -> str:
+        """The place of the value, or of the nearest parent that is written; what --set wrote directly below counts."""
+        while True:
+            for changed, origin in self.set.items():
+                below = changed[: len(path)] == path
+                if changed == path or changed[:-1] == path or (below and path not in self.lines):
+                    return origin
+            if path in self.lines:
+                return f"{self.name}:{self.lines[path]}"
+            if not path:
+                return self.name
+            path = path[:-1]
+
+
+def load(path: str, sets: Sequence[str] = ()) -> PretrainJob:
+    """The job in a file ("-": standard input), changed by `--set` options. Raises UserError; InvalidJob lists all problems."""
+    name = "standard input" if path == "-" else path
+    try:
+        if path == "-":
+            content = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with open(path, "rb") as file:
+                content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        near = closest(os.path.basename(path), _yaml_names(os.path.dirname(path)))
+        instead = f"Write {os.path.join(os.path.dirname(path), near)}." if near else "Give the path of a job file."
+        raise UserError("job-not-found", name, "no such file.", instead) from None
+    except IsADirectoryError:
+        raise UserError("job-not-found", name, "a folder, not a file.", "Give the path of a job file.") from None
+    except OSError as error:
+        raise UserError("job-unreadable", name, f"{error.strerror}.", "Make the file readable.") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        instead = "Save the file as UTF-8."
+        raise UserError("job-not-utf8", f"{name}:{line}", f"byte {error.start} is not UTF-8.", instead) from None
+    return parse(text, name, sets)
+
+
+def _yaml_names(folder: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder or ".") if name.endswith((".yaml", ".yml"))]
+    except OSError:
+        return []
+
+
+def parse(text: str, name: str = "job.yaml", sets: Sequence[str] = ()) -> PretrainJob:
+    """The job in YAML text. `name` stands for the file in messages. Raises InvalidJob with every problem found."""
+    composed = compose(text, name)
+    origins = _Origins(name, composed.lines)
+    value = composed.value
+    if not isinstance(value, dict):
+        instead = "Begin with apiVersion: pretrain.dev/v1alpha1"
+        raise InvalidJob(name, [Problem("not-a-mapping", (), "not a mapping of fields.", instead, origins.of(()))])
+    refused = []
+    for override in sets:
+        changed, problem = overrides.apply(value, override)
+        if problem is not None:
+            refused.append(problem)
+        else:
+            origins.set[changed] = f"--set {override}"
+    if refused:
+        raise InvalidJob(name, refused)
+    problems = [problem.at(problem.origin or origins.of(problem.path)) for problem in _shape_problems(value)]
+    if problems:
+        raise InvalidJob(name, problems)
+    job, errors = _validated(value)
+    if job is None:
+        from pretrain_api import translate
+
+        found = [translate.problem(error) for error in errors]
+        unique = {(problem.code, problem.path): problem.at(origins.of(problem.path)) for problem in found}
+        raise InvalidJob(name, unique.values())
+    contradictions = [problem.at(origins.of(problem.path)) for problem in rules.problems(job)]
+    if contradictions:
+        raise InvalidJob(name, contradictions)
+    return job
+
+
+def _shape_problems(value: dict[str, Any]) -> Iterator[Problem]:
+    """What the types cannot say: the first two fields must be written, and null is not a value."""
+    for field, wanted, code in (("apiVersion", API_VERSION, "wrong-api-version"), ("kind", KIND, "wrong-kind")):
+        if field not in value:
+            yield Problem("missing-field", (field,), "required, but not written.", f"Write {field}: {wanted}.")
+        elif value[field] != wanted:
+            yield Problem(code, (field,), f"{value[field]} is not {wanted}.", f"Write {field}: {wanted}.")
+    yield from _nulls(value, ())
+
+
+def _nulls(value: Any, path: Path) -> Iterator[Problem]:
+    if path in FREE_FORM:
+        return
+    if isinstance(value, dict):
+        for key in list(value):
+            if value[key] is not None:
+                yield from _nulls(value[key], (*path, key))
+            elif (*path, key)[:1] in _IGNORED:
+                del value[key]
+            else:
+                yield _null((*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if item is None:
+                yield _null((*path, index))
+            else:
+                yield from _nulls(item, (*path, index))
+
+
+def _null(path: Path) -> Problem:
+    from pretrain_api import fields
+
+    node = fields.find([part for part in path if isinstance(part, str)])
+    if node is not None and node.model is not None and isinstance(path[-1], str):
+        instead = f"Write {path[-1]}: {{}} to ask for it with its defaults, or remove the line."
+    else:
+        instead = "Write a value after the colon, or remove the line."
+    return Problem("null-value", path, "nothing is written here, which YAML reads as null.", instead)
+
+
+def _validated(value: dict[str, Any]) -> tuple[PretrainJob | None, list[Any]]:
+    """The job, or pydantic's errors. As on an API server, text is no number, and 1e9 is a whole number."""
+    for _ in range(2):
+        try:
+            return PretrainJob.model_validate_json(json.dumps(value), strict=True), []
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+            if not sum(_made_whole(value, e) for e in errors):
+                break
+    return None, errors
+
+
+def _made_whole(value: Any, error: Any) -> bool:
+    """Write 1e9 as 1000000000 where a whole number is wanted; whether that was the error."""
+    if error["type"] not in ("int_type", "int_from_float"):
+        return False
+    number = error["input"]
+    if not isinstance(number, float) or not number.is_integer() or abs(number) >= 1 << 63:
+        return False
+    *parents, last = error["loc"]
+    for part in parents:
+        value = value[part]
+    value[last] = int(number)
+    return True

@@ -1,0 +1,90 @@
+"""Model presets as plain transformers configurations. No transformers here; `vocab_size` follows the tokenizer.
+
+Shapes follow GPT-2 (Radford et al. 2019) and the Llama 3 family (arXiv:2407.21783); below 1B the Llama presets have
+GPT-2's widths with Llama's blocks. Heads have 64 or 128 dimensions, which attention kernels are made for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pretrain_api.errors import UserError
+from pretrain_api.problems import closest
+
+VOCABULARY_MULTIPLE = 64
+"""The vocabulary is rounded up to this, so that the output matrix fills whole tiles of the hardware."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A configuration and what to say about it."""
+
+    summary: str
+    config: Mapping[str, Any]
+
+
+def _llama(
+    hidden: int, layers: int, heads: int, key_value_heads: int, intermediate: int, theta: float, *, tied: bool = True
+) -> dict[str, Any]:
+    return {
+        "model_type": "llama",
+        "hidden_size": hidden,
+        "intermediate_size": intermediate,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": key_value_heads,
+        "head_dim": hidden // heads,
+        "max_position_embeddings": 8192,
+        "rope_parameters": {"rope_type": "default", "rope_theta": theta},
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": tied,
+    }
+
+
+def _gpt2(width: int, layers: int, heads: int) -> dict[str, Any]:
+    # No dropout: a pre-training run sees its tokens once, or nearly so.
+    dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    return {"model_type": "gpt2", "n_embd": width, "n_layer": layers, "n_head": heads, "n_positions": 1024, **dropout}
+
+
+PRESETS: Mapping[str, Preset] = {
+    "llama-tiny": Preset("4.7 M parameters, for laptops and tests", _llama(256, 6, 4, 4, 688, 1e4)),
+    "llama-125m": Preset("85 M parameters, 12 layers of width 768", _llama(768, 12, 12, 12, 2048, 1e4)),
+    "llama-350m": Preset("308 M parameters, 24 layers of width 1024", _llama(1024, 24, 16, 16, 2816, 1e4)),
+    "llama-1b": Preset("973 M parameters, the shape of Llama 3.2 1B", _llama(2048, 16, 32, 8, 8192, 5e5)),
+    "llama-3b": Preset("2.8 B parameters, the shape of Llama 3.2 3B", _llama(3072, 28, 24, 8, 8192, 5e5)),
+    "llama-8b": Preset("7.0 B parameters, the shape of Llama 3 8B", _llama(4096, 32, 32, 8, 14336, 5e5, tied=False)),
+    "gpt2-small": Preset("86 M parameters, 12 layers of width 768, 1024 positions", _gpt2(768, 12, 12)),
+    "gpt2-medium": Preset("303 M parameters, 24 layers of width 1024, 1024 positions", _gpt2(1024, 24, 16)),
+}
+"""Name -> preset. Parameters are counted without the token embeddings, whose size the tokenizer decides."""
+
+
+def config(name: str) -> dict[str, Any]:
+    """The transformers configuration of a preset, without `vocab_size`. Raises UserError for an unknown name."""
+    if name not in PRESETS:
+        raise UserError("preset-unknown", "spec.model.preset", *unknown(name))
+    return dict(PRESETS[name].config)
+
+
+def unknown(name: str) -> tuple[str, str]:
+    """What is wrong with a preset's name, and what to write instead."""
+    meant = closest(name, PRESETS)
+    return f'"{name}" is no preset.', f"Write {meant or 'one of ' + ', '.join(PRESETS)}."
+
+
+def parameters(config: Mapping[str, Any], vocab_size: int = 0) -> int:
+    """Parameters of a preset's model; with `vocab_size` 0, those beside the token embeddings.
+
+    Llama's block: queries and output hidden^2 each, keys and values hidden * key-value heads * head_dim each, three
+    matrices hidden * intermediate, two norms. GPT-2's: 12 width^2 + 13 width, learned positions.
+    """
+    if config["model_type"] == "gpt2":
+        width = config["n_embd"]
+        block = 12 * width**2 + 13 * width
+        return int(config["n_layer"] * block + (config["n_positions"] + 2 + vocab_size) * width)
+    hidden = config["hidden_size"]
+    key_value = config["num_key_value_heads"] * config["head_dim"]
+    block = 2 * hidden**2 + 2 * hidden * key_value + 3 * hidden * config["intermediate_size"] + 2 * hidden
+    embeddings = vocab_size * hidden * (1 if config["tie_word_embeddings"] else 2)
+    return int(config["num_hidden_layers"] * block + hidden + embeddings)

@@ -1,0 +1,197 @@
+"""Rules of storage, data and the tokenizer."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from pretrain_api.problems import Path, closest
+from pretrain_api.rules.base import Finding, Rule, exactly_one, ordered
+from pretrain_api.types import PretrainJobSpec
+
+_PLACEHOLDER = re.compile(
+    r"<[^<>]*>|\$\{?\w+\}?|\{\{.*?\}\}|\{\w+\}|\b(CHANGE[-_]?ME|TODO|YOUR[-_]\w+)\b", re.IGNORECASE
+)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_WRITABLE = frozenset(("abfs", "abfss", "adl", "az", "file", "gcs", "gs", "hdfs", "local", "oci", "oss", "s3", "s3a"))
+_READABLE = _WRITABLE | frozenset(
+    (
+        "blockcache",
+        "dbfs",
+        "filecache",
+        "git",
+        "github",
+        "hf",
+        "http",
+        "https",
+        "python",
+        "simplecache",
+        "tar",
+        "webhdfs",
+        "zip",
+    )
+)
+"""Schemes of fsspec, and python:// for the running Python's own texts."""
+_SPECIAL_TOKENS = 2
+"""The end of text and the padding, which every trained tokenizer has."""
+_BYTES = 256
+
+
+def _placeholders(spec: PretrainJobSpec) -> Iterator[Finding]:
+    addresses: list[tuple[Path, str]] = [(("spec", "storage", "uri"), spec.storage.uri)]
+    addresses += [
+        (("spec", "data", "sources", i, "documents"), source.documents) for i, source in enumerate(spec.data.sources)
+    ]
+    addresses.append((("spec", "tokenizer", "uri"), spec.tokenizer.uri))
+    for path, address in addresses:
+        if match := _PLACEHOLDER.search(address):
+            yield path, f'"{match.group()}" in "{address}" is a placeholder.', "Write the real address."
+
+
+def _schemes(spec: PretrainJobSpec) -> Iterator[Finding]:
+    if (match := _SCHEME.match(spec.storage.uri)) and match.group(1) not in _WRITABLE:
+        name = match.group(1)
+        if name in _READABLE:
+            what = f"{name}:// can only be read."
+            yield ("spec", "storage", "uri"), what, "Write a folder that can be written: a path, s3://, gs:// ..."
+        else:
+            yield ("spec", "storage", "uri"), f"{name}:// is unknown.", _meant(name, _WRITABLE)
+    for i, source in enumerate(spec.data.sources):
+        for scheme in _SCHEME.findall(source.documents):
+            if scheme not in _READABLE:
+                path = ("spec", "data", "sources", i, "documents")
+                yield path, f"{scheme}:// in {source.documents} is unknown.", _meant(scheme, _READABLE)
+
+
+def _meant(name: str, known: frozenset[str]) -> str:
+    return f"Write {closest(name, sorted(known)) or 's3'}:// or a path."
+
+
+def _endpoint(spec: PretrainJobSpec) -> Iterator[Finding]:
+    if spec.storage.endpoint_url and not spec.storage.uri.startswith(("s3://", "s3a://")):
+        what = f"an S3 server is given, but storage.uri is {spec.storage.uri}."
+        yield ("spec", "storage", "endpointUrl"), what, "Write an s3:// address in storage.uri, or remove endpointUrl."
+
+
+def _endpoint_scheme(spec: PretrainJobSpec) -> Iterator[Finding]:
+    url = spec.storage.endpoint_url
+    if url and not url.startswith(("http://", "https://")):
+        yield (
+            ("spec", "storage", "endpointUrl"),
+            f'"{url}" is no web address.',
+            f"Write https://{url.split('://')[-1]}.",
+        )
+
+
+def _source_names(spec: PretrainJobSpec) -> Iterator[Finding]:
+    names = [source.name for source in spec.data.sources]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            what = f'"{name}" is already the name of sources[{names.index(name)}].'
+            yield ("spec", "data", "sources", i, "name"), what, f"Write another name, such as {name}-{i + 1}."
+
+
+def _licenses(spec: PretrainJobSpec) -> Iterator[Finding]:
+    allowed = spec.data.allowed_licenses
+    if not allowed:
+        return
+    refused = [
+        (i, source)
+        for i, source in enumerate(spec.data.sources)
+        if source.license not in allowed and not (source.fields.license and not source.license)
+    ]
+    counts = Counter(source.license or "without a licence" for _, source in refused)
+    total = ", ".join(f"{count} {name}" for name, count in counts.items())
+    for i, source in refused:
+        path = ("spec", "data", "sources", i, "license")
+        if source.license:
+            near = closest(source.license, allowed)
+            what = f'source {source.name} has the licence "{source.license}", which allowedLicenses does not list'
+            instead = f"Write {near}." if near else "Remove the source or add the licence to data.allowedLicenses."
+        else:
+            what = f"source {source.name} has no licence, and allowedLicenses is {', '.join(allowed)}"
+            instead = "Write its SPDX identifier in license, or the field that holds it in fields.license."
+        yield path, f"{what} (refused sources: {total}).", instead
+
+
+def _quality_custom(spec: PretrainJobSpec) -> Iterator[Finding]:
+    quality = spec.data.prepare.quality
+    if quality and quality.preset == "custom":
+        filters = (quality.gopher_quality, quality.gopher_repetition, quality.c4, quality.fineweb)
+        if not any(filters):
+            what = "custom, but no filter is written."
+            instead = "Write at least one of gopherQuality, gopherRepetition, c4 and fineweb, or preset: fineweb."
+            yield ("spec", "data", "prepare", "quality", "preset"), what, instead
+
+
+def _deduplicate(spec: PretrainJobSpec) -> Iterator[Finding]:
+    wanted = spec.data.prepare.deduplicate
+    if wanted and not wanted.exact and not wanted.minhash:
+        path = ("spec", "data", "prepare", "deduplicate")
+        yield path, "neither exact nor minhash is written.", "Write deduplicate: {exact: {}, minhash: {}}."
+
+
+def _special_tokens(spec: PretrainJobSpec) -> Iterator[Finding]:
+    train = spec.tokenizer.train
+    if train is None:
+        return
+    tokens = train.special_tokens
+    path = ("spec", "tokenizer", "train", "specialTokens")
+    for i, token in enumerate(tokens):
+        if token in tokens[:i]:
+            yield (*path, i), f'"{token}" is written twice.', "Remove one."
+
+
+def _vocabulary_room(spec: PretrainJobSpec) -> Iterator[Finding]:
+    train = spec.tokenizer.train
+    if train is None:
+        return
+    needed = _SPECIAL_TOKENS + len(train.special_tokens) + (_BYTES if train.algorithm == "bpe" else 0)
+    if train.vocab_size <= needed:
+        what = f"vocabSize is {train.vocab_size}, but single bytes and special tokens alone take {needed} entries."
+        yield ("spec", "tokenizer", "train", "vocabSize"), what, f"Write {needed + 1} or more; 32768 is usual."
+
+
+RULES = (
+    Rule("storage-placeholder", "spec", _placeholders),
+    Rule("scheme-unknown", "spec", _schemes),
+    Rule(
+        "endpoint-without-s3",
+        "spec.storage",
+        _endpoint,
+        cel="!has(self.endpointUrl) || self.uri.startsWith('s3://') || self.uri.startsWith('s3a://')",
+        message="endpointUrl is given, but uri is no s3:// address. Write an s3:// address in uri, or remove endpointUrl.",
+    ),
+    Rule(
+        "endpoint-malformed",
+        "spec.storage",
+        _endpoint_scheme,
+        cel="!has(self.endpointUrl) || self.endpointUrl.startsWith('http://') || self.endpointUrl.startsWith('https://')",
+        message="endpointUrl is no web address. Write https:// and the server's name.",
+    ),
+    exactly_one("source-kind", "spec.data.sources[]", 'documents: "s3://bucket/*.jsonl.zst"', "documents", "shards"),
+    Rule("source-name-twice", "spec.data", _source_names),  # an API server refuses it by the list's key
+    Rule("license-not-allowed", "spec.data", _licenses),
+    Rule(
+        "quality-custom-empty",
+        "spec.data.prepare.quality",
+        _quality_custom,
+        cel="self.preset != 'custom' || has(self.gopherQuality) || has(self.gopherRepetition) || has(self.c4)"
+        " || has(self.fineweb)",
+        message="preset is custom, but no filter is written. Write at least one of gopherQuality, gopherRepetition, c4"
+        " and fineweb, or preset: fineweb.",
+    ),
+    ordered("words-min-above-max", "spec.data.prepare.quality.gopher_quality", "minWords", "maxWords"),
+    ordered(
+        "words-min-above-max", "spec.data.prepare.quality.gopher_quality", "minMeanWordLength", "maxMeanWordLength"
+    ),
+    Rule(
+        "deduplicate-empty",
+        "spec.data.prepare.deduplicate",
+        _deduplicate,
+        cel="has(self.exact) || has(self.minhash)",
+        message="Neither exact nor minhash is written. Write deduplicate: {exact: {}, minhash: {}}.",
+    ),
+    exactly_one("tokenizer-kind", "spec.tokenizer", "train: {vocabSize: 32768}", "train", "uri"),
+    Rule("special-token-twice", "spec.tokenizer.train", _special_tokens),
+    Rule("vocabulary-too-small", "spec.tokenizer.train", _vocabulary_room),
+)

@@ -1,0 +1,98 @@
+"""Rules of the model, its objective, and how they agree with the tokenizer and the sequence."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pretrain_api import presets
+from pretrain_api.rules.base import Finding, Rule, exactly_one
+from pretrain_api.types import PretrainJobSpec
+
+_MODEL = ("spec", "model")
+
+
+def _configuration(spec: PretrainJobSpec) -> tuple[str, dict[str, Any]]:
+    """The field that names the model, and its configuration; empty where there is none to check."""
+    if spec.model.config is not None:
+        return "config", spec.model.config
+    preset = presets.PRESETS.get(spec.model.preset)
+    return "preset", dict(preset.config) if preset else {}
+
+
+def _integer(config: dict[str, Any], *names: str) -> tuple[str, int] | None:
+    """The first of the names that stands in the configuration with a whole number."""
+    for name in names:
+        value = config.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return name, value
+    return None
+
+
+def _preset(spec: PretrainJobSpec) -> Iterator[Finding]:
+    if spec.model.preset and spec.model.preset not in presets.PRESETS:
+        yield ((*_MODEL, "preset"), *presets.unknown(spec.model.preset))
+
+
+def _model_type(spec: PretrainJobSpec) -> Iterator[Finding]:
+    if spec.model.config is not None and not isinstance(spec.model.config.get("model_type"), str):
+        instead = "Write model_type: llama, or another type of transformers."
+        yield (*_MODEL, "config"), "model_type is missing.", instead
+
+
+def _positions(spec: PretrainJobSpec) -> Iterator[Finding]:
+    field, config = _configuration(spec)
+    length = spec.training.sequence_length
+    if (positions := _integer(config, "max_position_embeddings", "n_positions")) and length > positions[1]:
+        model = f"preset {spec.model.preset}" if field == "preset" else f"spec.model.config.{positions[0]}"
+        what = f"sequenceLength is {length}, but the model has {positions[1]} positions ({model})."
+        instead = f"Write sequenceLength: {positions[1]} or less, or take a model with more positions."
+        yield ("spec", "training", "sequenceLength"), what, instead
+
+
+def _vocabulary(spec: PretrainJobSpec) -> Iterator[Finding]:
+    config, train = spec.model.config or {}, spec.tokenizer.train
+    if train and (size := _integer(config, "vocab_size")) and size[1] < train.vocab_size:
+        what = f"vocab_size is {size[1]}, but spec.tokenizer.train.vocabSize is {train.vocab_size}."
+        instead = f"Write vocab_size: {train.vocab_size} or more, or leave it out: it then follows the tokenizer."
+        yield (*_MODEL, "config", "vocab_size"), what, instead
+
+
+def _heads(spec: PretrainJobSpec) -> Iterator[Finding]:
+    config = spec.model.config or {}
+    width = _integer(config, "hidden_size", "n_embd")
+    heads = _integer(config, "num_attention_heads", "n_head")
+    for pair in (heads, _integer(config, "num_key_value_heads")):
+        if pair and pair[1] < 1:
+            yield (*_MODEL, "config", pair[0]), f"{pair[0]} is {pair[1]}.", "Write 1 or more."
+            return
+    if width and heads and "head_dim" not in config and width[1] % heads[1]:
+        fitting = max(n for n in range(1, heads[1] + 1) if width[1] % n == 0)
+        what = f"{width[0]} is {width[1]}, which {heads[1]} heads do not divide."
+        yield (
+            (*_MODEL, "config", heads[0]),
+            what,
+            f"Write {heads[0]}: {fitting}, or {width[0]}: {_next(width[1], heads[1])}.",
+        )
+    shared = _integer(config, "num_key_value_heads")
+    if heads and shared and heads[1] % shared[1]:
+        what = f"{shared[0]} is {shared[1]}, which does not divide {heads[0]} ({heads[1]})."
+        fitting = max(n for n in range(1, shared[1] + 1) if heads[1] % n == 0)
+        yield (*_MODEL, "config", shared[0]), what, f"Write {shared[0]}: {fitting}."
+
+
+def _next(number: int, divisor: int) -> int:
+    """The next multiple of the divisor."""
+    return -(-number // divisor) * divisor
+
+
+RULES = (
+    exactly_one("model-kind", "spec.model", "preset: llama-125m", "preset", "config"),
+    Rule("preset-unknown", "spec.model", _preset),
+    Rule("model-type-missing", "spec.model", _model_type),
+    Rule("sequence-longer-than-positions", "spec", _positions),
+    Rule("vocabulary-smaller-than-tokenizer", "spec", _vocabulary),
+    Rule("heads-not-dividing", "spec.model", _heads),
+    exactly_one(
+        "objective-kind", "spec.objective", "causalLM: {}",
+        "causalLM", "maskedLM", "spanCorruption", "prefixLM", "clip", "mae", "simclr", "dino",
+    ),
+)  # fmt: skip

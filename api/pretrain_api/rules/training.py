@@ -1,0 +1,125 @@
+"""Rules of the training stage: its length, its batch, and the ranks that share it."""
+
+from collections.abc import Iterator
+
+from pretrain_api.rules.base import Finding, Rule, exactly_one, ordered
+from pretrain_api.run_length import run_length
+from pretrain_api.types import PretrainJobSpec
+from pretrain_api.types.training import Training
+
+_TRAINING = ("spec", "training")
+
+
+def _has_length(training: Training) -> bool:
+    return sum(value is not None for value in (training.tokens, training.samples, training.steps)) == 1
+
+
+def _one_batch(spec: PretrainJobSpec) -> Iterator[Finding]:
+    training = spec.training
+    batch = training.global_batch_size
+    if not _has_length(training):
+        return
+    if training.tokens is not None and training.tokens < batch * training.sequence_length:
+        tokens = batch * training.sequence_length
+        what = (
+            f"{training.tokens} tokens are fewer than one batch ({batch} samples of {training.sequence_length} tokens)."
+        )
+        yield (*_TRAINING, "tokens"), what, f"Write tokens: {tokens} or more, or lower globalBatchSize."
+    if training.samples is not None and training.samples < batch:
+        what = f"{training.samples} samples are fewer than one batch ({batch})."
+        yield (*_TRAINING, "samples"), what, f"Write samples: {batch} or more, or lower globalBatchSize."
+
+
+def _warmup(spec: PretrainJobSpec) -> Iterator[Finding]:
+    training, schedule = spec.training, spec.training.schedule
+    if not _has_length(training):
+        return
+    steps = run_length(training).steps
+    path = (*_TRAINING, "schedule", "warmupSteps")
+    written = "" if "warmup_steps" in schedule.model_fields_set else " (the default)"
+    instead = f"Write warmupSteps: {max(1, steps // 10)}, a tenth of the run, or make the run longer."
+    if schedule.warmup_steps > steps:
+        yield path, f"warmupSteps is {schedule.warmup_steps}{written}, but the run has {steps} steps.", instead
+    elif schedule.decay == "wsd" and schedule.warmup_steps + round(schedule.decay_fraction * steps) > steps:
+        decay = round(schedule.decay_fraction * steps)
+        what = f"{schedule.warmup_steps} warm-up{written} and {decay} decay steps are more than the run's {steps}."
+        yield path, what, f"Write warmupSteps: {steps - decay} or less, or lower decayFraction."
+
+
+def _micro_batch(spec: PretrainJobSpec) -> Iterator[Finding]:
+    training = spec.training
+    if training.micro_batch_size and training.micro_batch_size > training.global_batch_size:
+        what = f"microBatchSize is {training.micro_batch_size}, above globalBatchSize ({training.global_batch_size})."
+        instead = f"Write microBatchSize: {training.global_batch_size} or less, or leave it out."
+        yield (*_TRAINING, "microBatchSize"), what, instead
+
+
+def _ranks(spec: PretrainJobSpec) -> Iterator[Finding]:
+    ranks = spec.workers.max * spec.workers.processes_per_worker
+    if spec.training.global_batch_size < ranks:
+        what = (
+            f"globalBatchSize is {spec.training.global_batch_size}, fewer than the {ranks} ranks (workers.max "
+            f"{spec.workers.max} x processesPerWorker {spec.workers.processes_per_worker}) that share a batch."
+        )
+        yield (*_TRAINING, "globalBatchSize"), what, f"Write globalBatchSize: {ranks} or more, or fewer ranks."
+
+
+def _shard(spec: PretrainJobSpec) -> Iterator[Finding]:
+    shard, processes = spec.training.parallelism.shard, spec.workers.processes_per_worker
+    for name, workers in (("min", spec.workers.min), ("max", spec.workers.max)):
+        ranks = workers * processes
+        if ranks % shard:
+            fitting = max(n for n in range(1, min(shard, ranks) + 1) if ranks % n == 0)
+            what = (
+                f"shard is {shard}, which does not divide the {ranks} ranks of workers.{name} {workers} "
+                f"x processesPerWorker {processes}."
+            )
+            yield (*_TRAINING, "parallelism", "shard"), what, f"Write shard: {fitting}, or change the workers."
+            return
+
+
+RULES = (
+    exactly_one("training-length", "spec.training", "steps: 1000", "tokens", "samples", "steps"),
+    exactly_one("optimizer-kind", "spec.training.optimizer", "adamw: {learningRate: 3.0e-4}", "adamw", "muon", "lars"),
+    Rule(
+        "run-below-one-batch",
+        "spec.training",
+        _one_batch,
+        cel="(!has(self.tokens) || self.tokens >= self.globalBatchSize * self.sequenceLength)"
+        " && (!has(self.samples) || self.samples >= self.globalBatchSize)",
+        message="The run is shorter than one batch. Raise tokens or samples, or lower globalBatchSize.",
+    ),
+    Rule(
+        "warmup-longer-than-run",
+        "spec.training",
+        _warmup,
+        cel="!has(self.steps) || self.schedule.warmupSteps <= self.steps",
+        message="schedule.warmupSteps is above steps. Write warmupSteps: a tenth of the run.",
+    ),
+    Rule(
+        "micro-batch-above-batch",
+        "spec.training",
+        _micro_batch,
+        cel="!has(self.microBatchSize) || self.microBatchSize <= self.globalBatchSize",
+        message="microBatchSize is above globalBatchSize. Write a smaller microBatchSize, or leave it out.",
+    ),
+    Rule(
+        "batch-below-ranks",
+        "spec",
+        _ranks,
+        cel="self.training.globalBatchSize >= self.workers.max * self.workers.processesPerWorker",
+        message="training.globalBatchSize is below workers.max x processesPerWorker: ranks would have no sample."
+        " Raise globalBatchSize or lower the number of ranks.",
+    ),
+    Rule(
+        "shard-not-dividing",
+        "spec",
+        _shard,
+        cel="(self.workers.min * self.workers.processesPerWorker) % self.training.parallelism.shard == 0"
+        " && (self.workers.max * self.workers.processesPerWorker) % self.training.parallelism.shard == 0",
+        message="training.parallelism.shard does not divide the ranks, workers.min and workers.max x processesPerWorker."
+        " Write a divisor of both.",
+    ),
+    ordered("workers-min-above-max", "spec.workers", "min", "max"),
+    exactly_one("gang-kind", "spec.scheduling.gang", "native: {}", "native", "volcano", "coscheduling"),
+)

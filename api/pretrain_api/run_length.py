@@ -1,0 +1,25 @@
+"""How long a run is: steps, samples and tokens that follow from `spec.training`. Pure arithmetic."""
+
+from dataclasses import dataclass
+
+from pretrain_api.types.training import Training
+
+
+@dataclass(frozen=True)
+class RunLength:
+    """How long a run is. A run has whole steps: what the job asks for is rounded up."""
+
+    steps: int
+    samples: int
+    tokens: int
+
+
+def run_length(training: Training) -> RunLength:
+    """The run's length from `tokens`, `samples` or `steps`, whichever the job gives."""
+    batch, length = training.global_batch_size, training.sequence_length
+    if training.steps is not None:
+        steps = training.steps
+    else:
+        samples = training.samples if training.samples is not None else -(-(training.tokens or 1) // length)
+        steps = -(-samples // batch)
+    return RunLength(steps, steps * batch, steps * batch * length)

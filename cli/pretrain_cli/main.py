@@ -1,0 +1,98 @@
+"""The `pretrain` command: its subcommands by name, and how errors become messages and exit codes.
+
+A subcommand is the module `pretrain_cli.commands.<name>` with a click command called `command`; it is imported only
+when it is used. What it returns is the exit code.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+from click.shell_completion import CompletionItem
+
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, UserError
+
+COMMANDS: Mapping[str, str] = {
+    "run": "Run a job on this machine: from raw text to an evaluated, exported model.",
+    "validate": "Check job files without running anything.",
+    "explain": "Show what a field of a PretrainJob is for.",
+    "status": "Show how far a run is.",
+    "logs": "Print the logs of a run's stages.",
+    "report": "Write a run's report again and say where it is.",
+    "completion": "Print the completion script for a shell.",
+}
+"""Subcommand -> what `pretrain --help` says about it."""
+
+EXIT_INTERRUPTED = 130
+"""128 + SIGINT, as shells count."""
+
+EXAMPLES = """\b
+Examples:
+  pretrain validate job.yaml
+  pretrain run job.yaml --set spec.storage.uri=file:///data/run
+  pretrain explain training.optimizer"""
+
+
+class _Commands(click.Group):
+    """The subcommands; listing and completing their names imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"pretrain_cli.commands.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from pretrain_api.problems import closest
+
+            meant = closest(name, COMMANDS)
+            hint = f"Did you mean {meant}?" if meant else f"Commands: {', '.join(COMMANDS)}."
+            raise click.UsageError(f'"{name}" is no command. {hint}', ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [CompletionItem(n, help=h) for n, h in COMMANDS.items() if n.startswith(incomplete)]
+        return names or click.Command.shell_complete(self, ctx, incomplete)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXAMPLES,
+)
+@click.version_option(package_name="pretrain-operator", prog_name="pretrain")
+def cli() -> None:
+    """Pre-train foundation models: one PretrainJob takes raw text to an evaluated, exported model."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 1 for a failure, 2 for a user's mistake, 130 for Ctrl-C."""
+    try:
+        result = cli.main(args=arguments, prog_name="pretrain", standalone_mode=False)
+        sys.stdout.flush()
+    except UserError as error:
+        click.echo(str(error), err=True)
+        return EXIT_USER_ERROR
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) left. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+    return result if isinstance(result, int) else EXIT_OK
