@@ -1,0 +1,156 @@
+"""Training runs in a test's folder: token shards of sources that can be learnt, the job, and the stage program."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pretrain_api import layout
+from pretrain_api.shards import Manifest, Split
+from pretrain_api.storage import Storage
+from pretrain_trainer.data import shards
+
+VOCABULARY = 61
+END_OF_TEXT, PADDING = 59, 60
+LENGTH = 32
+UPSTREAM = {"Tokenizer": "a" * 16, "Encode": "b" * 16}
+TINY_LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 64,
+    "tie_word_embeddings": True,
+}
+
+
+def documents(seed: int, tokens: int) -> tuple[np.ndarray, np.ndarray]:
+    """A stream of counting documents (next = last + 1 or 2, wrapping), each with an end, and where each begins."""
+    rng = np.random.default_rng(seed)
+    parts, starts, total = [], [], 0
+    while total < tokens:
+        length = int(rng.integers(8, 40))
+        counted = (rng.integers(0, END_OF_TEXT) + rng.integers(1, 3) * np.arange(length)) % END_OF_TEXT
+        parts.append(np.append(counted, END_OF_TEXT))
+        starts.append(total)
+        total += length + 1
+    return np.concatenate(parts)[:tokens].astype(np.uint16), np.array(starts, dtype=np.uint32)
+
+
+def write_source(storage: Storage, name: str, seed: int, train: int = 200, validation: int = 8) -> None:
+    """Shards of so many sequences in each split."""
+    folder = layout.shards(UPSTREAM["Encode"], name)
+    splits = {}
+    for split, samples, prefix in (("train", train, ""), ("validation", validation, "validation/")):
+        stream, starts = documents(seed * 2 + (split == "validation"), samples * (LENGTH + 1))
+        block = stream.reshape(samples, LENGTH + 1)
+        with storage.create(f"{folder}/{prefix}000000.tar") as file:
+            writer = shards.ShardWriter(file)
+            writer.write(0, block, starts, block.size)
+            index, size, sha256 = writer.close()
+        shards.publish_index(storage, f"{folder}/{prefix}".rstrip("/"), 0, index)
+        shard = shards.described(prefix, 0, index, size, sha256)
+        splits[split] = Split(
+            shards=[shard], samples=samples, tokens=block.size, documents=len(starts), text_bytes=block.size
+        )
+    manifest = Manifest(
+        fingerprint=UPSTREAM["Encode"],
+        source=name,
+        sequence_length=LENGTH,
+        samples_per_record=train,
+        dtype="uint16",
+        vocab_size=VOCABULARY,
+        tokenizer_sha256="0" * 64,
+        end_of_text=END_OF_TEXT,
+        padding=PADDING,
+        **splits,
+    )
+    storage.write_json(f"{folder}/{layout.MANIFEST}", manifest.model_dump(mode="json"))
+
+
+def a_job(root: Path, *, sources: tuple[str, ...] = ("even", "odd"), model: Any = None, **training: Any) -> dict:
+    """A job whose Encode stage is done."""
+    storage = Storage(str(root))
+    for number, name in enumerate(sources):
+        if not storage.exists(f"{layout.shards(UPSTREAM['Encode'], name)}/{layout.MANIFEST}"):
+            write_source(storage, name, seed=number)
+    return {
+        "apiVersion": "pretrain.dev/v1alpha1",
+        "kind": "PretrainJob",
+        "metadata": {"name": "tiny"},
+        "spec": {
+            "storage": {"uri": str(root)},
+            "data": {"sources": [{"name": n, "documents": "unused", "weight": i + 1} for i, n in enumerate(sources)]},
+            "tokenizer": {"train": {"vocabSize": 300}},
+            "model": {"config": model or TINY_LLAMA},
+            "objective": {"causalLM": {}},
+            "training": {
+                "sequenceLength": LENGTH,
+                "globalBatchSize": 6,
+                "microBatchSize": 2,
+                "steps": 12,
+                "precision": "fp32",
+                "optimizer": {"adamw": {"learningRate": 1e-2}},
+                "schedule": {"warmupSteps": 2},
+                **training,
+            },
+            "checkpoint": {"everySeconds": 1, "keepLast": 3, "keepEverySteps": 0},
+            "evaluation": {"everySteps": 0},
+        },
+    }
+
+
+def start(root: Path, job: dict[str, Any], ranks: int = 1, **environment: str) -> "subprocess.Popen[bytes]":
+    """The Train stage of the job, under torchrun, in a session of its own. Its log is `<root>/train.log`."""
+    path = root / "job.json"
+    path.write_text(json.dumps(job))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--standalone", "--no-python",
+        sys.executable, "-m", "pretrain_trainer", "--stage", "Train", "--job", str(path),
+    ]  # fmt: skip
+    for stage, fingerprint in UPSTREAM.items():
+        command += ["--upstream", f"{stage}={fingerprint}"]
+    outcome = root / "outcome.json"
+    outcome.unlink(missing_ok=True)
+    with open(root / "train.log", "ab") as log:
+        return subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "PRETRAIN_OUTCOME": str(outcome),
+                "PRETRAIN_EVENTS": str(root / "events.jsonl"),
+                **environment,
+            },
+        )
+
+
+def outcome(root: Path) -> dict[str, Any]:
+    return json.loads((root / "outcome.json").read_text())
+
+
+def record(root: Path) -> dict[str, Any]:
+    """The completion record of the one finished training in the folder."""
+    (path,) = (root / "stages" / "train").glob("*.json")
+    return json.loads(path.read_text())
+
+
+def losses(root: Path) -> dict[int, float]:
+    """Loss by step; later commits override overlapping steps."""
+    found: dict[int, float] = {}
+    for commit in sorted((root / layout.COMMIT_LOG).glob("*.json")):
+        history = json.loads(commit.read_text())["history"]
+        if history:
+            for line in (root / history).read_text().splitlines():
+                figures = json.loads(line)
+                found[figures["step"]] = figures["loss"]
+    return found

@@ -1,0 +1,115 @@
+"""The model: a transformers configuration from the job, checked, and the weights it starts from.
+
+Imports torch and transformers only inside the functions, so that stages without a model start fast.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from pretrain_api import presets
+from pretrain_api.errors import UserError
+
+if TYPE_CHECKING:
+    from pretrain_api.types import PretrainJobSpec
+
+
+def configuration(spec: PretrainJobSpec, vocab_size: int) -> Any:
+    """The transformers configuration of the job's model for a tokenizer with `vocab_size` entries.
+
+    Raises UserError for an unknown or misspelt model type or setting, values that the configuration refuses,
+    positions shorter than the sequence and a vocabulary smaller than the tokenizer's.
+    """
+    padded = -(-vocab_size // presets.VOCABULARY_MULTIPLE) * presets.VOCABULARY_MULTIPLE
+    if spec.model.preset:
+        where, given = "spec.model.preset", {**presets.config(spec.model.preset), "vocab_size": padded}
+    else:
+        where, given = "spec.model.config", {"vocab_size": padded, **(spec.model.config or {})}
+    config = _parse(where, given)
+    length = spec.training.sequence_length
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and positions < length:
+        raise UserError(
+            "sequence-longer-than-positions",
+            "spec.training.sequenceLength",
+            f"sequenceLength is {length}, but the model has {positions} positions.",
+            f"Write sequenceLength: {positions} or less, or give the model more positions.",
+        )
+    if config.vocab_size < vocab_size:
+        raise UserError(
+            "vocabulary-smaller-than-tokenizer",
+            f"{where}.vocab_size",
+            f"vocab_size is {config.vocab_size}, but the tokenizer has {vocab_size} entries.",
+            f"Write vocab_size: {padded}, or leave it out.",
+        )
+    return config
+
+
+def build(spec: PretrainJobSpec, vocab_size: int, *, end_of_text: int | None = None, padding: int | None = None) -> Any:
+    """The causal language model with its initial fp32 weights on the CPU, the same on every rank and at any world size.
+
+    `end_of_text` and `padding` are token ids; they go into the configuration, where generation and export look for
+    them. Raises UserError like `configuration`, and when transformers has no causal language model of that type.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = configuration(spec, vocab_size)
+    config.bos_token_id = config.eos_token_id = end_of_text
+    config.pad_token_id = padding
+    where = "spec.model.preset" if spec.model.preset else "spec.model.config"
+    if type(config) not in AutoModelForCausalLM._model_mapping:
+        raise UserError(
+            "model-not-causal",
+            f"{where}.model_type",
+            f"{config.model_type!r} has no causal language model in transformers.",
+            "Write a decoder's type, for example llama, qwen3, gpt2 or mistral.",
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.training.seed)
+        try:
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, RuntimeError, KeyError, AttributeError, ArithmeticError) as error:
+            raise UserError(
+                "model-config-invalid", where, f"transformers cannot build this model: {error}", "Correct the value."
+            ) from error
+    model.config.use_cache = False
+    return model
+
+
+def _parse(where: str, given: dict[str, Any]) -> Any:
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    settings = dict(given)
+    model_type = settings.pop("model_type", None)
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
+        close = difflib.get_close_matches(str(model_type), list(CONFIG_MAPPING), n=1)
+        raise UserError(
+            "model-type-unknown",
+            f"{where}.model_type",
+            "model_type is missing." if model_type is None else f"{model_type!r} is no model type of transformers.",
+            f"Write {close[0]}." if close else "Write one, for example llama, qwen3, gpt2 or mistral.",
+        )
+    known = _settings_of(CONFIG_MAPPING[model_type])
+    for name in settings:
+        if name not in known:
+            close = difflib.get_close_matches(name, sorted(known), n=1)
+            raise UserError(
+                "model-config-unknown-setting",
+                f"{where}.{name}",
+                f"{model_type} has no setting {name!r}.",
+                f"Write {close[0]}." if close else "Remove it.",
+            )
+    try:
+        return AutoConfig.for_model(model_type, **settings)
+    except Exception as error:  # each configuration class raises errors of its own kind
+        raise UserError(
+            "model-config-invalid", where, f"{model_type} refuses these settings: {error}", "Correct the value."
+        ) from error
+
+
+def _settings_of(config_class: Any) -> set[str]:
+    """Names that a configuration class understands: its fields and the aliases it maps onto them."""
+    return set(config_class().to_dict()) | set(config_class.attribute_map)

@@ -1,0 +1,162 @@
+"""Train: from token shards to a trained model, on the ranks that torchrun started.
+
+Imports torch, so it is imported for this stage alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
+from torch.utils import deterministic
+
+from pretrain_api.run_length import run_length
+from pretrain_api.stages import Flow, Stage
+from pretrain_trainer import models, objectives
+from pretrain_trainer.context import StageContext, StageResult
+from pretrain_trainer.data.batches import GlobalBatches
+from pretrain_trainer.data.mixture import check_length, mixture_of, read_manifests
+from pretrain_trainer.data.reader import SampleReader
+from pretrain_trainer.training import optimizer as optimizers
+from pretrain_trainer.training import precision as precisions
+from pretrain_trainer.training import sharding, world
+from pretrain_trainer.training.checkpoints import Checkpoints, Position
+from pretrain_trainer.training.evaluation import Validation
+from pretrain_trainer.training.gradients import Gradients
+from pretrain_trainer.training.history import last_loss
+from pretrain_trainer.training.loop import Training
+from pretrain_trainer.training.numbers import cpu_micro_batch
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def run(context: StageContext) -> StageResult:
+    """Train to the end, from the newest checkpoint where there is one."""
+    with world.join(context.spec.training.parallelism.shard) as here:
+        logging.basicConfig(
+            level=logging.INFO if here.is_first else logging.WARNING, stream=sys.stderr, format="%(message)s"
+        )
+        training, facts = prepare(context, here)
+        training.run()
+        return _result(training, facts)
+
+
+def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[str, Any]]:
+    """Everything up to the first step, and the facts of the run that its record holds."""
+    spec, settings = context.spec, context.spec.training
+    length = run_length(settings)
+    manifests = read_manifests(context.storage, context.upstream[Stage.ENCODE], spec.data.sources)
+    mixture = mixture_of(spec, [manifest for _, manifest in manifests])
+    check_length(mixture, length.samples, spec)
+
+    first = manifests[0][1]
+    model = models.build(spec, first.vocab_size, end_of_text=first.end_of_text, padding=first.padding)
+    objective = objectives.build(spec.objective)
+    objective.check(model)
+    precision = precisions.resolve(settings.precision, here.device)
+    if here.device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+        deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    model.to(here.device)
+    if settings.activation_checkpointing == "full":
+        sharding.recompute_activations(model)
+    if settings.compile:
+        sharding.compile_blocks(model)
+    sharding.shard(model, here, precision)
+
+    assert settings.optimizer.adamw is not None
+    optimizer = optimizers.build(model, settings.optimizer.adamw)
+    forward_context = functools.partial(precisions.autocast, precision, here.device)
+    names = [source.name for source in spec.data.sources]
+
+    def batches(start: int) -> GlobalBatches:
+        reader = SampleReader(context.storage, manifests)
+        return GlobalBatches(reader, mixture, settings.global_batch_size, here.rank, here.size, start)
+
+    training = Training(
+        context=context,
+        world=here,
+        model=model,
+        objective=objective,
+        optimizer=optimizer,
+        gradients=Gradients(model, here),
+        checkpoints=Checkpoints(context.storage, context.fingerprint, spec.checkpoint, here),
+        validation=Validation(
+            SampleReader(context.storage, manifests, split="validation"),
+            names,
+            [manifest.validation.samples for _, manifest in manifests],
+            objective,
+            here,
+            forward_context,
+        ),
+        batches=batches,
+        forward_context=forward_context,
+        length=length,
+        sources=names,
+        peak_flops=None,
+    )
+    resumed = training.restore()
+    if not resumed:
+        largest = -(-settings.global_batch_size // here.size)
+        micro = settings.micro_batch_size or cpu_micro_batch(settings.sequence_length, largest)
+        training.position = Position(micro_batch_size=min(micro, largest))
+    facts = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "worldSize": here.size,
+        "microBatchSize": training.position.micro_batch_size,
+        "precision": precision,
+        "device": torch.cuda.get_device_name(here.device) if here.device.type == "cuda" else "cpu",
+        "torchVersion": torch.__version__,
+    }
+    message = (
+        f"{facts['parameters']:,} parameters, {length.steps} steps of {settings.global_batch_size} samples x "
+        f"{settings.sequence_length} tokens = {length.tokens:,} tokens; {here.size} rank(s) x micro-batches of "
+        f"{facts['microBatchSize']}, {precision} on {facts['device']}"
+        + (f"; resumed at step {training.position.step}" if resumed else "")
+    )
+    _LOGGER.info(message)
+    context.progress.update("step", training.position.step, length.steps, "steps", message=message)
+    return training, facts
+
+
+def _result(training: Training, facts: Mapping[str, Any]) -> StageResult:
+    commit, position = training.checkpoints.newest, training.position
+    sha256 = parameters_sha256(training.model)
+    loss = None
+    if training.world.is_first:
+        assert commit is not None
+        loss = last_loss(training.context.storage, commit.history)
+    details = {
+        **facts,
+        "step": position.step,
+        "samples": position.samples,
+        "tokens": position.tokens,
+        "finalLoss": loss,
+        "parametersSha256": sha256,
+        "checkpoint": commit.data if commit else "",
+        "skippedSteps": position.skipped,
+    }
+    return StageResult(
+        flow=Flow(),
+        message=f"{position.step} steps, {position.tokens:,} tokens, final loss {loss}",
+        details=details,
+    )
+
+
+def parameters_sha256(model: nn.Module) -> str:
+    """SHA-256 over name, dtype, shape and bytes of each parameter in the order of names, gathered from all shards."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        tensor = parameter.detach()
+        if isinstance(tensor, DTensor):
+            tensor = tensor.full_tensor()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,223 @@
+"""Saving and loading a training's state: staged in memory, written by a thread, committed to the log.
+
+What is saved: weights and buffers, AdamW's moments and its number of updates, and the position (step, samples, tokens,
+counts of skipped steps, micro-batch size). Learning rate and random numbers are functions of the position and the seed,
+so they have no state of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from torch import Tensor, nn
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.staging import BlockingAsyncStager
+
+from pretrain_api import layout
+from pretrain_api.commits import Commit
+from pretrain_api.storage import Storage
+from pretrain_api.types.training import Checkpoint as CheckpointSpec
+from pretrain_trainer.training import commit_log
+from pretrain_trainer.training.history import StepFigures, write_history
+from pretrain_trainer.training.payload import (
+    CorruptCheckpoint,
+    PayloadReader,
+    PayloadWriter,
+    read_manifest,
+    verify,
+    write_manifest,
+)
+from pretrain_trainer.training.world import World
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a training is. Everything that moves with training is a function of this and the job."""
+
+    step: int = 0
+    samples: int = 0
+    tokens: int = 0
+    updates: int = 0
+    """Optimizer steps that were not skipped."""
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    micro_batch_size: int = 0
+    """Samples per forward pass: part of the state, since it decides the order of floating-point sums."""
+
+
+class Checkpoints:
+    """The checkpoints of one training. Every rank makes one and calls the same methods in the same order."""
+
+    def __init__(self, storage: Storage, fingerprint: str, spec: CheckpointSpec, world: World) -> None:
+        self._storage, self._fingerprint, self._spec, self._world = storage, fingerprint, spec, world
+        self._stager = BlockingAsyncStager()
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        log = commit_log.read_log(storage) if world.is_first else []
+        log = world.from_first(log)
+        self._mine = [commit for commit in log if commit.fingerprint == fingerprint]
+        self._next_sequence = max((c.sequence for c in log), default=0) + 1
+        self._generation = max((c.generation for c in log), default=0) + 1
+        self._nonce: str = world.from_first(uuid.uuid4().hex[:8])
+        self.newest: Commit | None = None
+        """The commit that was loaded or written last."""
+        if world.is_first:
+            for folder in commit_log.abandoned(storage.names(layout.CHECKPOINT_DATA), log):
+                storage.remove(f"{layout.CHECKPOINT_DATA}/{folder}")
+
+    def load(self, tensors: Mapping[str, Tensor]) -> Position | None:
+        """Load the newest commit whose files are intact into the tensors, in place; None when there is no commit yet.
+
+        A damaged one is logged and the one before is taken. Raises CorruptCheckpoint when there are commits and all
+        are damaged: starting again from nothing is a decision for a person.
+        """
+        for commit in _still_there(self._storage, self._mine, self._world):
+            reason = next(filter(None, self._world.gather(self._damage(commit))), "")
+            if reason:
+                _LOGGER.warning("checkpoint of step %d is damaged, trying the one before: %s", commit.step, reason)
+                continue
+            manifest = read_manifest(self._storage, commit.data, commit.manifest_sha256)
+            reader = PayloadReader(self._storage, commit.data, manifest)
+            state_dict_loader.load(dict(tensors), storage_reader=reader, process_group=self._world.control)
+            self.newest = commit
+            return Position(**manifest["position"])
+        if self._mine:
+            raise CorruptCheckpoint(_nothing_left(self._storage))
+        return None
+
+    def save(
+        self, tensors: Mapping[str, Tensor], position: Position, figures: Sequence[StepFigures], *, final: bool
+    ) -> None:
+        """Copy the tensors, then write and commit them on a thread. Waits for the save before, if it still runs."""
+        self.wait()
+        staged = self._stager.stage(dict(tensors))
+        self._thread = threading.Thread(
+            target=self._write, args=(staged, position, tuple(figures), final), name="checkpoint", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def is_saving(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def poll(self) -> None:
+        """Raise what went wrong in the thread, if it has ended."""
+        if self._thread is not None and not self._thread.is_alive():
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until the save has ended and raise what went wrong in it."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _damage(self, commit: Commit) -> str:
+        """Each rank reads its share of the files; together they read every byte once."""
+        try:
+            manifest = read_manifest(self._storage, commit.data, commit.manifest_sha256)
+            verify(self._storage, commit.data, manifest["files"][self._world.rank :: self._world.size])
+        except CorruptCheckpoint as error:
+            return str(error)
+        return ""
+
+    def _write(self, staged: Any, position: Position, figures: Sequence[StepFigures], final: bool) -> None:
+        try:
+            folder = f"{layout.CHECKPOINT_DATA}/{position.step:08d}-{self._generation}-{self._nonce}"
+            writer = PayloadWriter(self._storage, folder, self._world.rank)
+            state_dict_saver.save(staged, storage_writer=writer, process_group=self._world.saving)
+            if self._world.is_first:
+                manifest = {**writer.manifest, "fingerprint": self._fingerprint, "position": asdict(position)}
+                self._commit(folder, write_manifest(self._storage, folder, manifest), position, figures, final)
+        except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
+            self._error = error
+
+    def _commit(
+        self, folder: str, manifest_sha256: str, position: Position, figures: Sequence[StepFigures], final: bool
+    ) -> None:
+        commit = commit_log.append(
+            self._storage,
+            Commit(
+                sequence=self._next_sequence,
+                fingerprint=self._fingerprint,
+                generation=self._generation,
+                step=position.step,
+                samples=position.samples,
+                tokens=position.tokens,
+                final=final,
+                data=folder,
+                manifest_sha256=manifest_sha256,
+                history=write_history(self._storage, self._fingerprint, figures),
+                time=datetime.now(UTC),
+                nonce=f"{self._nonce}-{position.step}",
+            ),
+        )
+        self._next_sequence = commit.sequence + 1
+        self._mine.append(commit)
+        self.newest = commit
+        stay = commit_log.kept(self._mine, self._spec.keep_last, self._spec.keep_every_steps)
+        for old in self._mine:
+            if old.data not in stay:
+                self._storage.remove(old.data)
+        self._mine = [c for c in self._mine if c.data in stay]
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and persistent buffers by name, `model.<name>`; tied ones once. The tensors themselves, not copies."""
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            tensors[f"model.{name}"] = tensor.detach()
+    return tensors
+
+
+def load_model(storage: Storage, fingerprint: str, model: nn.Module) -> Commit:
+    """Load the weights of a training's newest intact commit into an unsharded model; returns the commit.
+
+    Raises CorruptCheckpoint when there is none.
+    """
+    mine = [commit for commit in commit_log.read_log(storage) if commit.fingerprint == fingerprint]
+    for commit in _still_there(storage, mine, None):
+        try:
+            manifest = read_manifest(storage, commit.data, commit.manifest_sha256)
+            verify(storage, commit.data, manifest["files"])
+        except CorruptCheckpoint as error:
+            _LOGGER.warning("checkpoint of step %d is damaged, trying the one before: %s", commit.step, error)
+            continue
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+            state_dict_loader.load(
+                model_tensors(model), storage_reader=PayloadReader(storage, commit.data, manifest), no_dist=True
+            )
+        return commit
+    raise CorruptCheckpoint(_nothing_left(storage))
+
+
+def _still_there(storage: Storage, commits: Sequence[Commit], world: World | None) -> Iterator[Commit]:
+    """Newest first, without those whose payload was collected. The newest is never collected."""
+    folders = set(storage.names(layout.CHECKPOINT_DATA)) if world is None or world.is_first else set()
+    if world is not None:
+        folders = world.from_first(folders)
+    for number, commit in enumerate(reversed(commits)):
+        if number == 0 or commit.data.rsplit("/", 1)[-1] in folders:
+            yield commit
+
+
+def _nothing_left(storage: Storage) -> str:
+    return (
+        f"{storage.uri(layout.COMMIT_LOG)} names checkpoints, but none of them can be read any more. "
+        "Restore their files, or remove the run's checkpoints folder to train from the start."
+    )

@@ -1,0 +1,62 @@
+"""Validation loss by source during training, on a bounded number of held-out sequences.
+
+Touches neither the random state nor the data order, so that a run with it makes the same weights as one without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from pretrain_trainer.data.batches import rank_slice
+from pretrain_trainer.data.reader import SampleReader
+from pretrain_trainer.objectives import Objective
+from pretrain_trainer.training.batches import as_batch
+from pretrain_trainer.training.numbers import micro_batches
+from pretrain_trainer.training.world import World
+
+SEQUENCES_PER_SOURCE = 64
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The held-out sequences of the sources; `samples` is how many each source has."""
+
+    reader: SampleReader
+    names: Sequence[str]
+    samples: Sequence[int]
+    objective: Objective
+    world: World
+    forward_context: Callable[[], contextlib.AbstractContextManager[object]]
+
+    def losses(self, model: nn.Module, micro_batch_size: int) -> dict[str, float]:
+        """Nats per token by source, for the sources that have held-out sequences. All ranks call it together."""
+        sums = [0.0] * (2 * len(self.names))
+        model.eval()
+        with torch.no_grad(), self.forward_context():
+            for number, available in enumerate(self.samples):
+                loss, targets = self._source(model, number, available, micro_batch_size)
+                sums[2 * number : 2 * number + 2] = loss, targets
+        model.train()
+        sums = self.world.sum(sums)
+        return {n: sums[2 * i] / sums[2 * i + 1] for i, n in enumerate(self.names) if sums[2 * i + 1]}
+
+    def _source(self, model: nn.Module, number: int, available: int, micro: int) -> tuple[float, float]:
+        count = min(SEQUENCES_PER_SOURCE, available)
+        # Spread over the source, as neighbouring sequences often belong to one document.
+        index = (np.arange(count, dtype=np.int64) * available) // max(count, 1)
+        mine = index[rank_slice(count, self.world.rank, self.world.size)]
+        if not count:
+            return 0.0, 0.0
+        whole = as_batch(self.reader.read(np.full(len(mine), number, dtype=np.int64), mine))
+        loss, targets = 0.0, 0.0
+        for start, stop in micro_batches(len(mine), -(-count // self.world.size), micro):
+            batch = (whole.rows(start, stop) if stop > start else whole.masked(1)).to(self.world.device)
+            loss += float(self.objective.sums(model, batch, 0.0).loss.double().sum())
+            targets += float(self.objective.targets(batch).sum())
+        return loss, targets

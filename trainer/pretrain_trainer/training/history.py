@@ -1,0 +1,72 @@
+"""Figures of each step, kept until a commit names them: `checkpoints/history/<fingerprint>/<from>-<to>.jsonl`.
+
+No torch here; the report and `pretrain status` read the files.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pretrain_api import layout
+from pretrain_api.storage import Storage
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """One optimizer step. `tokens` are those seen since the start of the run; losses are nats per token."""
+
+    step: int
+    loss: float
+    tokens: int
+    learning_rate: float
+    gradient_norm: float
+    tokens_per_second: float
+    seconds_per_step: float
+    data_wait_seconds: float
+    skipped: bool
+    by_source: Mapping[str, float]
+    validation: Mapping[str, float] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The line of the file. Numbers that JSON lacks (a skipped step's loss may be NaN) become null."""
+        line = {
+            "step": self.step,
+            "loss": _number(self.loss),
+            "tokens": self.tokens,
+            "learningRate": self.learning_rate,
+            "gradientNorm": _number(self.gradient_norm),
+            "tokensPerSecond": round(self.tokens_per_second, 1),
+            "secondsPerStep": round(self.seconds_per_step, 6),
+            "dataWaitSeconds": round(self.data_wait_seconds, 6),
+            "skipped": self.skipped,
+            "bySource": {name: _number(loss) for name, loss in self.by_source.items()},
+        }
+        if self.validation is not None:
+            line["validation"] = {name: _number(loss) for name, loss in self.validation.items()}
+        return line
+
+
+def write_history(storage: Storage, fingerprint: str, figures: Sequence[StepFigures]) -> str:
+    """Write the steps' lines and return the file's path. Empty string when there are none."""
+    if not figures:
+        return ""
+    path = f"{layout.CHECKPOINT_HISTORY}/{fingerprint}/{figures[0].step:08d}-{figures[-1].step:08d}.jsonl"
+    storage.write_bytes(path, "".join(json.dumps(f.as_json()) + "\n" for f in figures).encode())
+    return path
+
+
+def last_loss(storage: Storage, path: str) -> float | None:
+    """The newest loss that a history file holds."""
+    if not path:
+        return None
+    for line in reversed(storage.read_bytes(path).decode().splitlines()):
+        loss = json.loads(line)["loss"]
+        if loss is not None:
+            return float(loss)
+    return None
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,241 @@
+"""The training loop: the story of a run. What differs between runs is in the parts that it is given."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from pretrain_api.errors import PretrainError
+from pretrain_api.run_length import RunLength
+from pretrain_api.types import PretrainJobSpec
+from pretrain_trainer.context import StageContext, Stopped
+from pretrain_trainer.data.batches import Batch as RankBatch
+from pretrain_trainer.data.batches import GlobalBatches
+from pretrain_trainer.objectives import Objective
+from pretrain_trainer.training.batches import as_batch
+from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
+from pretrain_trainer.training.evaluation import Validation
+from pretrain_trainer.training.gradients import Gradients, clip_factor
+from pretrain_trainer.training.history import StepFigures
+from pretrain_trainer.training.numbers import micro_batches
+from pretrain_trainer.training.optimizer import set_learning_rate, set_updates, state_tensors
+from pretrain_trainer.training.schedule import learning_rate
+from pretrain_trainer.training.world import World
+
+_LOGGER = logging.getLogger(__name__)
+
+SKIPS_IN_A_ROW = 10
+"""So many steps with a non-finite loss or gradient in a row end the training."""
+
+
+def derived_seed(*numbers: int) -> int:
+    """A seed below 2^63 that follows from the numbers and from nothing else."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class NonFinite(PretrainError):
+    """Loss or gradient stayed infinite or NaN for many steps."""
+
+    kind = "NonFinite"
+
+
+@dataclass
+class Training:
+    """A training at some position, with all its parts."""
+
+    context: StageContext
+    world: World
+    model: nn.Module
+    objective: Objective
+    optimizer: AdamW
+    gradients: Gradients
+    checkpoints: Checkpoints
+    validation: Validation
+    batches: Callable[[int], GlobalBatches]
+    """This rank's batches from a sample on."""
+    forward_context: Callable[[], contextlib.AbstractContextManager[object]]
+    length: RunLength
+    sources: Sequence[str]
+    peak_flops: float | None
+    """Peak floating-point operations per second of all ranks' devices, where known."""
+    position: Position = field(default_factory=Position)
+    pending: list[StepFigures] = field(default_factory=list)
+    """Figures of the steps since the last commit."""
+
+    @property
+    def spec(self) -> PretrainJobSpec:
+        return self.context.spec
+
+    def run(self) -> None:
+        """Train to the end, or raise Stopped once a stop was asked for and the state is saved."""
+        self.model.train()
+        saved_at = time.monotonic()
+        with self.batches(self.position.samples) as batches:
+            for batch in batches:
+                if self.position.step == self.length.steps:
+                    break
+                whole = as_batch(batch.samples)
+                targets, stop, save = self._agree(int(self.objective.targets(whole).sum()), saved_at)
+                if stop:
+                    self._save(final=False)
+                    self.checkpoints.wait()
+                    raise Stopped(f"stopped at step {self.position.step}; everything is saved")
+                if save:
+                    self._save(final=False)
+                    saved_at = time.monotonic()
+                self._step(batch, targets)
+        self._save(final=True)
+        self.checkpoints.wait()
+
+    def _agree(self, targets: int, saved_at: float) -> tuple[int, bool, bool]:
+        """At a step boundary, in one reduction: targets in the global batch, whether to stop, whether to save.
+
+        Rank 0's clock decides when a checkpoint is due, and a signal to any rank stops all of them.
+        """
+        self.checkpoints.poll()
+        due = (
+            self.world.is_first
+            and bool(self.pending)
+            and time.monotonic() - saved_at >= self.spec.checkpoint.every_seconds
+            and not self.checkpoints.is_saving
+        )
+        total, stop, save = self.world.sum([targets, self.context.stopping.is_set(), due])
+        return int(total), stop > 0, save > 0
+
+    def _step(self, batch: RankBatch, targets: int) -> None:
+        """One optimizer step, or none when loss or gradient are not finite."""
+        began = time.perf_counter()
+        step, samples = self.position.step + 1, self.position.samples + self.spec.training.global_batch_size
+        rate = learning_rate(
+            self.spec.training.schedule, self._peak_rate, samples, self.length.samples, samples // step
+        )
+        self.gradients.start_step()
+        losses = self._forward_backward(batch, targets)
+        norm = self.gradients.finish_step()
+        by_source, loss, gradient_norm = self._figures(batch, losses, norm, targets)
+        is_finite = math.isfinite(loss) and math.isfinite(gradient_norm)
+        if is_finite:
+            factor = clip_factor(gradient_norm, self.spec.training.max_gradient_norm)
+            if factor < 1:
+                self.gradients.scale(factor)
+            set_learning_rate(self.optimizer, rate)
+            self.optimizer.step()
+        tokens = samples * self.spec.training.sequence_length
+        self.position = replace(
+            self.position,
+            step=step,
+            samples=samples,
+            tokens=tokens,
+            updates=self.position.updates + is_finite,
+            skipped=self.position.skipped + (not is_finite),
+            skipped_in_a_row=0 if is_finite else self.position.skipped_in_a_row + 1,
+        )
+        if self.position.skipped_in_a_row >= SKIPS_IN_A_ROW:
+            raise NonFinite(
+                f"loss or gradient was not finite in {SKIPS_IN_A_ROW} steps in a row, up to step {step}. "
+                "Lower the learning rate or look at the data of these steps."
+            )
+        every = self.spec.evaluation.every_steps
+        validation = None
+        if every and step % every == 0:
+            validation = self.validation.losses(self.model, self.position.micro_batch_size)
+        seconds = time.perf_counter() - began + batch.wait_seconds
+        per_second = self.spec.training.global_batch_size * self.spec.training.sequence_length / seconds
+        figures = StepFigures(
+            step, loss, tokens, rate, gradient_norm, per_second, seconds, batch.wait_seconds, not is_finite,
+            by_source, validation,
+        )  # fmt: skip
+        self.pending.append(figures)
+        self._tell(figures)
+
+    def _forward_backward(self, batch: RankBatch, targets: int) -> Tensor:
+        """Accumulate the gradient of this rank's slice; float32 [slice], the loss of each sample over its targets."""
+        whole = as_batch(batch.samples)
+        # Random numbers (dropout) follow from the position, so that a resumed run draws the same ones.
+        torch.manual_seed(derived_seed(self.spec.training.seed, self.position.samples, self.world.rank))
+        losses = []
+        largest = -(-self.spec.training.global_batch_size // self.world.size)
+        for start, stop in micro_batches(len(whole), largest, self.position.micro_batch_size):
+            micro = (whole.rows(start, stop) if stop > start else whole.masked(1)).to(self.world.device)
+            with self.forward_context():
+                sums = self.objective.sums(self.model, micro, 1 / max(targets, 1))
+            sums.objective.backward()  # type: ignore[no-untyped-call]
+            losses.append(sums.loss[: stop - start])
+        return torch.cat(losses)
+
+    def _figures(
+        self, batch: RankBatch, losses: Tensor, norm: Tensor, targets: int
+    ) -> tuple[dict[str, float], float, float]:
+        """Loss by source, loss and gradient norm. The one place in a step that waits for the device."""
+        counts = self.objective.targets(as_batch(batch.samples)).double()
+        source = torch.from_numpy(batch.source)
+        values = torch.cat([losses.double(), norm.double().reshape(1)]).cpu()
+        sums = torch.zeros(2, len(self.sources), dtype=torch.float64)
+        sums[0].index_add_(0, source, values[:-1])
+        sums[1].index_add_(0, source, counts)
+        total = torch.tensor(self.world.sum(sums.flatten().tolist()), dtype=torch.float64).view(2, -1)
+        by_source = {
+            name: float(loss / count)
+            for name, loss, count in zip(self.sources, total[0], total[1], strict=True)
+            if count > 0
+        }
+        return by_source, float(total[0].sum()) / max(targets, 1), float(values[-1])
+
+    @property
+    def _peak_rate(self) -> float:
+        adamw = self.spec.training.optimizer.adamw
+        assert adamw is not None
+        return adamw.learning_rate
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds."""
+        return {**model_tensors(self.model), **state_tensors(self.model, self.optimizer)}
+
+    def restore(self) -> bool:
+        """Go to where the newest intact checkpoint is; False when there is none."""
+        position = self.checkpoints.load(self.tensors())
+        if position is None:
+            return False
+        self.position = position
+        set_updates(self.optimizer, position.updates)
+        return True
+
+    def _save(self, *, final: bool) -> None:
+        newest = self.checkpoints.newest
+        if not self.pending and newest is not None and newest.final >= final:
+            return
+        self.checkpoints.save(self.tensors(), self.position, self.pending, final=final)
+        self.pending = []
+
+    def _tell(self, figures: StepFigures) -> None:
+        newest = self.checkpoints.newest
+        shown = {
+            "step": figures.step,
+            "totalSteps": self.length.steps,
+            "samples": self.position.samples,
+            "tokens": figures.tokens,
+            "loss": figures.loss,
+            "tokensPerSecond": figures.tokens_per_second,
+            "learningRate": figures.learning_rate,
+            "gradientNorm": figures.gradient_norm,
+            "dataWaitRatio": figures.data_wait_seconds / figures.seconds_per_step,
+            "checkpointStep": newest.step if newest else 0,
+            "skippedSteps": self.position.skipped,
+        }
+        self.context.progress.update(
+            "step",
+            figures.step,
+            self.length.steps,
+            "steps",
+            "",
+            **{name: float(value) for name, value in shown.items() if math.isfinite(value)},
+        )
