@@ -1,0 +1,41 @@
+"""What happened between two views of a job, as lines worth keeping. Pure, so that both displays tell the same."""
+
+from collections.abc import Iterator
+
+from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import StageStatus
+from pretrain_cli.display.wording import duration
+
+
+def seconds(stage: StageStatus) -> float:
+    """Seconds from a stage's first start to its completion."""
+    if stage.start_time is None or stage.completion_time is None:
+        return 0.0
+    return (stage.completion_time - stage.start_time).total_seconds()
+
+
+def lines(before: PretrainJobStatus, after: PretrainJobStatus) -> Iterator[str]:
+    """Lines for stages that started or ended, failures, and a change to Suspended."""
+    known = {s.name: s for s in before.stages}
+    for stage in after.stages:
+        was = known.get(stage.name)
+        if was and was.state == stage.state and was.attempts == stage.attempts:
+            continue
+        if stage.state == "Complete":
+            skipped = stage.message.startswith("skipped")
+            took = "" if skipped else f" in {duration(seconds(stage))}"
+            yield f"{stage.name}: {stage.message or 'complete'}{took}"
+        elif stage.state == "Running" and stage.attempts > 1 and was and was.state != "Complete" and was.message:
+            yield f"{stage.name}: started again"
+    if after.recovery.failures > before.recovery.failures and after.recovery.last_failure:
+        failed = after.recovery.last_failure
+        count = len(after.recovery.recent_failures)
+        end = "" if after.state == "Failed" else f"; try {count + 1} follows by itself"
+        yield f"{failed.stage}: failed ({failed.kind}): {_last_line(failed.message)}{end}"
+    if after.recovery.disruptions > before.recovery.disruptions and before.stages:
+        yield f"{after.stage}: stopped from outside; goes on by itself"
+
+
+def _last_line(text: str) -> str:
+    """The last line that is not empty: of a traceback, the error itself."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

@@ -1,0 +1,61 @@
+"""What a job came to: its stages, the loss, the evaluation, where the results lie."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pretrain_api import layout
+from pretrain_api.stages import CompletionRecord, Stage
+from pretrain_api.storage import Storage
+from pretrain_api.types import PretrainJobStatus
+from pretrain_cli.display.wording import duration
+
+
+def lines(status: PretrainJobStatus, storage: Storage) -> Iterator[str]:
+    """The summary, line by line. Reads the completion records of the stages that are complete."""
+    found = {}
+    for stage in status.stages:
+        if stage.state == "Complete" and stage.fingerprint:
+            record = _record(storage, Stage(stage.name), stage.fingerprint)
+            skipped = " (done before)" if stage.message.startswith("skipped") else ""
+            if record:
+                found[Stage(stage.name)] = record
+                yield f"{stage.name:<10} {duration(record.seconds):>9}  {record.message}{skipped}".rstrip()
+    if train := found.get(Stage.TRAIN):
+        loss = train.details.get("finalLoss")
+        yield ""
+        yield f"final loss {loss:.4f} after {train.details.get('step')} steps" if loss is not None else "trained"
+    if evaluation := found.get(Stage.EVALUATE):
+        yield from _evaluation(evaluation.details.get("bySource", {}))
+    if Stage.EXPORT in found and storage.exists(layout.EXPORT_HUGGING_FACE):
+        yield f"model      {_place(storage, layout.EXPORT_HUGGING_FACE)}"
+    if Stage.REPORT in found:
+        yield f"report     {_place(storage, layout.REPORT_HTML)}"
+
+
+def _record(storage: Storage, stage: Stage, fingerprint: str) -> CompletionRecord | None:
+    try:
+        return CompletionRecord.model_validate(storage.read_json(layout.record(stage, fingerprint)))
+    except FileNotFoundError:
+        return None
+
+
+def _place(storage: Storage, relative: str) -> str:
+    return storage.path(relative) if storage.is_local else storage.uri(relative)
+
+
+def _evaluation(by_source: dict[str, Any]) -> Iterator[str]:
+    """A table of validation loss and bits per byte by source, beside the baselines on the same text."""
+    if not by_source:
+        return
+    baselines = sorted({name for figures in by_source.values() for name in figures.get("baselines", {})})
+    yield ""
+    yield _row(["source", "loss", "perplexity", "bits/byte", *baselines])
+    for name, figures in by_source.items():
+        cells = [figures.get("loss"), figures.get("perplexity"), figures.get("bitsPerByte")]
+        cells += [figures.get("baselines", {}).get(baseline) for baseline in baselines]
+        yield _row([name, *("-" if cell is None else f"{cell:.3f}" for cell in cells)])
+    yield ""
+
+
+def _row(cells: list[str]) -> str:
+    return f"{cells[0]:<16}" + "".join(f"{cell:>12}" for cell in cells[1:])

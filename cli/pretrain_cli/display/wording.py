@@ -1,0 +1,76 @@
+"""Figures as people read them: progress of a stage, durations, rates. Pure functions."""
+
+from dataclasses import dataclass
+
+from pretrain_api.events import ProgressEvent
+from pretrain_api.stages import Stage
+
+_SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Units per second of the present phase, from its first line seen to its newest."""
+
+    phase: str
+    first_time: float
+    first_done: float
+    per_second: float = 0.0
+
+    def after(self, event: ProgressEvent) -> "Rate":
+        """The rate with one more line taken in. A new phase, or one that begins anew, starts a new rate."""
+        if event.phase != self.phase or event.done < self.first_done:
+            return Rate(event.phase, event.time, event.done)
+        seconds = event.time - self.first_time
+        per_second = (event.done - self.first_done) / seconds if seconds > 0 else 0.0
+        return Rate(self.phase, self.first_time, self.first_done, per_second)
+
+
+def duration(seconds: float) -> str:
+    """1.4 s, 42 s, 3:07, 1:02:09."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def amount(value: float, unit: str = "") -> str:
+    """1.2 M tokens, 850 documents, 3.4 MB."""
+    if unit in ("bytes", "B"):
+        scaled = next((f"{value / scale:.1f} {sign}B" for scale, sign in _SCALES if value >= scale), f"{value:.0f} B")
+    else:
+        scaled = next((f"{value / scale:.1f} {sign}" for scale, sign in _SCALES if value >= 10 * scale), f"{value:.0f}")
+        scaled = f"{scaled} {unit}".strip()
+    return scaled
+
+
+def progress(stage: Stage, event: ProgressEvent, rate: Rate) -> str:
+    """How far a stage is, in one line."""
+    if stage is Stage.TRAIN and "step" in event.figures:
+        return _training(event)
+    total = f"/{amount(event.total, event.unit)}" if event.total else ""
+    done = amount(event.done, "" if total and event.unit != "bytes" else event.unit)
+    parts = [event.phase, f"{done}{total}" if event.done or total else ""]
+    if rate.per_second > 0:
+        parts.append(f"{amount(rate.per_second, event.unit)}/s")
+        if event.total and event.total > event.done:
+            parts.append(f"{duration((event.total - event.done) / rate.per_second)} left")
+    return ", ".join(part for part in parts if part)
+
+
+def _training(event: ProgressEvent) -> str:
+    figures = event.figures
+    step, total, rate = figures["step"], figures.get("totalSteps", 0.0), figures.get("tokensPerSecond", 0.0)
+    parts = [f"step {step:.0f}/{total:.0f}"]
+    if "loss" in figures:
+        parts.append(f"loss {figures['loss']:.4f}")
+    if rate > 0:
+        parts.append(f"{amount(rate, 'tokens')}/s")
+    if "mfuRatio" in figures:
+        parts.append(f"MFU {100 * figures['mfuRatio']:.1f} %")
+    if rate > 0 and step > 0 and total > step:
+        parts.append(f"{duration((total - step) * figures.get('tokens', 0.0) / step / rate)} left")
+    return ", ".join(parts)

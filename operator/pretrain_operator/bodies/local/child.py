@@ -1,0 +1,25 @@
+"""The first moment of a stage program's process: tie its life to its parent's, then become the program.
+
+Run as a script by file name, without the environment's packages, so that it costs milliseconds:
+`python -I -S child.py PARENT_PID PROGRAM ARGUMENT...`. The tie survives exec.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Die with the parent, even if it died a moment ago; then exec."""
+    parent, program = int(sys.argv[1]), sys.argv[2:]
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+    os.execv(program[0], program)
+
+
+if __name__ == "__main__":
+    main()

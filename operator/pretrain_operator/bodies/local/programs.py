@@ -1,0 +1,42 @@
+"""What a stage's program is on this machine: its command line and environment, as functions of the job."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pretrain_api.events import ENV_EVENTS, ENV_OUTCOME
+from pretrain_api.stages import Stage
+
+_PROGRAM = "pretrain_trainer"
+
+
+def command(stage: Stage, job_file: Path, upstream: Mapping[Stage, str], processes: int) -> list[str]:
+    """The command line of a stage. Training runs under torchrun, which never restarts it: the brain does."""
+    arguments = [_PROGRAM, "--stage", stage.value, "--job", str(job_file)]
+    for name, fingerprint in upstream.items():
+        arguments += ["--upstream", f"{name.value}={fingerprint}"]
+    if stage is not Stage.TRAIN:
+        return [sys.executable, "-m", *arguments]
+    torchrun = ["-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", str(processes)]
+    # Port 0: the agent takes a free one, so that two runs on one machine never meet.
+    rendezvous = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
+    return [
+        sys.executable,
+        *torchrun,
+        *rendezvous,
+        "--max-restarts",
+        "0",
+        "--monitor-interval",
+        "0.2",
+        "-m",
+        *arguments,
+    ]
+
+
+def environment(stage: Stage, events: Path, outcome: Path, processes: int, cores: int) -> dict[str, str]:
+    """The environment of a stage: this one, the two files, and for training a fair share of threads."""
+    own = {**os.environ, ENV_EVENTS: str(events), ENV_OUTCOME: str(outcome), "PYTHONUNBUFFERED": "1"}
+    if stage is Stage.TRAIN:
+        own.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    return own

@@ -1,0 +1,96 @@
+"""Facts about a job as Kubernetes conditions, and the one word that people see.
+
+Every message ends in what to do or what happens next.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pretrain_api.stages import Stage
+from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import Condition, State
+
+SUCCEEDED = "Succeeded"
+"""The one summary: Unknown while the job works."""
+RUNNING = "Running"
+"""Whether a stage's program is at work. Unknown while it was asked to stop and has not left yet."""
+CHECKPOINTED = "Checkpointed"
+"""Whether a complete checkpoint exists."""
+RECOVERING = "Recovering"
+"""From a failure or disruption of training to its first new step."""
+SUSPENDED = "Suspended"
+"""Whether the job is suspended and nothing of it runs."""
+
+STOPPING = "Stopping"
+"""Reason of RUNNING while a program was asked to leave."""
+
+_AT_WORK: dict[Stage, State] = {
+    Stage.COLLECT: "Collecting",
+    Stage.PREPARE: "Preparing",
+    Stage.TOKENIZER: "Tokenizing",
+    Stage.ENCODE: "Encoding",
+    Stage.TRAIN: "Training",
+    Stage.EVALUATE: "Evaluating",
+    Stage.EXPORT: "Exporting",
+    Stage.REPORT: "Reporting",
+}
+
+
+def condition(recorded: PretrainJobStatus, kind: str) -> Condition:
+    """The recorded condition of a type; Unknown when it was never set."""
+    return next((c for c in recorded.conditions if c.type == kind), Condition(type=kind, status="Unknown"))
+
+
+def stated(
+    recorded: PretrainJobStatus,
+    kind: str,
+    status: Literal["True", "False", "Unknown"],
+    reason: str,
+    message: str,
+    now: datetime,
+) -> PretrainJobStatus:
+    """The status with one condition set. Its transition time changes only when its status does."""
+    before = next((c for c in recorded.conditions if c.type == kind), None)
+    since = before.last_transition_time if before and before.status == status else now
+    stated = Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=since,
+        observed_generation=recorded.observed_generation,
+    )
+    if before:
+        conditions = [stated if c.type == kind else c for c in recorded.conditions]
+    else:
+        conditions = [*recorded.conditions, stated]
+    return recorded.model_copy(update={"conditions": conditions})
+
+
+def is_stopping(recorded: PretrainJobStatus) -> bool:
+    """Whether the running program was asked to leave."""
+    return condition(recorded, RUNNING).reason == STOPPING
+
+
+def stopping_seconds(recorded: PretrainJobStatus, now: datetime) -> float:
+    """Seconds since the running program was asked to leave."""
+    since = condition(recorded, RUNNING).last_transition_time
+    return (now - since).total_seconds() if is_stopping(recorded) and since else 0.0
+
+
+def checkpointed(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
+    """The status with the CHECKPOINTED condition that its newest checkpoint implies."""
+    if recorded.checkpoint is None or condition(recorded, CHECKPOINTED).status == "True":
+        return recorded
+    message = "A complete checkpoint exists; training goes on from the newest one after any interruption."
+    return stated(recorded, CHECKPOINTED, "True", "CheckpointCommitted", message, now)
+
+
+def printed(recorded: PretrainJobStatus, stage: Stage, has_stepped: bool) -> PretrainJobStatus:
+    """The status with the word that people see while `stage` is at work or about to be."""
+    state: State = _AT_WORK[stage]
+    if stage is Stage.TRAIN and condition(recorded, RECOVERING).status == "True":
+        state = "Recovering"
+    elif stage is Stage.TRAIN and not has_stepped:
+        state = "Starting"
+    return recorded.model_copy(update={"state": state, "stage": stage.value})

@@ -1,0 +1,64 @@
+"""What the end of a stage's program does to the recorded status.
+
+Each attempt is taken in once: it is the recorded attempt of a stage that is recorded as running.
+"""
+
+from pretrain_api.stages import Stage
+from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
+from pretrain_operator.brain import conditions, failures, progress, stages
+from pretrain_operator.brain.failures import Verdict
+from pretrain_operator.brain.observed import Observed, StageRun
+
+_ADVICE = "It is tried again by itself; nothing needs to be done."
+
+
+def current(recorded: PretrainJobStatus, observed: Observed, stage: Stage) -> StageRun | None:
+    """The run that the recorded status speaks of; None when the stage is not running or its run is not seen yet."""
+    entry, run = stages.entry(recorded, stage), observed.runs.get(stage)
+    return run if run and entry.state == "Running" and run.attempt == entry.attempts else None
+
+
+def taken_in(
+    recorded: PretrainJobStatus, run: StageRun, asked_to_stop: bool, spec: PretrainJobSpec, observed: Observed
+) -> PretrainJobStatus:
+    """The status after a run that ended or was lost."""
+    now, stage = observed.now, run.stage
+    match failures.verdict(run, asked_to_stop):
+        case Verdict.COMPLETE:
+            said = run.outcome
+            message = "skipped (done before)" if said and said.skipped else (said.message if said else "")
+            status = stages.completed(recorded, stage, said.fingerprint if said else "", now, message)
+            return _recovered(failures.forgotten(status), run, observed)
+        case Verdict.STOPPED:
+            return stages.changed(recorded, stage, state="Pending")
+        case Verdict.USER_ERROR:
+            failed = failures.failure(run, now)
+            status = stages.changed(recorded, stage, state="Failed", message=failed.message)
+            return failures.noted(status, failed)
+        case Verdict.DISRUPTION:
+            message = f"{stage} was stopped from outside. {_ADVICE}"
+            status = stages.changed(failures.disrupted(recorded), stage, state="Pending", message=message)
+            return _recovering(status, run, message, observed)
+        case Verdict.FAILURE:
+            failed = failures.failure(run, now)
+            status = stages.changed(recorded, stage, state="Failed", message=failed.message)
+            status = failures.counted(status, failed, spec, now)
+            return _recovering(status, run, f"{stage} failed: {failures.described(failed)}\n{_ADVICE}", observed)
+
+
+def stepping(recorded: PretrainJobStatus, train: StageRun | None, observed: Observed) -> PretrainJobStatus:
+    """The status once training makes steps again."""
+    return _recovered(recorded, train, observed) if train and progress.has_stepped(train) else recorded
+
+
+def _recovering(recorded: PretrainJobStatus, run: StageRun, message: str, observed: Observed) -> PretrainJobStatus:
+    if run.stage is not Stage.TRAIN:
+        return recorded
+    return conditions.stated(recorded, conditions.RECOVERING, "True", "Restarting", message, observed.now)
+
+
+def _recovered(recorded: PretrainJobStatus, run: StageRun | None, observed: Observed) -> PretrainJobStatus:
+    if run is None or conditions.condition(recorded, conditions.RECOVERING).status != "True":
+        return recorded
+    message = "Training makes steps again; nothing needs to be done."
+    return conditions.stated(recorded, conditions.RECOVERING, "False", "Recovered", message, observed.now)

@@ -1,0 +1,173 @@
+"""How a program's end is to be taken: complete, stopped, a user's mistake, a failure or a disruption; and the budget.
+
+Failures are the code's or the machine's fault: they are counted in a sliding window, retried with growing pauses,
+forgotten on progress, and end the job when the window holds too many. Disruptions come from outside (somebody stops a
+worker, a host goes down): they are counted apart and never end a job.
+"""
+
+import signal
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from pretrain_api.errors import EXIT_STOPPED, EXIT_USER_ERROR
+from pretrain_api.stages import Stage
+from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
+from pretrain_api.types.status import Failure
+from pretrain_operator.brain.observed import StageRun
+
+USER_ERROR = "UserError"
+"""Kind of a failure that no retry can mend."""
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_MESSAGE = 8000
+"""Characters of a failure's message that are recorded; a Kubernetes condition holds 32 KiB."""
+_ASKED_FROM_OUTSIDE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Verdict(Enum):
+    """What a program's end means for its job."""
+
+    COMPLETE = auto()
+    STOPPED = auto()
+    USER_ERROR = auto()
+    FAILURE = auto()
+    DISRUPTION = auto()
+
+
+def verdict(run: StageRun, asked_to_stop: bool) -> Verdict:
+    """What the end of a run means. `asked_to_stop`: the job itself wanted the program to leave."""
+    said = run.outcome.outcome if run.outcome else ""
+    code = run.exit_code if run.exit_code is not None else 0
+    if said == "complete":  # the record is in storage: whatever happened to the process afterwards is no matter
+        return Verdict.COMPLETE
+    if said == "userError" or (not said and code == EXIT_USER_ERROR):
+        return Verdict.USER_ERROR
+    if asked_to_stop:  # ranks that leave one after the other break each other's collectives: that is no failure
+        return Verdict.STOPPED
+    if said == "failed":
+        return Verdict.FAILURE
+    from_outside = said == "stopped" or code == EXIT_STOPPED or signal_of(code) in _ASKED_FROM_OUTSIDE
+    return Verdict.DISRUPTION if from_outside or run.state == "Lost" else Verdict.FAILURE
+
+
+def signal_of(exit_code: int) -> signal.Signals | None:
+    """The signal that an exit code stands for, in both spellings: -9 and 137."""
+    number = -exit_code if exit_code < 0 else exit_code - 128
+    try:
+        return signal.Signals(number)
+    except ValueError:
+        return None
+
+
+def failure(run: StageRun, now: datetime) -> Failure:
+    """The failure as it is recorded and shown: who, where, why."""
+    code = run.exit_code if run.exit_code is not None else 0
+    number = signal_of(code)
+    said = run.outcome
+    if (said and said.outcome == "userError") or (not said and code == EXIT_USER_ERROR):
+        kind = USER_ERROR
+    elif said and said.kind:
+        kind = said.kind
+    else:
+        kind = "Signal" if number else "Exit"
+    reason = f"exit {code}" + (f" ({number.name})" if number else "")
+    lines = ((said.message if said else "") or run.last_lines).strip()
+    return Failure(
+        stage=run.stage.value,
+        worker=run.worker,
+        node=run.node,
+        rank=said.rank if said and said.rank >= 0 else run.rank,
+        kind=kind[:256],
+        message=lines
+        if kind == USER_ERROR and lines
+        else (f"{reason}\n{lines}" if lines else reason)[-_LONGEST_MESSAGE:],
+        time=now,
+    )
+
+
+def counted(recorded: PretrainJobStatus, failed: Failure, spec: PretrainJobSpec, now: datetime) -> PretrainJobStatus:
+    """The status with one more failure; those that left the window are dropped."""
+    recovery = recorded.recovery
+    recent = [t for t in recovery.recent_failures if now - t < timedelta(seconds=spec.recovery.window_seconds)]
+    return _with_recovery(
+        recorded,
+        failures=recovery.failures + 1,
+        recent_failures=[*recent, now][-1000:],
+        last_failure=failed,
+        first_failure=recovery.first_failure if recent else failed,
+    )
+
+
+def noted(recorded: PretrainJobStatus, failed: Failure) -> PretrainJobStatus:
+    """The status with a user's mistake as its newest failure; it is not counted, as it is not retried."""
+    return _with_recovery(recorded, last_failure=failed)
+
+
+def user_error(recorded: PretrainJobStatus) -> str:
+    """The terminal message when the newest failure is a user's mistake; empty when it is not."""
+    last = recorded.recovery.last_failure
+    return f"{last.stage}: {last.message}" if last and last.kind == USER_ERROR else ""
+
+
+def disrupted(recorded: PretrainJobStatus) -> PretrainJobStatus:
+    """The status with one more disruption."""
+    return _with_recovery(recorded, disruptions=recorded.recovery.disruptions + 1)
+
+
+def forgotten(recorded: PretrainJobStatus) -> PretrainJobStatus:
+    """The status after progress: the window is empty again."""
+    return _with_recovery(recorded, recent_failures=[], first_failure=None)
+
+
+def reset_by_checkpoint(recorded: PretrainJobStatus) -> PretrainJobStatus:
+    """The status with an empty window if the newest checkpoint is further than it ever was."""
+    step = recorded.checkpoint.step if recorded.checkpoint else -1
+    if step <= recorded.recovery.progress_mark:
+        return recorded
+    return _with_recovery(forgotten(recorded), progress_mark=step)
+
+
+def exhausted(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> bool:
+    """Whether the window holds as many failures as end the job. The first one does when `maxFailures` is 0."""
+    return len(recorded.recovery.recent_failures) >= max(1, spec.recovery.max_failures)
+
+
+def pause_seconds(recorded: PretrainJobStatus, now: datetime) -> float:
+    """Seconds still to wait before the next try: 1, 2, 4 ... 30 after the newest failure."""
+    recent = recorded.recovery.recent_failures
+    if not recent:
+        return 0.0
+    pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(len(recent) - 1, 30), LONGEST_PAUSE_SECONDS)
+    return max(0.0, pause - (now - recent[-1]).total_seconds())
+
+
+def last_words(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> str:
+    """The terminal message when the budget is spent: how often, the first one in full, what to do."""
+    recovery = recorded.recovery
+    count, first = len(recovery.recent_failures), recovery.first_failure or Failure()
+    times = "1 failure" if count == 1 else f"{count} failures in {spec.recovery.window_seconds} s"
+    return f"Failed in {first.stage} after {times}. First: {described(first)}\n{_advice(first)}"
+
+
+def described(failed: Failure) -> str:
+    """A failure in words: worker, node, rank, exit reason, last lines."""
+    rank = f", rank {failed.rank}" if failed.rank >= 0 else ""
+    return f"worker {failed.worker} on node {failed.node}{rank}, {failed.kind}: {failed.message}"
+
+
+def _advice(failed: Failure) -> str:
+    """What to do next, by the kind of failure."""
+    if "MemoryError" in failed.message or "OutOfMemory" in failed.kind or "SIGKILL" in failed.message:
+        memory = "If memory ran out, "
+        if failed.stage == Stage.TRAIN:
+            return (
+                f"{memory}lower spec.training.microBatchSize or raise spec.workers.resources; then run the job again."
+            )
+        return f"{memory}lower spec.data.prepare.parallelism or give the machine more memory; then run the job again."
+    if failed.kind == "NonFinite":
+        return "Lower the learning rate in spec.training.optimizer or raise spec.training.schedule.warmupSteps; then run the job again."
+    return f"`pretrain logs --stage {failed.stage}` shows more; once the cause is gone, run the job again: it goes on where it was."
+
+
+def _with_recovery(recorded: PretrainJobStatus, **changes: object) -> PretrainJobStatus:
+    return recorded.model_copy(update={"recovery": recorded.recovery.model_copy(update=changes)})

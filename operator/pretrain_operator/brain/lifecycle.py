@@ -1,0 +1,72 @@
+"""The job as a whole: its first start, being run again, suspension, the deadline and its end."""
+
+from datetime import datetime, timedelta
+
+from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
+from pretrain_api.types.status import RecoveryStatus
+from pretrain_operator.brain import failures, stages
+
+TERMINAL = ("Succeeded", "Failed")
+STOP_GRACE_SECONDS = 300.0
+"""How long a program may take to save and leave before it is killed."""
+
+
+def opened(recorded: PretrainJobStatus, now: datetime, generation: int) -> PretrainJobStatus:
+    """The status at the first look: every stage is listed and the clock of the job runs."""
+    update = {"start_time": recorded.start_time or now, "observed_generation": generation}
+    return stages.listed(recorded.model_copy(update=update))
+
+
+def run_again(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
+    """The status when a person runs the job again, after whatever end.
+
+    Every stage is asked anew: its program finds its record and leaves at once unless its inputs changed. A stage
+    that was running went down with its body, which is a disruption. After a terminal state the job's clock and
+    budget start anew.
+    """
+    was_running = any(s.state == "Running" for s in recorded.stages)
+    listed = [s.model_copy(update={"state": "Pending"}) for s in recorded.stages]
+    status = recorded.model_copy(update={"stages": listed, "stage": ""})
+    if recorded.state in TERMINAL:
+        recovery = RecoveryStatus(
+            failures=recorded.recovery.failures,
+            disruptions=recorded.recovery.disruptions,
+            progress_mark=recorded.recovery.progress_mark,
+        )
+        fresh = {"state": "Pending", "start_time": now, "completion_time": None, "suspended_seconds": 0}
+        return status.model_copy(update={**fresh, "suspend_time": None, "recovery": recovery, "conditions": []})
+    return failures.disrupted(status) if was_running else status
+
+
+def suspended_since(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
+    """The status from the moment nothing runs any more."""
+    return recorded if recorded.suspend_time else recorded.model_copy(update={"suspend_time": now})
+
+
+def resumed(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
+    """The status after a suspension; its time is put down so that the deadline does not count it."""
+    if recorded.suspend_time is None:
+        return recorded
+    seconds = recorded.suspended_seconds + round((now - recorded.suspend_time).total_seconds())
+    return recorded.model_copy(update={"suspend_time": None, "suspended_seconds": seconds})
+
+
+def seconds_to_deadline(spec: PretrainJobSpec, recorded: PretrainJobStatus, now: datetime) -> float | None:
+    """Seconds of work left; None without a deadline or while suspended."""
+    if not spec.active_deadline_seconds or recorded.start_time is None or recorded.suspend_time is not None:
+        return None
+    end = recorded.start_time + timedelta(seconds=spec.active_deadline_seconds + recorded.suspended_seconds)
+    return (end - now).total_seconds()
+
+
+def deadline_message(spec: PretrainJobSpec) -> str:
+    """The terminal message when the deadline has passed."""
+    return (
+        f"The job worked longer than spec.activeDeadlineSeconds ({spec.active_deadline_seconds}). "
+        "Everything is saved; raise it or write 0, and run the job again to go on."
+    )
+
+
+def ended(recorded: PretrainJobStatus, state: str, now: datetime) -> PretrainJobStatus:
+    """The status in a terminal state."""
+    return recorded.model_copy(update={"state": state, "completion_time": now})

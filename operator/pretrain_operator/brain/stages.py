@@ -1,0 +1,69 @@
+"""Which stage is next, what its inputs are, and what a stage's status becomes.
+
+The order is that of `pretrain_api.stages.Stage`; one stage runs at a time.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pretrain_api.stages import UPSTREAM, Stage
+from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import StageStatus
+from pretrain_operator.brain.observed import Finished
+
+
+def listed(recorded: PretrainJobStatus) -> PretrainJobStatus:
+    """The status with an entry for every stage, in order."""
+    known = {s.name: s for s in recorded.stages}
+    stages = [known.get(stage.value, StageStatus(name=stage.value)) for stage in Stage]
+    return recorded.model_copy(update={"stages": stages})
+
+
+def entry(recorded: PretrainJobStatus, stage: Stage) -> StageStatus:
+    """The recorded status of a stage."""
+    return next((s for s in recorded.stages if s.name == stage.value), StageStatus(name=stage.value))
+
+
+def changed(recorded: PretrainJobStatus, stage: Stage, **changes: Any) -> PretrainJobStatus:
+    """The status with some fields of one stage replaced."""
+    stages = [s.model_copy(update=changes) if s.name == stage.value else s for s in recorded.stages]
+    return recorded.model_copy(update={"stages": stages})
+
+
+def next_stage(recorded: PretrainJobStatus) -> Stage | None:
+    """The first stage that is not complete; None when all are."""
+    return next((s for s in Stage if entry(recorded, s).state != "Complete"), None)
+
+
+def upstream(recorded: PretrainJobStatus, stage: Stage) -> dict[Stage, str]:
+    """Identities of the stages whose results `stage` reads. They are all complete when `stage` is next."""
+    return {u: entry(recorded, u).fingerprint for u in UPSTREAM[stage]}
+
+
+def completed(
+    recorded: PretrainJobStatus, stage: Stage, fingerprint: str, now: datetime, message: str = ""
+) -> PretrainJobStatus:
+    """The stage as complete; one that was complete before with the same identity keeps its times."""
+    before = entry(recorded, stage)
+    same = before.fingerprint == fingerprint and before.completion_time is not None
+    return changed(
+        recorded,
+        stage,
+        state="Complete",
+        fingerprint=fingerprint,
+        completion_time=before.completion_time if same else now,
+        message=message or before.message,
+    )
+
+
+def found(recorded: PretrainJobStatus, stage: Stage, finished: Finished) -> PretrainJobStatus:
+    """The stage as complete because its record is in storage."""
+    return changed(
+        recorded,
+        stage,
+        state="Complete",
+        fingerprint=finished.fingerprint,
+        start_time=finished.started,
+        completion_time=finished.completed,
+        message=finished.message,
+    )
