@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -36,7 +37,7 @@ class CorruptShard(PretrainError):
 class Block:
     """A record: whole sequences and where documents begin."""
 
-    tokens: npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+    tokens: npt.NDArray[np.unsignedinteger[Any]]
     """[sequences, sequence_length + 1]"""
     documents: npt.NDArray[np.uint32]
     """Sorted offsets into the flattened block."""

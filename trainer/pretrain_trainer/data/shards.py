@@ -8,7 +8,7 @@ class is not used itself because importing webdataset imports torch, half a giga
 import hashlib
 import io
 import tarfile
-from typing import IO
+from typing import IO, Any
 
 import google_crc32c
 import numpy as np
@@ -22,15 +22,15 @@ RECORD_BYTES = 512 << 10
 SHARD_BYTES = 512 << 20
 """Size aimed at for a shard."""
 
-Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+Tokens = npt.NDArray[np.unsignedinteger[Any]]
 
 
-def token_dtype(vocab_size: int) -> np.dtype[np.uint16] | np.dtype[np.uint32]:
+def token_dtype(vocab_size: int) -> np.dtype[np.unsignedinteger[Any]]:
     """The smaller of the two types that holds every token of the vocabulary."""
-    return np.dtype(np.uint16) if vocab_size <= 1 << 16 else np.dtype(np.uint32)
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
-def samples_per_record(sequence_length: int, dtype: np.dtype[np.uint16] | np.dtype[np.uint32]) -> int:
+def samples_per_record(sequence_length: int, dtype: np.dtype[np.unsignedinteger[Any]]) -> int:
     """Sequences in a record: as many as RECORD_BYTES hold, at least one."""
     return max(1, RECORD_BYTES // ((sequence_length + 1) * dtype.itemsize))
 

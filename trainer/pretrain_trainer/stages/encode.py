@@ -1,0 +1,239 @@
+"""The Encode stage: prepared documents to token shards, a manifest per source."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+
+from pretrain_api import layout
+from pretrain_api.errors import UserError
+from pretrain_api.shards import Manifest, Shard, Split
+from pretrain_api.stages import Flow, Stage
+from pretrain_trainer import tokenizer
+from pretrain_trainer.context import StageContext, StageResult
+from pretrain_trainer.data.documents import divide, part_paths, source_texts
+from pretrain_trainer.data.packing import Packing, plan, write_shard
+from pretrain_trainer.data.shards import samples_per_record, token_dtype
+from pretrain_trainer.data.split import validation_bound
+from pretrain_trainer.data.token_streams import (
+    SPLITS,
+    Encoding,
+    PieceCounts,
+    StreamCounts,
+    documents_path,
+    encode_piece,
+)
+from pretrain_trainer.parallel import ordered_map, processes
+from pretrain_trainer.tokenizer import LoadedTokenizer
+
+VALIDATION_DOCUMENTS = "validation/documents.parquet"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A source on its way through the stage."""
+
+    name: str
+    folder: str
+    pieces: tuple[tuple[str, PieceCounts], ...]
+    """Target and counts of each piece, in the order of the documents."""
+
+    def counts(self, split: str) -> StreamCounts:
+        parts: list[StreamCounts] = [getattr(counts, split) for _, counts in self.pieces]
+        return StreamCounts(
+            tokens=sum(part.tokens for part in parts),
+            documents=sum(part.documents for part in parts),
+            text_bytes=sum(part.text_bytes for part in parts),
+            lengths=[sum(column) for column in zip(*(part.lengths for part in parts), strict=True)],
+        )
+
+
+def run(context: StageContext) -> StageResult:
+    loaded = tokenizer.load(context)
+    sources = _encode(context, loaded)
+    for number, source in enumerate(sources):
+        _check_enough(source, number, context.spec.training.sequence_length)
+    manifests = _pack(context, loaded, sources)
+    for source, manifest in zip(sources, manifests, strict=True):
+        _gather_validation_documents(context, source)
+        context.storage.write_json(f"{source.folder}/{layout.MANIFEST}", manifest.model_dump())
+    for source in sources:
+        context.storage.remove(f"{source.folder}/pieces")
+    return _result(sources, manifests)
+
+
+def _encode(context: StageContext, loaded: LoadedTokenizer) -> list[_Source]:
+    """Turn all documents into token streams."""
+    storage, prepared = context.storage, context.upstream[Stage.PREPARE]
+    fraction = context.spec.data.validation.fraction
+    encodings: list[tuple[str, Encoding]] = []
+    for source in context.spec.data.sources:
+        context.check_stopping()
+        bound = validation_bound(source_texts(storage, prepared, source.name), fraction)
+        folder = layout.shards(context.fingerprint, source.name)
+        encodings.extend(
+            (
+                source.name,
+                Encoding(
+                    storage,
+                    layout.tokenizer(context.upstream[Stage.TOKENIZER]),
+                    piece,
+                    f"{folder}/pieces/{piece.name}",
+                    bound,
+                ),
+            )
+            for path in part_paths(storage, prepared, source.name)
+            for piece in divide(storage, path)
+        )
+    done = defaultdict[str, list[tuple[str, PieceCounts]]](list)
+    tokens = 0
+    results = ordered_map(
+        encode_piece,
+        (encoding for _, encoding in encodings),
+        processes(context.spec.data.prepare.parallelism),
+        context,
+    )
+    for (name, encoding), counts in zip(encodings, results, strict=True):
+        done[name].append((encoding.target, counts))
+        tokens += counts.train.tokens + counts.validation.tokens
+        context.progress.update("encode", sum(map(len, done.values())), len(encodings), "pieces", tokens=tokens)
+    return [
+        _Source(source.name, layout.shards(context.fingerprint, source.name), tuple(done[source.name]))
+        for source in context.spec.data.sources
+    ]
+
+
+def _check_enough(source: _Source, number: int, sequence_length: int) -> None:
+    train = source.counts("train")
+    if train.tokens > sequence_length:
+        return
+    raise UserError(
+        "too-few-tokens",
+        f"spec.data.sources[{number}]",
+        f"Source {source.name} has {train.tokens} tokens to train on in {train.documents} documents, "
+        f"fewer than one sequence of {sequence_length} + 1.",
+        "Add documents, loosen the filters of spec.data.prepare, lower spec.data.validation.fraction, or write "
+        f"spec.training.sequenceLength: {max(8, train.tokens - 1)} or less."
+        if train.tokens > 8
+        else "Add documents, or loosen the filters of spec.data.prepare.",
+    )
+
+
+def _pack(context: StageContext, loaded: LoadedTokenizer, sources: Sequence[_Source]) -> list[Manifest]:
+    """Cut the streams into shards."""
+    length = context.spec.training.sequence_length
+    packings: list[tuple[str, Packing]] = [
+        (source.name, packing)
+        for source in sources
+        for split in SPLITS
+        for packing in plan(
+            context.storage,
+            source.folder,
+            split,
+            [(target, getattr(counts, split).tokens) for target, counts in source.pieces],
+            length,
+            loaded.vocab_size,
+            loaded.padding,
+        )
+    ]
+    shards = defaultdict[tuple[str, str], list[Shard]](list)
+    results = ordered_map(
+        write_shard,
+        (packing for _, packing in packings),
+        processes(context.spec.data.prepare.parallelism),
+        context,
+    )
+    for done, ((name, packing), shard) in enumerate(zip(packings, results, strict=True), start=1):
+        shards[name, packing.split].append(shard)
+        context.progress.update("shards", done, len(packings), "shards")
+
+    def split_of(source: _Source, split: str) -> Split:
+        counts, written = source.counts(split), shards[source.name, split]
+        return Split(
+            shards=written,
+            samples=sum(shard.samples for shard in written),
+            tokens=counts.tokens,
+            documents=counts.documents,
+            text_bytes=counts.text_bytes,
+        )
+
+    dtype = token_dtype(loaded.vocab_size)
+    return [
+        Manifest(
+            fingerprint=context.fingerprint,
+            source=source.name,
+            sequence_length=length,
+            samples_per_record=samples_per_record(length, dtype),
+            dtype="uint16" if dtype.itemsize == 2 else "uint32",
+            vocab_size=loaded.vocab_size,
+            tokenizer_sha256=loaded.sha256,
+            end_of_text=loaded.end_of_text,
+            padding=loaded.padding,
+            train=split_of(source, "train"),
+            validation=split_of(source, "validation"),
+        )
+        for source in sources
+    ]
+
+
+def _gather_validation_documents(context: StageContext, source: _Source) -> None:
+    """Bring the held-out documents of the pieces together in one file."""
+    targets = [target for target, counts in source.pieces if counts.validation.documents]
+    if not targets:
+        return
+    storage = context.storage
+    with storage.create(f"{source.folder}/{VALIDATION_DOCUMENTS}") as out:
+        writer: pq.ParquetWriter | None = None
+        for target in targets:
+            with storage.fs.open(storage.path(documents_path(target)), "rb") as file:
+                table = pq.read_table(file)
+            writer = writer or pq.ParquetWriter(out, table.schema, compression="zstd")
+            writer.write_table(table)
+        if writer:
+            writer.close()
+
+
+def _result(sources: Sequence[_Source], manifests: Sequence[Manifest]) -> StageResult:
+    flows = {
+        m.source: Flow(
+            documents_in=m.train.documents + m.validation.documents,
+            bytes_in=m.train.text_bytes + m.validation.text_bytes,
+            documents_out=m.train.documents + m.validation.documents,
+            bytes_out=m.train.text_bytes + m.validation.text_bytes,
+        )
+        for m in manifests
+    }
+    total = Flow(
+        documents_in=sum(f.documents_in for f in flows.values()),
+        bytes_in=sum(f.bytes_in for f in flows.values()),
+        documents_out=sum(f.documents_out for f in flows.values()),
+        bytes_out=sum(f.bytes_out for f in flows.values()),
+    )
+    tokens = sum(m.train.tokens for m in manifests)
+    held_out = sum(m.validation.documents for m in manifests)
+    return StageResult(
+        total,
+        flows,
+        f"{tokens:,} tokens in {sum(m.train.samples for m in manifests):,} sequences; {held_out:,} documents held out",
+        {"bySource": {m.source: _details(s, m) for s, m in zip(sources, manifests, strict=True)}},
+    )
+
+
+def _details(source: _Source, manifest: Manifest) -> dict[str, object]:
+    train, validation = manifest.train, manifest.validation
+    width = manifest.sequence_length + 1
+    return {
+        "tokens": train.tokens,
+        "samples": train.samples,
+        "paddingTokens": train.samples * width - train.tokens,
+        "shards": len(train.shards),
+        "documents": train.documents,
+        "bytesPerToken": train.text_bytes / train.tokens,
+        "validationTokens": validation.tokens,
+        "validationSamples": validation.samples,
+        "validationDocuments": validation.documents,
+        "documentLengths": {
+            str(1 << power): count for power, count in enumerate(source.counts("train").lengths) if count
+        },
+    }

@@ -1,0 +1,133 @@
+"""The Tokenizer stage: trains a tokenizer on a weighted sample, or takes a given one, and checks it on real text."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pretrain_api import layout
+from pretrain_api.stages import Flow, Stage
+from pretrain_api.storage import Storage
+from pretrain_api.types.model import TrainTokenizer
+from pretrain_trainer import tokenizer_training
+from pretrain_trainer.context import StageContext, StageResult
+from pretrain_trainer.data.documents import source_texts
+from pretrain_trainer.data.sample import divide_bytes, sample_texts
+from pretrain_trainer.data.split import validation_bound
+from pretrain_trainer.tokenizer import CONFIG_FILE, TOKENIZER_FILE, LoadedTokenizer, load_folder, read_files
+
+CHECKED_BYTES = 1 << 20
+"""Text of each source that makes the round trip."""
+
+
+def inputs(context: StageContext) -> str:
+    """Digest of a given tokenizer's files; empty for one that is trained here."""
+    if context.spec.tokenizer.train:
+        return ""
+    digest = hashlib.sha256()
+    for name, content in sorted(_given_files(context).items()):
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def run(context: StageContext) -> StageResult:
+    folder = layout.tokenizer(context.fingerprint)
+    prepared, fraction = context.upstream[Stage.PREPARE], context.spec.data.validation.fraction
+    bounds = {
+        source.name: validation_bound(source_texts(context.storage, prepared, source.name), fraction)
+        for source in context.spec.data.sources
+    }
+    context.check_stopping()
+    spec = context.spec.tokenizer.train
+    flows: Mapping[str, Flow] = {}
+    if spec:
+        files, flows = _train(context, spec, bounds)
+    else:
+        files = _given_files(context)
+    for name, content in sorted(files.items()):
+        context.storage.write_bytes(f"{folder}/{name}", content)
+    loaded = load_folder(context.storage, folder)
+    by_source = _checks(context, loaded, bounds)
+    details = {
+        "algorithm": spec.algorithm if spec else "",
+        "uri": context.spec.tokenizer.uri,
+        "vocabSize": loaded.vocab_size,
+        "endOfText": loaded.end_of_text,
+        "padding": loaded.padding,
+        "sha256": loaded.sha256,
+        "bySource": by_source,
+    }
+    return StageResult(
+        Flow(
+            documents_in=sum(flow.documents_in for flow in flows.values()),
+            bytes_in=sum(flow.bytes_in for flow in flows.values()),
+        ),
+        flows,
+        _message(loaded, spec, by_source),
+        details,
+    )
+
+
+def _given_files(context: StageContext) -> dict[str, bytes]:
+    uri = context.spec.tokenizer.uri
+    return read_files(Storage(uri, context.spec.storage.endpoint_url), "")
+
+
+def _train(
+    context: StageContext, spec: TrainTokenizer, bounds: Mapping[str, int]
+) -> tuple[dict[str, bytes], Mapping[str, Flow]]:
+    """The files of a newly trained tokenizer, and what of each source it was trained on."""
+    budgets = divide_bytes(spec.sample_bytes, {source.name: source.weight for source in context.spec.data.sources})
+    read: dict[str, list[int]] = {name: [0, 0] for name in budgets}
+
+    def texts() -> Iterator[str]:
+        done = 0
+        for name, budget in budgets.items():
+            sample = sample_texts(context.storage, context.upstream[Stage.PREPARE], name, budget, bounds[name])
+            for text in sample:
+                context.check_stopping()
+                size = len(text.encode())
+                done += size
+                read[name][0] += 1
+                read[name][1] += size
+                context.progress.update("read", done, spec.sample_bytes, "bytes")
+                yield text
+        context.progress.update("merge", 0, None, "entries", message=f"training on {done:,} bytes of text")
+
+    tokenizer = tokenizer_training.train(spec, texts())
+    files = {
+        TOKENIZER_FILE: tokenizer.to_str(pretty=True).encode(),
+        CONFIG_FILE: (json.dumps(tokenizer_training.configuration(spec), indent=1) + "\n").encode(),
+    }
+    return files, {name: Flow(documents_in=documents, bytes_in=size) for name, (documents, size) in read.items()}
+
+
+def _checks(context: StageContext, loaded: LoadedTokenizer, bounds: Mapping[str, int]) -> dict[str, Any]:
+    """Round trip and compression by source."""
+    result: dict[str, Any] = {}
+    for source in context.spec.data.sources:
+        context.check_stopping()
+        sample = sample_texts(
+            context.storage, context.upstream[Stage.PREPARE], source.name, CHECKED_BYTES, bounds[source.name]
+        )
+        checked = tokenizer_training.check(loaded, sample)
+        result[source.name] = {
+            "documents": checked.documents,
+            "bytes": checked.bytes,
+            "tokens": checked.tokens,
+            "bytesPerToken": checked.bytes / checked.tokens if checked.tokens else 0.0,
+            "documentsChanged": checked.documents_changed,
+            "characters": checked.characters,
+            "charactersLost": checked.characters_lost,
+            "tokenLengths": {str(length): count for length, count in sorted(checked.token_lengths.items())},
+        }
+    return result
+
+
+def _message(loaded: LoadedTokenizer, spec: TrainTokenizer | None, by_source: Mapping[str, Any]) -> str:
+    tokens = sum(figures["tokens"] for figures in by_source.values())
+    size = sum(figures["bytes"] for figures in by_source.values())
+    lost = sum(figures["charactersLost"] for figures in by_source.values())
+    made = f"{spec.algorithm}, {loaded.vocab_size:,} entries" if spec else f"given, {loaded.vocab_size:,} entries"
+    ratio = f"{size / tokens:.2f} bytes per token" if tokens else "no text to measure it on"
+    return f"{made}; {ratio}; round trip " + (f"loses {lost:,} characters" if lost else "loses nothing")

@@ -1,0 +1,146 @@
+"""The tokenizer as the stages use it: found in a folder, with its end of text and its padding. Training one is the
+Tokenizer stage's business."""
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from pretrain_api import layout
+from pretrain_api.errors import UserError
+from pretrain_api.stages import Stage
+from pretrain_api.storage import Storage
+from pretrain_trainer.context import StageContext
+
+END_OF_TEXT = "<|endoftext|>"
+PADDING = "<|padding|>"
+TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+
+
+@dataclass(frozen=True)
+class LoadedTokenizer:
+    """A tokenizer and what the stages need to know of it."""
+
+    tokenizer: Tokenizer
+    """Encodes documents as they are: no truncation, no padding; an end of text or a padding that is spelled out in a
+    document is ordinary text. Further special tokens are recognised."""
+    end_of_text: int
+    padding: int
+    """The end of text where the tokenizer has no padding token."""
+    vocab_size: int
+    """Highest token id + 1."""
+    sha256: str
+    """SHA-256 of tokenizer.json, in hex."""
+
+
+def load(context: StageContext) -> LoadedTokenizer:
+    """The tokenizer that the Tokenizer stage left."""
+    return load_folder(context.storage, layout.tokenizer(context.upstream[Stage.TOKENIZER]))
+
+
+def load_folder(storage: Storage, folder: str) -> LoadedTokenizer:
+    """The tokenizer in a folder below the storage; processes keep the one they read last.
+
+    Raises UserError `tokenizer-missing`, `tokenizer-broken` or `tokenizer-without-end-of-text`.
+    """
+    files = read_files(storage, folder)
+    return _parse(
+        files[TOKENIZER_FILE], files.get(CONFIG_FILE, b"{}"), files.get(SPECIAL_TOKENS_FILE, b"{}"), storage.uri(folder)
+    )
+
+
+def read_files(storage: Storage, folder: str) -> dict[str, bytes]:
+    """The files of a tokenizer's folder by name, those that are there."""
+    prefix = f"{folder}/" if folder else ""
+    files = dict[str, bytes]()
+    for name in (TOKENIZER_FILE, CONFIG_FILE, SPECIAL_TOKENS_FILE, "chat_template.jinja"):
+        try:
+            files[name] = storage.read_bytes(f"{prefix}{name}")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    if TOKENIZER_FILE not in files:
+        raise UserError(
+            "tokenizer-missing",
+            "spec.tokenizer.uri",
+            f"{storage.uri(folder)} has no {TOKENIZER_FILE}.",
+            "Write the folder of a Hugging Face tokenizer that holds one, or train a tokenizer with spec.tokenizer.train.",
+        )
+    return files
+
+
+@functools.lru_cache(maxsize=1)
+def _parse(model: bytes, config: bytes, special_tokens: bytes, where: str) -> LoadedTokenizer:
+    description, settings, named = (
+        _json_object(content, f"{where}/{name}")
+        for content, name in ((model, TOKENIZER_FILE), (config, CONFIG_FILE), (special_tokens, SPECIAL_TOKENS_FILE))
+    )
+    try:
+        tokenizer = Tokenizer.from_str(json.dumps(description))
+    except Exception as error:  # the library raises bare Exception
+        raise _broken(f"{where}/{TOKENIZER_FILE}", str(error)) from error
+    end_of_text = _token(tokenizer, "eos_token", settings, named)
+    if end_of_text is None:
+        end_of_text = tokenizer.token_to_id(END_OF_TEXT)
+    if end_of_text is None:
+        raise UserError(
+            "tokenizer-without-end-of-text",
+            "spec.tokenizer.uri",
+            f"{where} names no end-of-text token: eos_token is neither in {CONFIG_FILE} nor in {SPECIAL_TOKENS_FILE}, and the vocabulary has no {END_OF_TEXT}.",
+            f'Write {{"eos_token": "..."}} with a token of the vocabulary into {CONFIG_FILE}.',
+        )
+    padding = _token(tokenizer, "pad_token", settings, named)
+    padding = end_of_text if padding is None else padding
+    return LoadedTokenizer(
+        _for_documents(description, {end_of_text, padding}),
+        end_of_text,
+        padding,
+        max(tokenizer.get_vocab().values()) + 1,
+        hashlib.sha256(model).hexdigest(),
+    )
+
+
+def _json_object(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise _broken(where, str(error)) from error
+    if not isinstance(value, dict):
+        raise _broken(where, "it holds no JSON object")
+    return value
+
+
+def _broken(where: str, why: str) -> UserError:
+    return UserError(
+        "tokenizer-broken",
+        "spec.tokenizer.uri",
+        f"{where} cannot be read: {why}.",
+        "Save the tokenizer again with save_pretrained, or write the folder of another one.",
+    )
+
+
+def _token(tokenizer: Tokenizer, name: str, *settings: dict[str, Any]) -> int | None:
+    """Id of a token that the settings name, as a string or as an object with its content."""
+    for setting in settings:
+        value = setting.get(name)
+        content = value.get("content") if isinstance(value, dict) else value
+        if isinstance(content, str) and (token := tokenizer.token_to_id(content)) is not None:
+            return int(token)
+    return None
+
+
+def _for_documents(description: dict[str, Any], controls: set[int]) -> Tokenizer:
+    """The tokenizer with only the control tokens special, and special tokens taken for text.
+
+    A document that spells out the end of text would otherwise be cut in two by its own words.
+    """
+    added = [token | {"special": token["id"] in controls} for token in description.get("added_tokens", [])]
+    tokenizer = Tokenizer.from_str(json.dumps(description | {"added_tokens": added}))
+    tokenizer.encode_special_tokens = True
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
