@@ -46,8 +46,8 @@ def objects(spec: PretrainJobSpec, at: str) -> Iterator[tuple[Path, ApiModel]]:
     yield from found
 
 
-def exactly_one(code: str, at: str, example: str, *names: str) -> Rule:
-    """Exactly one of the fields is written."""
+def exactly_one(code: str, at: str, example: str, *names: str, texts: tuple[str, ...] = ()) -> Rule:
+    """Exactly one of the fields is written. An empty text counts as not written; `texts` names those fields."""
 
     def check(spec: PretrainJobSpec) -> Iterator[Finding]:
         for path, item in objects(spec, at):
@@ -58,7 +58,7 @@ def exactly_one(code: str, at: str, example: str, *names: str) -> Rule:
             elif len(written) > 1:
                 yield path, f"{' and '.join(written)} are written.", f"Write only one of them, remove {written[-1]}."
 
-    presence = ", ".join(f"has(self.{name})" for name in names)
+    presence = ", ".join(f"has(self.{name})" + f" && self.{name} != ''" * (name in texts) for name in names)
     return Rule(
         code=code,
         at=at,

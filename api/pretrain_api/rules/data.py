@@ -168,7 +168,14 @@ RULES = (
         cel="!has(self.endpointUrl) || self.endpointUrl.startsWith('http://') || self.endpointUrl.startsWith('https://')",
         message="endpointUrl is no web address. Write https:// and the server's name.",
     ),
-    exactly_one("source-kind", "spec.data.sources[]", 'documents: "s3://bucket/*.jsonl.zst"', "documents", "shards"),
+    exactly_one(
+        "source-kind",
+        "spec.data.sources[]",
+        'documents: "s3://bucket/*.jsonl.zst"',
+        "documents",
+        "shards",
+        texts=("documents", "shards"),
+    ),
     Rule("source-name-twice", "spec.data", _source_names),  # an API server refuses it by the list's key
     Rule("license-not-allowed", "spec.data", _licenses),
     Rule(
@@ -191,7 +198,7 @@ RULES = (
         cel="has(self.exact) || has(self.minhash)",
         message="Neither exact nor minhash is written. Write deduplicate: {exact: {}, minhash: {}}.",
     ),
-    exactly_one("tokenizer-kind", "spec.tokenizer", "train: {vocabSize: 32768}", "train", "uri"),
+    exactly_one("tokenizer-kind", "spec.tokenizer", "train: {vocabSize: 32768}", "train", "uri", texts=("uri",)),
     Rule("special-token-twice", "spec.tokenizer.train", _special_tokens),
     Rule("vocabulary-too-small", "spec.tokenizer.train", _vocabulary_room),
 )

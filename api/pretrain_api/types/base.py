@@ -26,5 +26,10 @@ Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 
 ShortText = Annotated[str, StringConstraints(max_length=256)]
 Text = Annotated[str, StringConstraints(max_length=32768)]
+StringMap = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=317)], Annotated[str, StringConstraints(max_length=4096)]],
+    Field(max_length=256),
+]
+"""Labels, annotations and the like."""
 Ratio = Annotated[float, Field(ge=0, le=1)]
 """A share between 0 and 1."""

@@ -4,12 +4,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from pretrain_api.types.base import ApiModel
+from pretrain_api.types.base import ApiModel, StringMap
 from pretrain_api.types.data import Data
 from pretrain_api.types.model import Model, Objective, Tokenizer
 from pretrain_api.types.status import PretrainJobStatus
 from pretrain_api.types.storage import Storage
-from pretrain_api.types.training import Checkpoint, Evaluation, Export, Recovery, Training
+from pretrain_api.types.training import Checkpoint, Evaluation, Export, HuggingFaceExport, Recovery, Training
 from pretrain_api.types.workers import Scheduling, Workers
 
 API_VERSION: Final = "pretrain.dev/v1alpha1"
@@ -25,9 +25,9 @@ class Metadata(ApiModel):
     """Name of the job. 52 characters at most, so that the names of its workers fit."""
     namespace: Annotated[str, Field(max_length=63)] = "default"
     """Namespace."""
-    labels: dict[str, str] = {}
+    labels: StringMap = {}
     """Labels."""
-    annotations: dict[str, str] = {}
+    annotations: StringMap = {}
     """Annotations."""
 
 
@@ -56,8 +56,8 @@ class PretrainJobSpec(ApiModel):
     """When checkpoints are written and which are kept."""
     evaluation: Evaluation = Evaluation()
     """Evaluation during training and at the end."""
-    export: Export = Export()
-    """Forms in which the model leaves the run."""
+    export: Export = Export(hugging_face=HuggingFaceExport())
+    """Forms in which the model leaves the run. Omitted: a Hugging Face folder; {}: none."""
     scheduling: Scheduling = Scheduling()
     """Queueing and gang scheduling."""
     active_deadline_seconds: Annotated[int, Field(ge=0)] = 0

@@ -72,6 +72,8 @@ class World(ApiModel):
     """Workers in the roster."""
     ready: int = 0
     """Workers that are ready."""
+    summary: ShortText = ""
+    """Ready workers and those in the roster, for people: 15/16."""
 
 
 class Progress(ApiModel):
@@ -81,6 +83,8 @@ class Progress(ApiModel):
     """Optimizer steps done."""
     total_steps: int = 0
     """Optimizer steps in all."""
+    steps: ShortText = ""
+    """Steps done and in all, for people: 1200/19073."""
     samples: int = 0
     """Samples seen."""
     tokens: int = 0
@@ -95,6 +99,8 @@ class Progress(ApiModel):
     """Share of the time spent waiting for data."""
     estimated_completion_time: datetime | None = None
     """When training will end at the present rate."""
+    time_left: ShortText = ""
+    """Time left at the present rate, for people: 3h12m."""
     update_time: datetime | None = None
     """When these figures were taken."""
 
@@ -104,7 +110,7 @@ class CheckpointStatus(ApiModel):
 
     step: int = 0
     """Its step."""
-    uri: ShortText = ""
+    uri: Annotated[str, Field(max_length=4096)] = ""
     """Its place."""
     time: datetime | None = None
     """When it was committed."""

@@ -149,5 +149,5 @@ class HuggingFaceExport(ApiModel):
 class Export(ApiModel):
     """Forms in which the model leaves the run."""
 
-    hugging_face: HuggingFaceExport | None = HuggingFaceExport()
+    hugging_face: HuggingFaceExport | None = None
     """Writes a Hugging Face folder."""

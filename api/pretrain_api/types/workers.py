@@ -2,27 +2,32 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from pretrain_api.types.base import ApiModel, ShortText
+from pretrain_api.types.base import ApiModel, ShortText, StringMap
 
-Quantity = Annotated[int | str, Field()]
-"""A Kubernetes quantity: 8, 500m, 16Gi."""
+_QuantityText = Annotated[
+    str, StringConstraints(pattern=r"^[+-]?[0-9]+(\.[0-9]*)?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$", max_length=64)
+]
+ResourceList = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=317)], int | _QuantityText], Field(max_length=64)
+]
+"""Kubernetes resources by name, with quantities: 8, 500m, 16Gi."""
 
 
 class Resources(ApiModel):
     """Resources of one worker, as in a container."""
 
-    limits: dict[str, Quantity] = {}
+    limits: ResourceList = {}
     """Greatest amounts: {nvidia.com/gpu: 8, memory: 512Gi}."""
-    requests: dict[str, Quantity] = {}
+    requests: ResourceList = {}
     """Reserved amounts. Omitted: the limits."""
 
 
 class WorkerTemplate(ApiModel):
     """What is laid over the pods that the operator makes."""
 
-    node_selector: dict[str, str] = {}
+    node_selector: StringMap = {}
     """Labels that a node must have."""
     tolerations: Annotated[list[dict[str, Any]], Field(max_length=64)] = []
     """Taints that are tolerated, as in a pod."""
@@ -34,9 +39,9 @@ class WorkerTemplate(ApiModel):
     """Further volumes, as in a pod."""
     volume_mounts: Annotated[list[dict[str, Any]], Field(max_length=64)] = []
     """Where the volumes appear, as in a container."""
-    labels: dict[str, str] = {}
+    labels: StringMap = {}
     """Further labels of the pods."""
-    annotations: dict[str, str] = {}
+    annotations: StringMap = {}
     """Further annotations of the pods."""
 
 
