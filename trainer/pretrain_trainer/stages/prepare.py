@@ -1,0 +1,232 @@
+"""The Prepare stage: filters, deduplicates, masks and decontaminates what Collect found.
+
+Two passes over the parts, with deduplication between them; memory does not grow with the corpus. Parts keep
+Collect's names, documents their order and ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pretrain_api import layout
+from pretrain_api.errors import UserError
+from pretrain_api.stages import Flow, Stage
+from pretrain_trainer.context import StageContext, StageResult
+from pretrain_trainer.documents import locations, parts
+from pretrain_trainer.documents.locations import Location
+from pretrain_trainer.documents.reading import OpenFile, Rules
+from pretrain_trainer.documents.records import Bad, Record
+from pretrain_trainer.filters.contamination import known_ngrams
+from pretrain_trainer.filters.deciding import Decisions, FirstPass
+from pretrain_trainer.filters.firsts import Firsts
+from pretrain_trainer.filters.rewriting import EXACT, NEAR, SecondPass, Task
+from pretrain_trainer.filters.tally import Tally
+from pretrain_trainer.parallel import ordered_map, processes
+
+_AGAINST = "spec.data.prepare.decontaminate.against"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part's paths: as Collect left it, what is decided about it, and as Prepare leaves it."""
+
+    source: str
+    collected: str
+    decisions: str
+    prepared: str
+
+
+def inputs(context: StageContext) -> str:
+    """Identity of the evaluation texts; they lie outside the run."""
+    listing = [file for files in _against(context) for file in files]
+    return locations.digest(listing) if listing else ""
+
+
+def run(context: StageContext) -> StageResult:
+    """Prepare all sources. Where nothing is left of one, nothing stays behind."""
+    try:
+        return _run(context)
+    except UserError:
+        # Other inputs or settings have another identity: nobody would ever read what is here.
+        context.storage.remove(f"documents/{context.fingerprint}")
+        raise
+
+
+def _run(context: StageContext) -> StageResult:
+    storage, spec = context.storage, context.spec
+    work = list(_parts(context))
+    there = {name: set(storage.names(layout.documents(context.fingerprint, name))) for name in {p.source for p in work}}
+    address = (spec.storage.uri, spec.storage.endpoint_url)
+    settings = spec.data.prepare.model_dump_json(by_alias=True)
+    workers = min(processes(spec.data.prepare.parallelism), max(len(work), 1))
+    if all(parts.counts_name(part.prepared).rsplit("/", 1)[-1] in there[part.source] for part in work):
+        tallies = [Tally.of(storage.read_json(parts.counts_name(part.prepared))) for part in work]
+    else:
+        known = _known_ngrams(context)
+        first = _first_pass(context, work, FirstPass(*address, settings), workers)
+        marks = _marks(context, work, first)
+        second = SecondPass(*address, settings, known)
+        tallies = _second_pass(context, work, first, marks, second, workers)
+    for part in work:
+        storage.remove(part.decisions)
+    return _result(context, work, tallies)
+
+
+def _parts(context: StageContext) -> Iterator[_Part]:
+    for source in context.spec.data.sources:
+        if source.documents:
+            folder = layout.documents(context.fingerprint, source.name)
+            for path in parts.names(context.storage, context.upstream[Stage.COLLECT], source.name):
+                name = path.rsplit("/", 1)[-1]
+                yield _Part(source.name, path, f"{folder}/{name}.decisions", f"{folder}/{name}")
+
+
+def _first_pass(context: StageContext, work: Sequence[_Part], first: FirstPass, workers: int) -> list[int]:
+    """Documents in each part, all of them decided about."""
+    tasks = [(part.collected, part.decisions) for part in work]
+    total = context.record(Stage.COLLECT).flow
+    documents, done, kept = [], 0, 0
+    for tally in ordered_map(first, tasks, workers, context):
+        documents.append(tally.documents_in)
+        done += tally.bytes_in
+        kept += tally.documents_in - tally.removed.total()
+        context.progress.update("filter", done, total.bytes_out, "bytes", kept=kept, documents=sum(documents))
+    return documents
+
+
+def _marks(context: StageContext, work: Sequence[_Part], documents: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """uint8 [all documents]: EXACT or NEAR for those that repeat an earlier one, else 0. Lies on disk."""
+    marks = np.memmap(context.scratch / "marks", np.uint8, "w+", shape=(max(sum(documents), 1),))
+    deduplicate = context.spec.data.prepare.deduplicate
+    bands = deduplicate.minhash.bands if deduplicate and deduplicate.minhash else 0
+    if deduplicate is None or not (deduplicate.exact or bands):
+        return marks
+    exact = Firsts(context.scratch / "exact", 2, sum(documents)) if deduplicate.exact else None
+    near = Firsts(context.scratch / "near", 1, sum(documents) * bands) if bands else None
+    start = 0
+    for done, (part, count) in enumerate(zip(work, documents, strict=True), 1):
+        context.check_stopping()
+        decisions = Decisions.load(context.storage, part.decisions)
+        numbers = np.flatnonzero(decisions.kept).astype(np.uint64) + np.uint64(start)
+        if exact:
+            exact.add(decisions.exact, numbers)
+        if near:
+            with_words = numbers[decisions.has_bands]
+            near.add(decisions.bands.reshape(-1, 1), np.repeat(with_words, bands))
+        start += count
+        context.progress.update("deduplicate", done, len(work), "parts")
+    if exact:
+        exact.mark_repeats(marks, EXACT)
+    if near:
+        near.mark_repeats(marks, NEAR)
+    return marks
+
+
+def _second_pass(
+    context: StageContext,
+    work: Sequence[_Part],
+    documents: Sequence[int],
+    marks: npt.NDArray[np.uint8],
+    second: SecondPass,
+    workers: int,
+) -> list[Tally]:
+    ends = np.cumsum(documents)
+    tasks = (
+        Task(part.collected, part.decisions, part.prepared, np.array(marks[end - count : end]))
+        for part, count, end in zip(work, documents, ends, strict=True)
+    )
+    total = context.record(Stage.COLLECT).flow
+    tallies, done, kept = [], 0, 0
+    for values in ordered_map(second, tasks, workers, context):
+        tally = Tally.of(values)
+        tallies.append(tally)
+        done += tally.bytes_in
+        kept += tally.documents
+        context.progress.update("write", done, total.bytes_out, "bytes", kept=kept)
+    return tallies
+
+
+def _against(context: StageContext) -> Iterator[list[Location]]:
+    """The files of each address of evaluation texts."""
+    decontaminate = context.spec.data.prepare.decontaminate
+    for index, address in enumerate(decontaminate.against if decontaminate else ()):
+        yield locations.find(address, f"{_AGAINST}[{index}]")
+
+
+def _known_ngrams(context: StageContext) -> str:
+    """Path of the file with the n-grams of the evaluation texts; "" where there are none to avoid."""
+    decontaminate = context.spec.data.prepare.decontaminate
+    if decontaminate is None:
+        return ""
+
+    def texts() -> Iterator[str]:
+        rules = Rules("auto", decontaminate.fields, context.spec.data.max_document_bytes)
+        for index, files in enumerate(_against(context)):
+            for location in files:
+                file = OpenFile(location, rules, f"{_AGAINST}[{index}]", context.scratch)
+                for record in file.records():
+                    if isinstance(record, Bad):
+                        raise record.error()
+                    if isinstance(record, Record):
+                        yield record.text
+
+    hashes, short = known_ngrams(texts(), decontaminate.ngram)
+    if not len(hashes):
+        raise UserError(
+            "no-ngrams",
+            _AGAINST,
+            f"None of the {short} evaluation texts has {decontaminate.ngram} words.",
+            "Write a smaller spec.data.prepare.decontaminate.ngram, or other files.",
+        )
+    path = context.scratch / "known.npy"
+    np.save(path, hashes)
+    return str(path)
+
+
+def _result(context: StageContext, work: Sequence[_Part], tallies: Sequence[Tally]) -> StageResult:
+    names = [source.name for source in context.spec.data.sources if source.documents]
+    by_source = {name: Tally() for name in names}
+    everything = Tally()
+    for part, tally in zip(work, tallies, strict=True):
+        by_source[part.source].add(tally)
+        everything.add(tally)
+    for index, source in enumerate(context.spec.data.sources):
+        if source.documents and not by_source[source.name].documents:
+            raise _everything_filtered(source.name, f"spec.data.sources[{index}]", by_source[source.name])
+    removed = everything.removed.total()
+    masked = everything.masked.total()
+    return StageResult(
+        flow=_flow(everything),
+        sources={name: _flow(tally) for name, tally in by_source.items()},
+        message=f"{everything.documents} of {everything.documents_in} documents kept, {removed} removed"
+        + (f", {masked} items of personal information masked" if masked else ""),
+        details={"sources": {name: tally.summary() for name, tally in by_source.items()}},
+    )
+
+
+def _everything_filtered(source: str, where: str, tally: Tally) -> UserError:
+    rules = [f"{rule} {count}" for rule, count in tally.removed.most_common()]
+    most = tally.removed.most_common(1)[0][0]
+    field = "quality." + most if most.partition(".")[0] in _QUALITY else most
+    return UserError(
+        "everything-filtered",
+        where,
+        f"All {tally.documents_in} documents of {source!r} were removed: {', '.join(rules)}.",
+        f"Loosen spec.data.prepare.{field}, or choose other documents.",
+    )
+
+
+_QUALITY = frozenset({"gopherQuality", "gopherRepetition", "c4", "fineweb"})
+
+
+def _flow(tally: Tally) -> Flow:
+    return Flow(
+        documents_in=tally.documents_in,
+        bytes_in=tally.bytes_in,
+        documents_out=tally.documents,
+        bytes_out=tally.bytes,
+    )
