@@ -91,4 +91,5 @@ def _object_at(schema: Schema, at: str) -> Schema:
 
 
 def _validation(rule: Rule) -> dict[str, str]:
-    return {"rule": rule.cel, "message": f"{rule.message} [{rule.code}]", "reason": "FieldValueInvalid"}
+    place = {"fieldPath": f".{rule.field}"} if rule.field else {}
+    return {"rule": rule.cel, "message": f"{rule.message} [{rule.code}]", **place, "reason": "FieldValueInvalid"}

@@ -18,6 +18,7 @@ Schema = dict[str, Any]
 LIST_KEYS = {("spec", "data", "sources"): "name", ("status", "conditions"): "type", ("status", "stages"): "name"}
 """Lists that are merged by a key; the others are replaced as a whole."""
 
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
 _COPIED = (
     "type", "format", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
     "maxProperties",
@@ -81,10 +82,19 @@ def _default(info: FieldInfo) -> Any:
     """The default as it would be written; None where leaving the field out is the only way to say it."""
     default = info.default
     if isinstance(default, ApiModel):
-        return default.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    if info.is_required() or default is None or default == "" or default == [] or default == {}:
+        # With its own defaults: an API server checks CEL rules on a default before it fills in nested ones.
+        return _without_empty(default.model_dump(mode="json", by_alias=True, exclude_none=True))
+    if info.is_required() or default in _EMPTY:
         return None
     return default
+
+
+def _without_empty(value: Schema) -> Schema:
+    return {
+        key: _without_empty(item) if isinstance(item, dict) else item
+        for key, item in value.items()
+        if item not in _EMPTY
+    }
 
 
 def _node(
@@ -98,13 +108,18 @@ def _node(
         branches = [branch for branch in raw["anyOf"] if branch.get("type") != "null"]
         if len(branches) == 1:
             return _node(branches[0], definitions, models, path)
-        return {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}], "maxLength": 64}
+        text = next(branch for branch in branches if branch["type"] == "string")
+        bounds = {key: text[key] for key in ("pattern", "maxLength")}
+        return {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}], **bounds}
     node: Schema = {key: raw[key] for key in _COPIED if key in raw}
     if "const" in raw:
         node["enum"] = [raw["const"]]
-    for bound in ("Minimum", "Maximum"):
-        if f"exclusive{bound}" in raw:
-            node |= {bound.lower(): raw[f"exclusive{bound}"], f"exclusive{bound}": True}
+    for bound, inward in (("Minimum", 1), ("Maximum", -1)):
+        limit = raw.get(f"exclusive{bound}")
+        if isinstance(limit, int) and node["type"] == "integer":
+            node[bound.lower()] = limit + inward
+        elif limit is not None:
+            node |= {bound.lower(): limit, f"exclusive{bound}": True}
     if node.get("type") == "integer":
         node["format"] = "int64"
     if node.get("type") == "array":

@@ -23,6 +23,8 @@ class Rule:
     """Empty: an API server cannot check it; `pretrain validate` and the operator do."""
     message: str = ""
     """What an API server answers: what is wrong and what to write instead."""
+    field: str = ""
+    """The field below `at` that the message is about, in YAML names; empty: the object itself."""
 
     def problems(self, spec: PretrainJobSpec) -> Iterator[Problem]:
         """The rule's problems with a spec."""
@@ -88,4 +90,5 @@ def ordered(code: str, at: str, low: str, high: str) -> Rule:
         check=check,
         cel=f"self.{low} <= self.{high}",
         message=f"{low} is above {high}. Lower {low} or raise {high}.",
+        field=low,
     )

@@ -160,6 +160,7 @@ RULES = (
         _endpoint,
         cel="!has(self.endpointUrl) || self.uri.startsWith('s3://') || self.uri.startsWith('s3a://')",
         message="endpointUrl is given, but uri is no s3:// address. Write an s3:// address in uri, or remove endpointUrl.",
+        field="endpointUrl",
     ),
     Rule(
         "endpoint-malformed",
@@ -167,6 +168,7 @@ RULES = (
         _endpoint_scheme,
         cel="!has(self.endpointUrl) || self.endpointUrl.startsWith('http://') || self.endpointUrl.startsWith('https://')",
         message="endpointUrl is no web address. Write https:// and the server's name.",
+        field="endpointUrl",
     ),
     exactly_one(
         "source-kind",

@@ -14,7 +14,7 @@ _FILTERS = ("language", "quality", "deduplicate", "pii", "decontaminate")
 
 def _unchanged(path: str, expression: str) -> Rule:
     message = f"{path} cannot change once training began. Make a job with another name and storage.uri."
-    return Rule(CODE, "", lambda spec: (), cel=f"{_NOT_BEGUN} || ({expression})", message=message)
+    return Rule(CODE, "", lambda spec: (), cel=f"{_NOT_BEGUN} || ({expression})", message=message, field=path)
 
 
 def _same(path: str) -> str:

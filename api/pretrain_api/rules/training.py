@@ -95,6 +95,7 @@ RULES = (
         _warmup,
         cel="!has(self.steps) || self.schedule.warmupSteps <= self.steps",
         message="schedule.warmupSteps is above steps. Write warmupSteps: a tenth of the run.",
+        field="schedule.warmupSteps",
     ),
     Rule(
         "micro-batch-above-batch",
@@ -102,6 +103,7 @@ RULES = (
         _micro_batch,
         cel="!has(self.microBatchSize) || self.microBatchSize <= self.globalBatchSize",
         message="microBatchSize is above globalBatchSize. Write a smaller microBatchSize, or leave it out.",
+        field="microBatchSize",
     ),
     Rule(
         "batch-below-ranks",
@@ -110,6 +112,7 @@ RULES = (
         cel="self.training.globalBatchSize >= self.workers.max * self.workers.processesPerWorker",
         message="training.globalBatchSize is below workers.max x processesPerWorker: ranks would have no sample."
         " Raise globalBatchSize or lower the number of ranks.",
+        field="training.globalBatchSize",
     ),
     Rule(
         "shard-not-dividing",
@@ -119,6 +122,7 @@ RULES = (
         " && (self.workers.max * self.workers.processesPerWorker) % self.training.parallelism.shard == 0",
         message="training.parallelism.shard does not divide the ranks, workers.min and workers.max x processesPerWorker."
         " Write a divisor of both.",
+        field="training.parallelism.shard",
     ),
     ordered("workers-min-above-max", "spec.workers", "min", "max"),
     exactly_one("gang-kind", "spec.scheduling.gang", "native: {}", "native", "volcano", "coscheduling"),

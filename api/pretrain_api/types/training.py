@@ -104,7 +104,7 @@ class Training(ApiModel):
     """full: recompute each layer's activations in the backward pass."""
     parallelism: Parallelism = Parallelism()
     """How the model is divided over ranks."""
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 42
+    seed: Annotated[int, Field(ge=0, le=1 << 53)] = 42
     """Seed of the data order and the initial weights."""
 
 
