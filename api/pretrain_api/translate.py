@@ -164,7 +164,10 @@ def _wrong_type(path: Path, kind: str, value: Any) -> Problem:
     elif wanted == "a list":
         instead = f"Write [{value}]." if isinstance(value, str | int) else "Write a list: lines that begin with '- '."
     elif wanted == "text" and not isinstance(value, dict | list):
-        instead = f'Quote it: "{str(value).lower() if isinstance(value, bool) else value}".'
+        instead = f'Quote it: "{value}".'
+        if isinstance(value, bool):
+            words = "yes, y, on" if value else "no, n, off"
+            instead = f"YAML reads {words} and {str(value).lower()} as {str(value).lower()}; quote the text."
     elif isinstance(value, str) and wanted != "text":
         from pretrain_api.yaml_text import scalar
 

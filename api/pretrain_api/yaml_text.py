@@ -5,6 +5,7 @@ booleans, dates stay text. Duplicate keys, several documents and tags are refuse
 """
 
 import copy
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ _BOOLEANS = {
     **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N"), False),
 }
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
-_INTEGER = re.compile(r"[-+]?(0b[01]+|0o?[0-7]+|0x[0-9a-fA-F]+|0|[1-9][0-9]*)\Z")
+_INTEGER = re.compile(r"[-+]?(0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _NOT_FINITE = re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
 _STRING_TAGS = ("!", "tag:yaml.org,2002:str")
@@ -57,10 +58,10 @@ def scalar(text: str) -> Any:
         if match := _INTEGER.match(plain):
             digits = match.group(1)
             octal = len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
-            number = int(digits, 8) if octal else int(digits, 0)
-            return -number if plain[0] == "-" else number
-        if _FLOAT.match(plain):
-            return float(plain)
+            whole = int(digits, 8) if octal else int(digits, 0)
+            return -whole if plain[0] == "-" else whole
+        if _FLOAT.match(plain) and math.isfinite(number := float(plain)):
+            return number
     return text
 
 
