@@ -100,12 +100,21 @@ def user_error(error: BaseException, where: str, url: str) -> UserError | None:
     return None
 
 
+def _decisive(error: Exception) -> Exception:
+    """The error that tells: fsspec's http file system calls every failure "file not found" and chains the real one."""
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and isinstance(cause, Exception):
+        return cause if _status(cause) or is_unreachable(cause) or may_pass(cause) else error
+    return error
+
+
 @contextlib.contextmanager
 def reading(where: str, url: str) -> Iterator[None]:
     """Errors of reading `url` inside the block come out as UserError or SourceUnavailable where they are such."""
     try:
         yield
     except Exception as error:
+        error = _decisive(error)
         if mistake := user_error(error, where, url):
             raise mistake from error
         unreachable = is_unreachable(error)
