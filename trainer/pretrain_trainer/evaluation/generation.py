@@ -1,0 +1,78 @@
+"""Texts that a language model writes after a prompt: the most probable one and one drawn with a fixed seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import GenerationConfig
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+NEW_TOKENS = 96
+TEMPERATURE = 0.8
+TOP_P = 0.95
+"""Nucleus sampling (Holtzman et al. 2020, arXiv:1904.09751)."""
+_OPENING_CHARACTERS = 80
+_DECODING: dict[str, dict[str, Any]] = {
+    "greedy": {"do_sample": False},
+    "sampled": {"do_sample": True, "temperature": TEMPERATURE, "top_p": TOP_P, "top_k": 0},
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a model wrote after a prompt. `decoding` is greedy or sampled; `source` tells where an opening comes from."""
+
+    prompt: str
+    text: str
+    decoding: str
+    source: str = ""
+
+
+def opening(text: str) -> str:
+    """The beginning of a document as a prompt, cut between words where that leaves enough of it."""
+    cut = text.strip()[:_OPENING_CHARACTERS]
+    shorter = cut.rsplit(None, 1)[0] if cut.split() else cut
+    return shorter if len(shorter) > _OPENING_CHARACTERS // 2 else cut
+
+
+def generate(
+    model: Any,
+    tokenizer: Tokenizer,
+    prompts: Iterable[tuple[str, str]],
+    *,
+    end_of_text: int,
+    sequence_length: int,
+    seed: int,
+    after_prompt: Callable[[int], None],
+) -> Sequence[Sample]:
+    """Two texts for each (prompt, source), of at most NEW_TOKENS tokens, prompt and text within `sequence_length`.
+
+    A prompt that is too long loses its beginning. An empty one stands for the end-of-text token.
+    """
+    device = next(model.parameters()).device
+    new_tokens = min(NEW_TOKENS, sequence_length // 2)
+    samples = []
+    for done, (prompt, source) in enumerate(prompts, start=1):
+        ids = tokenizer.encode(prompt, add_special_tokens=False).ids[new_tokens - sequence_length :] or [end_of_text]
+        tokens = torch.tensor([ids], device=device)
+        for decoding, settings in _DECODING.items():
+            config = GenerationConfig(  # type: ignore[no-untyped-call]
+                max_new_tokens=new_tokens,
+                eos_token_id=end_of_text,
+                pad_token_id=end_of_text,
+                bos_token_id=end_of_text,
+                use_cache=True,
+                **settings,
+            )
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
+                torch.manual_seed(seed)
+                output = model.generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=config)
+            text = tokenizer.decode(output[0, len(ids) :].tolist(), skip_special_tokens=True)
+            samples.append(Sample(prompt, text, decoding, source))
+        after_prompt(done)
+    return samples

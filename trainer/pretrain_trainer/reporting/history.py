@@ -1,0 +1,54 @@
+"""The figures of each training step, put together from the files that the commits name.
+
+A run that went back to an earlier checkpoint repeats steps; what a later commit says replaces what was said before
+from its first step on. No plots here.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pretrain_api.commits import Commit
+from pretrain_api.storage import Storage
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The part of a history file that stands: steps `first` to `last`, both included."""
+
+    history: str
+    """The file, relative to the storage."""
+    first: int
+    last: int
+
+
+def standing(spans: Iterable[tuple[str, int, int]]) -> list[Stretch]:
+    """What stands of history files (name, first step, last step) that are given in the order of their commits."""
+    stretches: list[Stretch] = []
+    for history, first, last in spans:
+        while stretches and stretches[-1].first >= first:
+            stretches.pop()
+        if stretches and stretches[-1].last >= first:
+            stretches[-1] = Stretch(stretches[-1].history, stretches[-1].first, first - 1)
+        if last >= first:
+            stretches.append(Stretch(history, first, last))
+    return stretches
+
+
+def read_steps(storage: Storage, commits: Iterable[Commit]) -> Iterator[dict[str, Any]]:
+    """The figures of each step once, in order, from commits in the log's order. One file is in memory at a time."""
+    for stretch in standing(_spans(storage, commits)):
+        for step in _read(storage, stretch.history):
+            if stretch.first <= step["step"] <= stretch.last:
+                yield step
+
+
+def _spans(storage: Storage, commits: Iterable[Commit]) -> Iterator[tuple[str, int, int]]:
+    for commit in commits:
+        if commit.history and (steps := _read(storage, commit.history)):
+            yield commit.history, int(steps[0]["step"]), int(steps[-1]["step"])
+
+
+def _read(storage: Storage, history: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in storage.read_bytes(history).splitlines()]

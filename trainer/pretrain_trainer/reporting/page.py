@@ -1,0 +1,160 @@
+"""`report/index.html`: one page that needs no other file, no network and, for its tables, no JavaScript.
+
+Texts in it come from documents of unknown origin. Everything is escaped, and the page's content security policy
+forbids it to load anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from pretrain_trainer.reporting import plots, words
+from pretrain_trainer.reporting.columns import StepColumns
+from pretrain_trainer.reporting.content import Content
+from pretrain_trainer.reporting.types import Report
+
+_MILESTONES = 20
+"""Rows of the table of steps."""
+
+
+def render(content: Content, columns: StepColumns) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("pretrain_trainer.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": words.count,
+        "size": words.size,
+        "seconds": words.seconds,
+        "moment": words.moment,
+        "json": lambda value: json.dumps(value, indent=1, ensure_ascii=False),
+    }
+
+    def asset(name: str) -> Markup:
+        # Our own style and program, not text from documents.
+        return Markup(environment.loader.get_source(environment, name)[0])  # type: ignore[union-attr]
+
+    report = content.report
+    by_section = {
+        "funnel": plots.funnel(content.funnels),
+        "mixture": plots.mixture(report),
+        "tokenizer": content.tokenizer.plots,
+        "training": plots.training(columns, list(report.sources)),
+        "evaluation": plots.evaluation(report.evaluation),
+    }
+    drawn = [plot for section in by_section.values() for plot in section]
+    return environment.get_template("report.html").render(
+        report=report,
+        model_name=content.model_name,
+        key_figures=_key_figures(content),
+        timeline=_timeline(report),
+        plots=by_section,
+        drawn=bool(drawn),
+        figures=_inline_json([plot.figure() for plot in drawn]),
+        funnels=content.funnels,
+        examples=content.examples,
+        tokenizer=content.tokenizer,
+        steps=len(columns),
+        milestones=_milestones(columns, list(report.sources)),
+        validation_rows=_validation_rows(columns, list(report.sources)),
+        provenance=content.provenance,
+        environment=content.environment,
+        job_yaml=yaml.safe_dump(content.job, sort_keys=False, allow_unicode=True),
+        version=version("pretrain-operator"),
+        css=asset("report.css"),
+        js=asset("report.js"),
+        plotly=Markup(get_plotlyjs()),
+    )
+
+
+def _key_figures(content: Content) -> list[dict[str, str]]:
+    report, training = content.report, content.report.training
+    figures = []
+
+    def add(name: str, value: str, unit: str = "") -> None:
+        figures.append({"name": name, "value": value, "unit": unit})
+
+    if training.parameters:
+        add("Parameters", *words.short(training.parameters))
+    if training.tokens:
+        add("Tokens seen", *words.short(training.tokens))
+    if training.step:
+        add("Steps", words.count(training.step))
+    if training.final_loss is not None:
+        add("Final loss", f"{training.final_loss:.3f}", "nats/token")
+    if report.evaluation:
+        size = sum(e.bytes for e in report.evaluation.values())
+        bits = sum(e.bits_per_byte * e.bytes for e in report.evaluation.values()) / size
+        add("Held-out text", f"{bits:.3f}", "bits/byte")
+    train = next(stage for stage in report.stages if stage.name == "Train")
+    if train.seconds and training.tokens:
+        add("Throughput", words.count(training.tokens / train.seconds), "tokens/s")
+    collected = next(stage for stage in report.stages if stage.name == "Collect")
+    if collected.documents_out:
+        add("Documents", words.count(collected.documents_out), words.size(collected.bytes_out))
+    add("All stages", words.seconds(sum(stage.seconds for stage in report.stages)))
+    return figures
+
+
+def _timeline(report: Report) -> list[dict[str, Any]]:
+    total = sum(stage.seconds for stage in report.stages)
+    return [
+        {"name": stage.name, "seconds": stage.seconds, "share": stage.seconds / total, "colour": plots.colour(number)}
+        for number, stage in enumerate(report.stages)
+        if stage.seconds
+    ]
+
+
+def _milestones(columns: StepColumns, sources: Sequence[str]) -> list[list[str]]:
+    """Rows for the table of steps: the first, the last and others at even distances."""
+    if not len(columns):
+        return []
+    figures = columns.figures
+    rows = []
+    for place in np.unique(np.linspace(0, len(columns) - 1, _MILESTONES).round().astype(int)):
+        by_source = [columns.by_source[name][place] if name in columns.by_source else np.nan for name in sources]
+        rows.append(
+            [
+                words.count(figures["step"][place]),
+                words.count(figures["tokens"][place]),
+                words.number(figures["loss"][place]),
+                *(words.number(loss) for loss in by_source),
+                words.number(figures["learningRate"][place], ".3g"),
+                words.number(figures["gradientNorm"][place], ".3g"),
+                words.number(figures["tokensPerSecond"][place], ",.0f"),
+            ]
+        )
+    return rows
+
+
+def _validation_rows(columns: StepColumns, sources: Sequence[str]) -> list[list[str]]:
+    """At most _MILESTONES of the steps at which validation losses were measured."""
+    if not columns.validation:
+        return []
+    measured = np.flatnonzero(~np.all([np.isnan(values) for values in columns.validation.values()], axis=0))
+    places = measured[np.unique(np.linspace(0, len(measured) - 1, _MILESTONES).round().astype(int))]
+    return [
+        [
+            words.count(columns.figures["step"][place]),
+            *(words.number(columns.validation[name][place]) if name in columns.validation else "" for name in sources),
+        ]
+        for place in places
+    ]
+
+
+def _inline_json(value: Any) -> Markup:
+    """JSON for a script element: with '<' escaped, no text in it can end the element."""
+    return Markup(json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"))

@@ -1,0 +1,113 @@
+"""`report/report.json` as types: what a run was, did and found. The page is made from the same values.
+
+Every field that a stage has not filled keeps its default, so that a report of an unfinished run has the same form.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pretrain_api.types.base import ApiModel
+from pretrain_api.types.status import StageState, State
+
+
+class StageReport(ApiModel):
+    """One stage of the pipeline."""
+
+    name: str
+    state: StageState
+    seconds: float = 0
+    """Seconds that the stage's program worked when it completed; 0 before."""
+    documents_in: int = 0
+    documents_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    skipped: bool = False
+    """The stage was complete before the job's last start."""
+    started: datetime | None = None
+    completed: datetime | None = None
+    message: str = ""
+    details: dict[str, Any] = Field(default_factory=dict)
+    """What the stage itself recorded."""
+
+
+class SourceReport(ApiModel):
+    """A source of the mixture: what was planned and what training saw."""
+
+    license: str = ""
+    planned_ratio: float = 0
+    """Share of the samples by the weights alone."""
+    seen_ratio: float = 0
+    """Share of the samples that training saw; maxEpochs makes it differ from the plan."""
+    samples_seen: int = 0
+    tokens_seen: int = 0
+    epochs_seen: float = 0
+    train_tokens: int = 0
+    """Tokens of one epoch."""
+    validation_tokens: int = 0
+
+
+class BaselinesReport(ApiModel):
+    """Bits per byte of simple models on the same text."""
+
+    gzip: float
+    xz: float
+    byte5gram: float
+
+
+class SourceEvaluation(ApiModel):
+    """The trained model on the held-out text of a source."""
+
+    loss: float
+    """Nats per predicted token."""
+    perplexity: float
+    bits_per_byte: float
+    tokens: int
+    predicted_tokens: int
+    bytes: int
+    documents: int
+    baselines: BaselinesReport
+
+
+class SampleReport(ApiModel):
+    """What the model wrote after a prompt."""
+
+    prompt: str
+    text: str
+    decoding: Literal["greedy", "sampled"]
+    source: str = ""
+    """Source of the document that the prompt opens; empty for a prompt of the job."""
+
+
+class TrainingReport(ApiModel):
+    """The training stage. report.json has one more field here, `steps`: the figures of each step, each step once."""
+
+    step: int = 0
+    samples: int = 0
+    tokens: int = 0
+    final_loss: float | None = None
+    skipped_steps: int = 0
+    parameters: int = 0
+    parameters_sha256: str = ""
+    device: str = ""
+    world_size: int = 0
+    micro_batch_size: int = 0
+    precision: str = ""
+    torch_version: str = ""
+
+
+class Report(ApiModel):
+    """report.json."""
+
+    version: Literal[1] = 1
+    name: str
+    state: State
+    message: str = ""
+    """Why the job failed; empty otherwise."""
+    created: datetime
+    stages: list[StageReport]
+    sources: dict[str, SourceReport]
+    training: TrainingReport
+    evaluation: dict[str, SourceEvaluation] = Field(default_factory=dict)
+    samples: list[SampleReport] = Field(default_factory=list)

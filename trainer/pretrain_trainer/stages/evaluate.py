@@ -1,0 +1,146 @@
+"""Evaluate: the trained model on the held-out text of every source, beside baselines, and texts that it writes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from pretrain_api import layout
+from pretrain_api.shards import Manifest
+from pretrain_api.stages import Flow, Stage
+from pretrain_trainer import objectives
+from pretrain_trainer.context import StageContext, StageResult
+from pretrain_trainer.data.documents import source_texts
+from pretrain_trainer.data.mixture import read_manifests
+from pretrain_trainer.data.reader import SampleReader
+from pretrain_trainer.data.sample import sample_texts
+from pretrain_trainer.data.split import validation_bound
+from pretrain_trainer.evaluation import baselines, generation, losses, texts, trained
+from pretrain_trainer.evaluation.trained import TrainedModel
+from pretrain_trainer.training import precision
+
+_OPENINGS = 4
+"""Validation documents whose beginnings are prompts where the job gives none."""
+
+HeldOut = list[tuple[str, Manifest]]
+"""Folder and manifest of each source that has a validation split."""
+
+
+def run(context: StageContext) -> StageResult:
+    """Write `evaluation/<fingerprint>.json`; its content is also the record's details."""
+    manifests = read_manifests(context.storage, context.upstream[Stage.ENCODE], context.spec.data.sources)
+    held_out = [(folder, manifest) for folder, manifest in manifests if manifest.validation.samples]
+    model = trained.load(context)
+    by_source = _model_figures(context, held_out, model)
+    for folder, manifest in held_out:
+        by_source[manifest.source]["baselines"] = _baselines(context, folder, manifest)
+    details = {"version": 1, "bySource": by_source, "samples": _samples(context, held_out, model)}
+    context.storage.write_json(f"{layout.EVALUATION}/{context.fingerprint}.json", details)
+    sources = {manifest.source: _flow(manifest) for _, manifest in held_out}
+    return StageResult(_total(sources.values()), sources, _message(by_source), details)
+
+
+def _model_figures(context: StageContext, held_out: HeldOut, model: TrainedModel) -> dict[str, dict[str, Any]]:
+    if not held_out:
+        return {}
+    spec = context.spec
+    reader = SampleReader(context.storage, held_out, split="validation")
+    batch = losses.batch_size(spec.training.sequence_length, model.model.config.vocab_size)
+    samples = sum(manifest.validation.samples for _, manifest in held_out)
+    before, figures = 0, {}
+    for source, (_, manifest) in enumerate(held_out):
+        split = manifest.validation
+
+        def after_batch(done: int, before: int = before) -> None:
+            context.check_stopping()
+            context.progress.update("loss", before + done, samples, "samples")
+
+        measured = losses.source_loss(
+            model.model,
+            objectives.build(spec.objective),
+            reader,
+            source,
+            split.samples,
+            batch,
+            model.device,
+            precision.resolve(spec.training.precision, model.device),
+            after_batch,
+        )
+        before += split.samples
+        figures[manifest.source] = {
+            "loss": measured.mean,
+            "perplexity": math.exp(measured.mean),
+            "bitsPerByte": measured.bits_per_byte(split.tokens, split.text_bytes),
+            "tokens": split.tokens,
+            "predictedTokens": measured.predicted,
+            "bytes": split.text_bytes,
+            "documents": split.documents,
+        }
+    return figures
+
+
+def _baselines(context: StageContext, folder: str, manifest: Manifest) -> dict[str, float]:
+    context.check_stopping()
+    context.progress.update("baselines", 0, None, "", f"Baselines on {manifest.source}")
+    storage, prepared, source = context.storage, context.upstream[Stage.PREPARE], manifest.source
+    bound = validation_bound(source_texts(storage, prepared, source), context.spec.data.validation.fraction)
+    return baselines.bits_per_byte(
+        lambda: texts.validation_texts(storage, folder),
+        sample_texts(storage, prepared, source, baselines.SAMPLE_BYTES, bound),
+        manifest.validation.text_bytes,
+    )
+
+
+def _samples(context: StageContext, held_out: HeldOut, model: TrainedModel) -> list[dict[str, Any]]:
+    prompts = [(prompt, "") for prompt in context.spec.evaluation.prompts]
+    prompts = prompts or list(itertools.islice(_openings(context, held_out), _OPENINGS))
+
+    def after_prompt(done: int) -> None:
+        context.check_stopping()
+        context.progress.update("samples", done, len(prompts), "prompts")
+
+    written = generation.generate(
+        model.model,
+        model.tokenizer.tokenizer,
+        prompts,
+        end_of_text=model.tokenizer.end_of_text,
+        sequence_length=context.spec.training.sequence_length,
+        seed=context.spec.training.seed,
+        after_prompt=after_prompt,
+    )
+    return [asdict(sample) for sample in written]
+
+
+def _openings(context: StageContext, held_out: HeldOut) -> Iterator[tuple[str, str]]:
+    """Beginnings of validation documents with their source: the first document of each source, then the second."""
+    by_source = [
+        ((generation.opening(text), manifest.source) for text in texts.validation_texts(context.storage, folder))
+        for folder, manifest in held_out
+    ]
+    for openings in itertools.zip_longest(*by_source):
+        yield from (opening for opening in openings if opening)
+
+
+def _flow(manifest: Manifest) -> Flow:
+    documents, size = manifest.validation.documents, manifest.validation.text_bytes
+    return Flow(documents_in=documents, bytes_in=size, documents_out=documents, bytes_out=size)
+
+
+def _total(flows: Iterable[Flow]) -> Flow:
+    documents, size = 0, 0
+    for flow in flows:
+        documents, size = documents + flow.documents_out, size + flow.bytes_out
+    return Flow(documents_in=documents, bytes_in=size, documents_out=documents, bytes_out=size)
+
+
+def _message(by_source: dict[str, dict[str, Any]]) -> str:
+    if not by_source:
+        return "No document was held out: raise spec.data.validation.fraction for losses on held-out text."
+    return "Bits per byte: " + ", ".join(
+        f"{name} {figures['bitsPerByte']:.3f} (5-gram {figures['baselines']['byte5gram']:.3f}, "
+        f"xz {figures['baselines']['xz']:.3f})"
+        for name, figures in by_source.items()
+    )
