@@ -11,7 +11,7 @@ from pretrain_api.types.data import C4Quality
 
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 _SENTENCE_END = re.compile(r"[.!?。！？…]+[\"'”’)\]]*(?=\s|$)|[。！？]")
-_TERMINAL = (".", "?", "!", '"', "'", "”", "’")
+_TERMINAL = (".", "?", "!", '"', "'")
 _POLICY = (
     "terms of use",
     "privacy policy",

@@ -38,6 +38,7 @@ _PHONE = re.compile(
 _CARD_LENGTHS = frozenset({13, 14, 15, 16, 19})
 _CARD_PREFIX = re.compile(r"4|5[1-5]|2[2-7]|3[47]|3[0689]|6(?:011|5|4[4-9]|2)")
 _IBAN_LENGTHS = range(15, 35)
+_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 def is_luhn(number: str) -> bool:
@@ -58,11 +59,15 @@ def _is_card(found: str) -> bool:
 
 
 def _is_public_address(found: str) -> bool:
-    """Whether it is an address of the Internet: no private, local, documentation or reserved one."""
+    """Whether it is an address of the Internet: no private, local, documentation or reserved one.
+
+    Of IPv6, only what is assigned for unicast (2000::/3, RFC 4291): `a::b` is a name in C++ far more often.
+    """
     try:
-        return ipaddress.ip_address(found).is_global
+        address = ipaddress.ip_address(found)
     except ValueError:
         return False
+    return address.is_global and (address.version == 4 or address in _UNICAST)
 
 
 def _is_phone(found: str) -> bool:

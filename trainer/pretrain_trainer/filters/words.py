@@ -1,8 +1,9 @@
 """Splitting text into words once, for all rules that count them.
 
-A token is a run of letters, digits and underscores (apostrophes inside belong to it), three dots, or one other
-character that is not white space. This is what tokenizers such as spaCy's do to text with spaces between words, at
-thirty times their speed; it does not segment Chinese, Japanese, Thai or Khmer.
+A token is an address that begins with http, a run of letters, digits and underscores (with . @ & between two of
+them, as in 3.14), an apostrophe with the letters behind it, a run of dots or hyphens, or one other character that is
+not white space. This is close to what spaCy's tokenizer does to text with spaces between words, thirty times faster;
+it does not segment Chinese, Japanese, Thai or Khmer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Hashes = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
 
 # The module re would cut words of Indic scripts at their vowel signs.
-_TOKEN = regex.compile(r"\w+(?:['’]\w+)*|\.\.\.|[^\w\s]")
+_TOKEN = regex.compile(r"https?://\S+|\w+(?:[.@&]\w+)*|(?<=\w)['’]\w+|\.\.+|-+|[^\w\s]")
 _DIGITS = regex.compile(r"\d+")
 _SLICE_CHARACTERS = 1 << 20
 """A longer text is split in slices of about this length, so that its tokens are never all objects at once."""
