@@ -49,6 +49,8 @@ def write(
     exported.config.use_cache = True
     exported.generation_config = GenerationConfig.from_model_config(exported.config)
     exported.save_pretrained(folder)
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # the library makes them readable for their owner alone
     for name, content in tokenizer_files.items():
         (folder / name).write_bytes(content)
 

@@ -61,6 +61,7 @@ def render(content: Content, columns: StepColumns) -> str:
         model_name=content.model_name,
         key_figures=_key_figures(content),
         timeline=_timeline(report),
+        colours=[plots.colour(number) for number in range(len(report.stages))],
         plots=by_section,
         drawn=bool(drawn),
         figures=_inline_json([plot.figure() for plot in drawn]),

@@ -100,7 +100,11 @@ def mixture(report: Report) -> list[Plot]:
     traces = [_bar(names, [100 * s.planned_ratio for s in report.sources.values()], "planned", _NEUTRAL)]
     if report.training.samples:
         traces.append(_bar(names, [100 * s.seen_ratio for s in report.sources.values()], "seen", PALETTE[0]))
-    layout = {"barmode": "group", "yaxis": {"title": {"text": "% of the samples"}, "rangemode": "tozero"}}
+    layout = {
+        "barmode": "group",
+        "yaxis": {"title": {"text": "% of the samples"}, "rangemode": "tozero"},
+        "height": 250,
+    }
     return [Plot("mixture", "Mixture", "Weights of the job against what training drew.", traces, layout)]
 
 

@@ -116,11 +116,12 @@ def _samples(context: StageContext, held_out: HeldOut, model: TrainedModel) -> l
 
 def _openings(context: StageContext, held_out: HeldOut) -> Iterator[tuple[str, str]]:
     """Beginnings of validation documents with their source: the first document of each source, then the second."""
-    by_source = [
-        ((generation.opening(text), manifest.source) for text in texts.validation_texts(context.storage, folder))
-        for folder, manifest in held_out
-    ]
-    for openings in itertools.zip_longest(*by_source):
+
+    def of_source(folder: str, source: str) -> Iterator[tuple[str, str]]:
+        for text in texts.validation_texts(context.storage, folder):
+            yield generation.opening(text), source
+
+    for openings in itertools.zip_longest(*(of_source(folder, manifest.source) for folder, manifest in held_out)):
         yield from (opening for opening in openings if opening)
 
 

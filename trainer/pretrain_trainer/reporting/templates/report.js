@@ -10,13 +10,13 @@
     font: { family: getComputedStyle(document.body).fontFamily, size: 12 },
     hovermode: "closest",
     hoverlabel: { bgcolor: "#2b313a", bordercolor: "#2b313a", font: { color: "#ffffff" } },
-    legend: { orientation: "h", x: 0, y: 1.02, xanchor: "left", yanchor: "bottom" },
+    legend: { orientation: "h", x: 0, y: 1.02, xanchor: "left", yanchor: "bottom", traceorder: "normal" },
     bargap: 0.3,
     bargroupgap: 0.06,
   };
   const settings = { responsive: true, displaylogo: false, displayModeBar: false };
   const drawn = figures.map(({ id, data, layout }) => {
-    const place = document.getElementById(id);
+    const place = document.getElementById(`plot-${id}`);
     if (layout.height) place.style.height = `${layout.height}px`;
     const merged = { ...base, ...layout, xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis } };
     return Plotly.newPlot(place, data, merged, settings);
