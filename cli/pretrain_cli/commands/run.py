@@ -11,15 +11,21 @@ from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR
 _EXIT_BY_SIGNAL = 128
 
 
-@click.command()
-@click.argument("file", type=click.Path(dir_okay=True))
+@click.command(
+    epilog="""\b
+Examples:
+  pretrain run job.yaml
+  pretrain run job.yaml --set spec.storage.uri=file:///data/run --set spec.training.steps=100
+  pretrain run job.yaml --accept-changes"""
+)
+@click.argument("file", type=click.Path(allow_dash=True))
 @click.option(
     "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Replace a field: spec.training.steps=100. Repeatable."
 )
 @click.option("--accept-changes", is_flag=True, help="Run stages again whose settings changed since the last run.")
 @click.option("-q", "--quiet", is_flag=True, help="Only lines for what happens, no progress.")
-def run(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool) -> None:
-    """Run the job in FILE on this machine, or go on with it where it was.
+def command(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool) -> int:
+    """Run the job in FILE ("-": standard input) on this machine, or go on with it where it was.
 
     Ctrl-C saves a checkpoint and stops; a second one stops at once. The same command goes on.
     Exit codes: 0 succeeded, 1 failed, 2 something you wrote is wrong, 130 and 143 stopped by a signal.
@@ -30,16 +36,14 @@ def run(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool) -> 
     from pretrain_cli.display import summary
     from pretrain_cli.display.live import LiveDisplay
     from pretrain_cli.display.plain import PlainDisplay
-    from pretrain_operator.bodies.local.run import View
-    from pretrain_operator.bodies.local.run import run as run_here
+    from pretrain_operator.bodies.local.run import run
 
     job = load(file, sets)
     status = PretrainJobStatus()
     terminal = sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
     display = LiveDisplay(job.metadata.name, status) if terminal else PlainDisplay(status, quiet)
-    view = View(status)
     told = False
-    views = run_here(job, accept_changes)
+    views = run(job, accept_changes)
     view = next(views)  # refused jobs raise here, before anything is drawn
     with display:
         display.show(view)
@@ -52,17 +56,17 @@ def run(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool) -> 
     if view.status.state == "Succeeded":
         for line in summary.lines(view.status, Storage.of(job.spec.storage)):
             click.echo(line)
-        sys.exit(EXIT_OK)
+        return EXIT_OK
     if view.status.state == "Failed":
         summed = next(c for c in view.status.conditions if c.type == "Succeeded")
         click.echo(f"error: {summed.message}", err=True)
-        sys.exit(EXIT_USER_ERROR if summed.reason == "UserError" else EXIT_FAILURE)
+        return EXIT_USER_ERROR if summed.reason == "UserError" else EXIT_FAILURE
     if view.stopped_by:
         how = "stopped" if view.status.state == "Suspended" else "stopped at once"
         click.echo(f"{how}: {signal.Signals(view.stopped_by).name}. {again}", err=True)
-        sys.exit(_EXIT_BY_SIGNAL + view.stopped_by)
+        return _EXIT_BY_SIGNAL + view.stopped_by
     click.echo(f"suspended: spec.suspend is true. Set it to false; {again}", err=True)
-    sys.exit(EXIT_OK)
+    return EXIT_OK
 
 
 def _command_line() -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import StageStatus
 from pretrain_cli.display.wording import duration
+from pretrain_operator.brain import failures
 
 
 def seconds(stage: StageStatus) -> float:
@@ -31,11 +32,6 @@ def lines(before: PretrainJobStatus, after: PretrainJobStatus) -> Iterator[str]:
         failed = after.recovery.last_failure
         count = len(after.recovery.recent_failures)
         end = "" if after.state == "Failed" else f"; try {count + 1} follows by itself"
-        yield f"{failed.stage}: failed ({failed.kind}): {_last_line(failed.message)}{end}"
+        yield f"{failed.stage}: failed, {failures.headline(failed)}{end}"
     if after.recovery.disruptions > before.recovery.disruptions and before.stages:
         yield f"{after.stage}: stopped from outside; goes on by itself"
-
-
-def _last_line(text: str) -> str:
-    """The last line that is not empty: of a traceback, the error itself."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

@@ -25,12 +25,16 @@ class Body(Protocol):
 
 
 def reconcile(body: Body, spec: PretrainJobSpec) -> Decision:
-    """Look, decide, act, record. A body that dies between any two of them does the same when it is back."""
+    """Look, decide, record, act. A body that dies between any two of them does the same when it is back.
+
+    Recording comes first: a failure is counted before the attempt that follows it hides it, and an attempt that is
+    recorded but was never started is simply started.
+    """
     recorded = body.recorded()
     decision = decide(spec, recorded, body.observe(recorded))
+    if decision.recorded != recorded:
+        body.record(decision.recorded)
     for action in decision.plan:
         if not isinstance(action, Requeue):
             body.carry_out(action)
-    if decision.recorded != recorded:
-        body.record(decision.recorded)
     return decision

@@ -22,8 +22,7 @@ def decide(spec: PretrainJobSpec, recorded: PretrainJobStatus, observed: Observe
     status = lifecycle.opened(recorded, now, observed.generation)
 
     # 2. How far training is; a new checkpoint forgets the failures before it.
-    train = observed.runs.get(Stage.TRAIN)
-    train = train if train and train.attempt == stages.entry(status, Stage.TRAIN).attempts else None
+    train = endings.current(status, observed, Stage.TRAIN)
     status = world.gang(progress.taken_in(status, train), spec, train)
     status = endings.stepping(conditions.checkpointed(failures.reset_by_checkpoint(status), now), train, observed)
 

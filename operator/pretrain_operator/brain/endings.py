@@ -41,7 +41,7 @@ def taken_in(
             return _recovering(status, run, message, observed)
         case Verdict.FAILURE:
             failed = failures.failure(run, now)
-            status = stages.changed(recorded, stage, state="Failed", message=failed.message)
+            status = stages.changed(recorded, stage, state="Failed", message=failures.headline(failed))
             status = failures.counted(status, failed, spec, now)
             return _recovering(status, run, f"{stage} failed: {failures.described(failed)}\n{_ADVICE}", observed)
 

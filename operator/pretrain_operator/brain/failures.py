@@ -155,6 +155,12 @@ def described(failed: Failure) -> str:
     return f"worker {failed.worker} on node {failed.node}{rank}, {failed.kind}: {failed.message}"
 
 
+def headline(failed: Failure) -> str:
+    """A failure in one line: its kind and the last line, which in a traceback is the error itself."""
+    lines = [line.strip() for line in failed.message.splitlines() if line.strip()]
+    return f"{failed.kind}: {lines[-1]}" if lines else failed.kind
+
+
 def _advice(failed: Failure) -> str:
     """What to do next, by the kind of failure."""
     if "MemoryError" in failed.message or "OutOfMemory" in failed.kind or "SIGKILL" in failed.message:

@@ -114,6 +114,17 @@ class Workplace:
         finally:
             os.close(descriptor)
 
+    def runner(self) -> int:
+        """Number of the process on this machine that runs the job now; 0 when none does."""
+        try:
+            with open(self.lock_file, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return 0
+        except BlockingIOError:
+            return int(self.lock_file.read_text().strip() or 0)
+        except FileNotFoundError:
+            return 0
+
     def is_there(self) -> bool:
         """Whether the folder of this run still stands; somebody may have removed it."""
         return self.lock_file.exists()

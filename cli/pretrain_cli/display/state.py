@@ -1,0 +1,54 @@
+"""The recorded state of a job as text, for `pretrain status`. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from pretrain_api.types import PretrainJob
+from pretrain_api.types.status import StageStatus
+from pretrain_cli.display import story
+from pretrain_cli.display.wording import amount, duration
+
+
+def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
+    """The state of a job. `runner`: number of the process that runs it now; 0 when none does."""
+    status = job.status
+    yield f"{job.metadata.name}: {status.state}"
+    yield f"storage     {job.spec.storage.uri}"
+    if runner:
+        yield f"run by      process {runner}"
+    elif status.state not in ("Succeeded", "Failed"):
+        yield "run by      nobody: `pretrain run` goes on where it was"
+    if status.start_time:
+        seconds = ((status.completion_time or now) - status.start_time).total_seconds()
+        since = f"ended after {duration(seconds)}" if status.completion_time else f"{duration(seconds)} ago"
+        yield f"started     {status.start_time:%Y-%m-%d %H:%M:%S} UTC, {since}"
+    yield ""
+    for stage in status.stages:
+        yield f"  {stage.name:<10} {stage.state:<9} {_detail(stage)}".rstrip()
+    yield ""
+    progress = status.progress
+    if progress.update_time:
+        yield (
+            f"training    step {progress.step}/{progress.total_steps}, loss {progress.loss or '-'}, "
+            f"{amount(progress.tokens, 'tokens')}, {amount(progress.tokens_per_second, 'tokens')}/s"
+        )
+        if progress.estimated_completion_time and status.state == "Training" and runner:
+            yield f"ends about  {progress.estimated_completion_time:%Y-%m-%d %H:%M:%S} UTC"
+    if status.checkpoint:
+        yield f"checkpoint  step {status.checkpoint.step}"
+    recovery = status.recovery
+    if recovery.failures or recovery.disruptions:
+        yield f"recovery    {recovery.failures} failures, {recovery.disruptions} disruptions"
+    if recovery.last_failure:
+        yield f"last        {recovery.last_failure.stage}: {recovery.last_failure.kind}"
+        yield from (f"            {line}" for line in recovery.last_failure.message.splitlines()[-3:])
+    summary = next((c for c in status.conditions if c.type == "Succeeded"), None)
+    if summary and status.state in ("Failed", "Suspended", "Succeeded"):
+        yield ""
+        yield summary.message
+
+
+def _detail(stage: StageStatus) -> str:
+    seconds = story.seconds(stage)
+    parts = [duration(seconds) if seconds else "", stage.message.splitlines()[0] if stage.message else ""]
+    return "  ".join(part for part in parts if part)

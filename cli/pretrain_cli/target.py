@@ -1,0 +1,36 @@
+"""Which run a command is about: a job file, or the address of the run's storage."""
+
+import os
+from collections.abc import Sequence
+
+import click
+
+from pretrain_api import layout
+from pretrain_api.errors import UserError
+from pretrain_api.storage import Storage
+from pretrain_api.types import PretrainJob
+from pretrain_operator.bodies.local.workplace import Workplace
+
+
+def workplace(target: str, sets: Sequence[str]) -> Workplace:
+    """The place of the run that a job file or a storage address names."""
+    if target == "-" or target.endswith((".yaml", ".yml", ".json")) or os.path.isfile(target):
+        from pretrain_api.parse import load
+
+        return Workplace(Storage.of(load(target, sets).spec.storage))
+    if sets:
+        raise click.UsageError("--set goes with a job file.")
+    return Workplace(Storage(target))
+
+
+def recorded_job(place: Workplace) -> PretrainJob:
+    """The job with its recorded status. Raises UserError when nothing was run there."""
+    job = place.job(layout.STATUS)
+    if job is None:
+        raise UserError(
+            "no-run",
+            place.storage.uri(),
+            "no job has run here.",
+            "Give the job file or the spec.storage.uri of a run, or start it with `pretrain run`.",
+        )
+    return job
