@@ -7,7 +7,7 @@ then the rules between fields (`pretrain_api.rules`).
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,6 +30,18 @@ class _Origins:
     def __init__(self, name: str, lines: dict[Path, int]) -> None:
         self.name, self.lines = name, lines
         self.set: dict[Path, str] = {}
+
+    def overridden(self, path: Path, override: str) -> None:
+        """The value at the path, and all below it, now comes from --set."""
+        for below in [p for p in (*self.lines, *self.set) if p[: len(path)] == path]:
+            self.lines.pop(below, None)
+            self.set.pop(below, None)
+        self.set[path] = f"--set {override}"
+
+    def placed(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems with their places, in the order of the file; those of --set first."""
+        found = {(problem.code, problem.path): problem.at(self.of(problem.path)) for problem in problems}
+        return sorted(found.values(), key=lambda problem: _line(problem.origin))
 
     def of(self, path: Path) -> str:
         """The place of the value, or of the nearest parent that is written; what --set wrote directly below counts."""
@@ -92,23 +104,27 @@ def parse(text: str, name: str = "job.yaml", sets: Sequence[str] = ()) -> Pretra
         if problem is not None:
             refused.append(problem)
         else:
-            origins.set[changed] = f"--set {override}"
+            origins.overridden(changed, override)
     if refused:
         raise InvalidJob(name, refused)
-    problems = [problem.at(problem.origin or origins.of(problem.path)) for problem in _shape_problems(value)]
-    if problems:
-        raise InvalidJob(name, problems)
+    problems = list(_shape_problems(value))
     job, errors = _validated(value)
-    if job is None:
+    if errors:
         from pretrain_api import translate
 
-        found = [translate.problem(error) for error in errors]
-        unique = {(problem.code, problem.path): problem.at(origins.of(problem.path)) for problem in found}
-        raise InvalidJob(name, unique.values())
-    contradictions = [problem.at(origins.of(problem.path)) for problem in rules.problems(job)]
-    if contradictions:
-        raise InvalidJob(name, contradictions)
+        known = {problem.path for problem in problems}
+        problems += [problem for problem in translate.problems(errors) if problem.path not in known]
+    if not problems and job is not None:
+        problems = list(rules.problems(job))
+    if problems or job is None:
+        raise InvalidJob(name, origins.placed(problems))
     return job
+
+
+def _line(origin: str) -> int:
+    """The line in "job.yaml:14"; 0 for other places."""
+    line = origin.rpartition(":")[2]
+    return int(line) if line.isdigit() and not origin.startswith("--set") else 0
 
 
 def _shape_problems(value: dict[str, Any]) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ Shapes follow GPT-2 (Radford et al. 2019) and the Llama 3 family (arXiv:2407.217
 GPT-2's widths with Llama's blocks. Heads have 64 or 128 dimensions, which attention kernels are made for.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,7 @@ def config(name: str) -> dict[str, Any]:
     """The transformers configuration of a preset, without `vocab_size`. Raises UserError for an unknown name."""
     if name not in PRESETS:
         raise UserError("preset-unknown", "spec.model.preset", *unknown(name))
-    return dict(PRESETS[name].config)
+    return copy.deepcopy(dict(PRESETS[name].config))
 
 
 def unknown(name: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 One function per kind of error; each answers (code, what, instead). Imported only once something is wrong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pretrain_api import fields
@@ -50,7 +50,15 @@ _PATTERNS = {
 }
 
 
-def problem(error: Mapping[str, Any]) -> Problem:
+def problems(errors: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """pydantic's errors as Problems. Where one of two types would do, text is the one that people write."""
+    texts = {_path(error["loc"]) for error in errors if error["type"] == "string_pattern_mismatch"}
+    for error in errors:
+        if error["type"] != "int_type" or _path(error["loc"]) not in texts:
+            yield _problem(error)
+
+
+def _problem(error: Mapping[str, Any]) -> Problem:
     """One of pydantic's errors."""
     path = _path(error["loc"])
     kind: str = error["type"]
@@ -65,8 +73,8 @@ def problem(error: Mapping[str, Any]) -> Problem:
     if kind in _TYPES:
         return _wrong_type(path, kind, value)
     if kind == "string_pattern_mismatch":
-        instead = _PATTERNS.get(context["pattern"], f"Write text that matches {context['pattern']}.")
-        return Problem("malformed-name", path, f"{shown(value)} is not allowed here.", instead)
+        instead = _PATTERNS.get(context["pattern"], "Write a Kubernetes quantity, such as 8, 500m or 16Gi.")
+        return Problem("malformed-text", path, f"{shown(value)} is not allowed here.", instead)
     return _out_of_bounds(path, kind, context, value)
 
 

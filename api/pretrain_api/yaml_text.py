@@ -178,7 +178,7 @@ def compose(text: str, name: str) -> Composed:
             what = "a second document begins here."
             raise composer.fatal(further, "several-documents", (), what, "Write one PretrainJob per file.")
     except yaml.YAMLError as error:
-        raise InvalidJob(name, [_syntax_problem(name, error)]) from None
+        raise InvalidJob(name, [_syntax_problem(name, text, error)]) from None
     if composer.problems:
         raise InvalidJob(name, composer.problems)
     if value is None:
@@ -197,16 +197,21 @@ def _empty(name: str) -> Problem:
     )
 
 
-def _syntax_problem(name: str, error: yaml.YAMLError) -> Problem:
+def _syntax_problem(name: str, text: str, error: yaml.YAMLError) -> Problem:
     """What the parser said, with advice for the mistakes that people make most."""
     mark = getattr(error, "problem_mark", None)
     said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read")
-    advice = "Check the indentation and quotes of this line and the one before."
-    if "cannot start any token" in said and ("tab" in said or "\\t" in said):
+    context = str(getattr(error, "context", None) or "")
+    line = "".join(text.splitlines()[mark.line : mark.line + 1]) if mark else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
         advice = "Indent with spaces, not with tabs."
+    elif "alias" in context or "anchor" in context:
+        advice = "Quote text that begins with * or &."
     elif "mapping values are not allowed" in said:
         advice = "Quote the text if it contains ': ', and put one field on a line."
-    elif "character" in said and "not allowed" in said:
+    elif "control characters" in said or "special characters" in said:
         advice = "Remove the control character."
+    else:
+        advice = "Check the brackets, quotes and indentation of this line and the one before."
     origin = f"{name}:{mark.line + 1}" if mark else name
     return Problem("yaml-syntax", (), f"not valid YAML: {said}.", advice, origin)

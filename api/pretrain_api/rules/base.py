@@ -39,11 +39,11 @@ def objects(spec: PretrainJobSpec, at: str) -> Iterator[tuple[Path, ApiModel]]:
         name, is_list = part.removesuffix("[]"), part.endswith("[]")
         following: list[tuple[Path, ApiModel]] = []
         for path, item in found:
-            value = getattr(item, name)
+            value, alias = getattr(item, name), type(item).model_fields[name].alias or name
             if is_list:
-                following += [((*path, name, index), entry) for index, entry in enumerate(value)]
+                following += [((*path, alias, index), entry) for index, entry in enumerate(value)]
             elif value is not None:
-                following.append(((*path, name), value))
+                following.append(((*path, alias), value))
         found = following
     yield from found
 

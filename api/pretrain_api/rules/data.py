@@ -152,7 +152,7 @@ def _vocabulary_room(spec: PretrainJobSpec) -> Iterator[Finding]:
 
 
 RULES = (
-    Rule("storage-placeholder", "spec", _placeholders),
+    Rule("address-placeholder", "spec", _placeholders),
     Rule("scheme-unknown", "spec", _schemes),
     Rule(
         "endpoint-without-s3",

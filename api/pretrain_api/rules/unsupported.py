@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pretrain_api.problems import Path
 from pretrain_api.rules.base import Finding, Rule
 from pretrain_api.types import PretrainJobSpec
+from pretrain_api.types.workers import WorkerTemplate
 
 CODE = "not-supported-yet"
 
@@ -35,7 +36,7 @@ _ROWS: tuple[Row, ...] = (
     (("workers", "max"), lambda s: s.workers.max > 1, _ONE_MACHINE),
     (("workers", "spares"), lambda s: s.workers.spares > 0, "Write 0."),
     (("workers", "resources"), lambda s: s.workers.resources.limits or s.workers.resources.requests, _REMOVE),
-    (("workers", "template"), lambda s: s.workers.template.model_fields_set, _REMOVE),
+    (("workers", "template"), lambda s: s.workers.template != WorkerTemplate(), _REMOVE),
     (("recovery", "hangTimeoutSeconds"), lambda s: s.recovery.hang_timeout_seconds > 0, "Write 0."),
     (("scheduling", "queueName"), lambda s: s.scheduling.queue_name, _REMOVE),
     (("scheduling", "gang"), lambda s: s.scheduling.gang, _REMOVE),
