@@ -1,7 +1,8 @@
 """Training a tokenizer with Hugging Face `tokenizers`, and checking one on real text. No files, no sampling."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,70 +13,110 @@ from pretrain_api.types.model import TrainTokenizer
 from pretrain_trainer.tokenizer import END_OF_TEXT, PADDING, LoadedTokenizer
 
 UNKNOWN = "<|unknown|>"
-"""What WordPiece and Unigram write for a character that was not in the sample."""
+"""What WordPiece writes for a word with a character that was not in the sample."""
 
 
 def special_tokens(spec: TrainTokenizer) -> list[str]:
     """The special tokens in the order of their ids, each once."""
-    own = [END_OF_TEXT, PADDING] + ([] if spec.algorithm == "bpe" else [UNKNOWN])
+    own = [END_OF_TEXT, PADDING] + ([UNKNOWN] if spec.algorithm == "wordpiece" else [])
     return list(dict.fromkeys([*own, *spec.special_tokens]))
 
 
-def train(spec: TrainTokenizer, texts: Iterator[str]) -> Tokenizer:
+def train(spec: TrainTokenizer, texts: Callable[[], Iterator[str]]) -> Tokenizer:
     """A tokenizer with exactly spec.vocab_size entries; the same bytes for the same texts.
 
-    Raises UserError `vocabulary-too-large` when the texts do not yield that many entries.
+    `texts` gives the sample from its start at each call. Raises UserError `vocabulary-too-large` or
+    `vocabulary-too-small` when the sample does not yield that many entries.
     """
     special = special_tokens(spec)
-    tokenizer, trainer = {"bpe": _byte_level_bpe, "wordpiece": _wordpiece, "unigram": _unigram}[spec.algorithm](
-        spec.vocab_size, special
+    tokenizer = {"bpe": _byte_level_bpe, "wordpiece": _wordpiece, "unigram": _byte_level_unigram}[spec.algorithm](
+        spec.vocab_size, special, texts
     )
-    tokenizer.train_from_iterator(texts, trainer)
     size = tokenizer.get_vocab_size()
-    if size != spec.vocab_size:
+    if size < spec.vocab_size:
         raise UserError(
-            "vocabulary-too-large" if size < spec.vocab_size else "vocabulary-too-small",
+            "vocabulary-too-large",
             "spec.tokenizer.train.vocabSize",
-            f"{spec.vocab_size} entries were asked for, but {spec.algorithm} on this text makes {size}"
-            + (" at most." if size < spec.vocab_size else " at least, one for each character and special token."),
-            f"Write vocabSize: {size}"
-            + (
-                ", or add documents or raise sampleBytes." if size < spec.vocab_size else " or more, or algorithm: bpe."
-            ),
+            f"{spec.vocab_size} entries were asked for, but {spec.algorithm} makes only {size} of this text.",
+            f"Write vocabSize: {size} or less, add documents, or raise sampleBytes.",
+        )
+    if size > spec.vocab_size:
+        raise UserError(
+            "vocabulary-too-small",
+            "spec.tokenizer.train.vocabSize",
+            f"{spec.vocab_size} entries were asked for, but the characters and special tokens alone are {size}.",
+            f"Write vocabSize: {size} or more, or algorithm: bpe, which needs no more than the 256 bytes.",
         )
     return tokenizer
 
 
-def _byte_level_bpe(vocab_size: int, special: list[str]) -> tuple[Tokenizer, Any]:
+def _byte_level_bpe(vocab_size: int, special: list[str], texts: Callable[[], Iterator[str]]) -> Tokenizer:
     """GPT-2's byte-level BPE (Radford et al. 2019): all 256 bytes are in the vocabulary, so every text has a code."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer, trainers.BpeTrainer(
+    trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=special,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
+    tokenizer.train_from_iterator(texts(), trainer)
+    return tokenizer
 
 
-def _wordpiece(vocab_size: int, special: list[str]) -> tuple[Tokenizer, Any]:
-    """BERT's WordPiece, cased (Devlin et al. 2019, arXiv:1810.04805): words and punctuation; white space is not kept."""
+def _wordpiece(vocab_size: int, special: list[str], texts: Callable[[], Iterator[str]]) -> Tokenizer:
+    """BERT's WordPiece, cased (Devlin et al. 2019, arXiv:1810.04805): words and punctuation; white space is not kept.
+
+    The library numbers the continuations ("##a") in the random order of its hash map and breaks ties by these numbers.
+    Given as special tokens they have their numbers beforehand; that they are none is put right afterwards.
+    """
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    return tokenizer, trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=special, show_progress=False)
-
-
-def _unigram(vocab_size: int, special: list[str]) -> tuple[Tokenizer, Any]:
-    """The unigram language model (Kudo 2018, arXiv:1804.10959) with SentencePiece's mark for a space."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
-    return tokenizer, trainers.UnigramTrainer(
-        vocab_size=vocab_size, special_tokens=special, unk_token=UNKNOWN, show_progress=False
+    continued = set[str]()
+    for text in texts():
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text)):
+            continued.update(word[1:])
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=special + [f"##{character}" for character in sorted(continued)],
+        show_progress=False,
     )
+    tokenizer.train_from_iterator(texts(), trainer)
+    description = json.loads(tokenizer.to_str())
+    description["added_tokens"] = [token for token in description["added_tokens"] if token["content"] in special]
+    return Tokenizer.from_str(json.dumps(description))
+
+
+def _byte_level_unigram(vocab_size: int, special: list[str], texts: Callable[[], Iterator[str]]) -> Tokenizer:
+    """The unigram language model (Kudo 2018, arXiv:1804.10959) over bytes, as above, so that nothing is unknown.
+
+    The library adds up in the random order of its hash map, so the last digits of the scores vary; without these, and
+    with ties in the order of the pieces, the result is the same each time.
+    """
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocab_size,
+        special_tokens=special,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts(), trainer)
+    description = json.loads(tokenizer.to_str())
+    scores = {piece: round(score, 6) for piece, score in description["model"]["vocab"] if piece not in special}
+    # Bytes that the text lacks get the lowest scores, one after the other in the random order again.
+    lowest = min((score for piece, score in scores.items() if len(piece) > 1), default=0.0)
+    rare = sorted(piece for piece, score in scores.items() if len(piece) == 1 and score <= lowest)
+    scores.update(zip(rare, sorted((scores[piece] for piece in rare), reverse=True), strict=True))
+    description["model"]["vocab"] = [
+        *((token, 0.0) for token in special),
+        *sorted(scores.items(), key=lambda entry: (-entry[1], entry[0])),
+    ]
+    return Tokenizer.from_str(json.dumps(description))
 
 
 def configuration(spec: TrainTokenizer) -> dict[str, Any]:
@@ -86,7 +127,7 @@ def configuration(spec: TrainTokenizer) -> dict[str, Any]:
         "pad_token": PADDING,
         "clean_up_tokenization_spaces": False,
     }
-    if spec.algorithm != "bpe":
+    if spec.algorithm == "wordpiece":
         config["unk_token"] = UNKNOWN
     return config
 

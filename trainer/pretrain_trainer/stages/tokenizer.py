@@ -78,28 +78,28 @@ def _train(
 ) -> tuple[dict[str, bytes], Mapping[str, Flow]]:
     """The files of a newly trained tokenizer, and what of each source it was trained on."""
     budgets = divide_bytes(spec.sample_bytes, {source.name: source.weight for source in context.spec.data.sources})
-    read: dict[str, list[int]] = {name: [0, 0] for name in budgets}
+    flows: dict[str, Flow] = {}
 
     def texts() -> Iterator[str]:
         done = 0
         for name, budget in budgets.items():
+            documents, size_before = 0, done
             sample = sample_texts(context.storage, context.upstream[Stage.PREPARE], name, budget, bounds[name])
             for text in sample:
                 context.check_stopping()
-                size = len(text.encode())
-                done += size
-                read[name][0] += 1
-                read[name][1] += size
+                documents += 1
+                done += len(text.encode())
                 context.progress.update("read", done, spec.sample_bytes, "bytes")
                 yield text
-        context.progress.update("merge", 0, None, "entries", message=f"training on {done:,} bytes of text")
+            flows[name] = Flow(documents_in=documents, bytes_in=done - size_before)
+        context.progress.update("train", 0, None, "", message=f"training on {done:,} bytes of text")
 
-    tokenizer = tokenizer_training.train(spec, texts())
+    tokenizer = tokenizer_training.train(spec, texts)
     files = {
         TOKENIZER_FILE: tokenizer.to_str(pretty=True).encode(),
         CONFIG_FILE: (json.dumps(tokenizer_training.configuration(spec), indent=1) + "\n").encode(),
     }
-    return files, {name: Flow(documents_in=documents, bytes_in=size) for name, (documents, size) in read.items()}
+    return files, flows
 
 
 def _checks(context: StageContext, loaded: LoadedTokenizer, bounds: Mapping[str, int]) -> dict[str, Any]:
