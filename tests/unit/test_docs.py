@@ -33,9 +33,9 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_printed_job_is_valid(name: str, block: str, tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     job.write_text(block)
-    parse.load_job(str(job), [])
+    parse.load(str(job), [])
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_example_is_valid(example: Path) -> None:
-    parse.load_job(str(example), [])
+    parse.load(str(example), [])

@@ -153,7 +153,7 @@ def _vocabulary_room(spec: PretrainJobSpec) -> Iterator[Finding]:
 
 RULES = (
     Rule("address-placeholder", "spec", _placeholders),
-    Rule("scheme-unknown", "spec", _schemes),
+    Rule("unknown-protocol", "spec", _schemes),
     Rule(
         "endpoint-without-s3",
         "spec.storage",
@@ -179,7 +179,7 @@ RULES = (
         texts=("documents", "shards"),
     ),
     Rule("source-name-twice", "spec.data", _source_names),  # an API server refuses it by the list's key
-    Rule("license-not-allowed", "spec.data", _licenses),
+    Rule("license-refused", "spec.data", _licenses),
     Rule(
         "quality-custom-empty",
         "spec.data.prepare.quality",

@@ -87,7 +87,7 @@ def _next(number: int, divisor: int) -> int:
 RULES = (
     exactly_one("model-kind", "spec.model", "preset: llama-125m", "preset", "config", texts=("preset",)),
     Rule("preset-unknown", "spec.model", _preset),
-    Rule("model-type-missing", "spec.model", _model_type),
+    Rule("model-type-unknown", "spec.model", _model_type),
     Rule("sequence-longer-than-positions", "spec", _positions),
     Rule("vocabulary-smaller-than-tokenizer", "spec", _vocabulary),
     Rule("heads-not-dividing", "spec.model", _heads),
