@@ -82,6 +82,21 @@ class DataStages:
         return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
+def recorded_writes(patch: pytest.MonkeyPatch, stop_after: int = 1 << 30) -> list[str]:
+    """The names of files that are written from here on; writing fails after so many."""
+    written: list[str] = []
+    create = Storage.create
+
+    def record(self: Storage, relative: str) -> Any:
+        if len(written) == stop_after:
+            raise KeyError("enough")
+        written.append(relative)
+        return create(self, relative)
+
+    patch.setattr(Storage, "create", record)
+    return written
+
+
 @contextmanager
 def _signals_kept() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -182,7 +182,7 @@ def _known_ngrams(context: StageContext) -> str:
             f"None of the {short} evaluation texts has {decontaminate.ngram} words.",
             "Write a smaller spec.data.prepare.decontaminate.ngram, or other files.",
         )
-    path = context.scratch / "known.npy"
+    path = context.scratch / f"known-{context.fingerprint}.npy"
     np.save(path, hashes)
     return str(path)
 
