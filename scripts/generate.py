@@ -160,8 +160,7 @@ EXIT_CODES = """\
 | 0 | done |
 | 1 | something failed; the message says what, and whether the same command goes on where it was |
 | 2 | a mistake in the job, its inputs or the command line; [errors](errors.md) lists them |
-| 75 | stopped on request, everything saved; the same command goes on |
-| 130 | interrupted |
+| 130, 143 | stopped by Ctrl-C or SIGTERM with everything saved; the same command goes on |
 
 Results go to standard output, everything else to standard error.
 """

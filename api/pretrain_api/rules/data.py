@@ -12,25 +12,26 @@ _PLACEHOLDER = re.compile(
     r"<[^<>]*>|\$\{?\w+\}?|\{\{.*?\}\}|\{\w+\}|\b(CHANGE[-_]?ME|TODO|YOUR[-_]\w+)\b", re.IGNORECASE
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_WRITABLE = frozenset(("abfs", "abfss", "adl", "az", "file", "gcs", "gs", "hdfs", "local", "oci", "oss", "s3", "s3a"))
-_READABLE = _WRITABLE | frozenset(
+_COMMON = frozenset(("file", "gs", "hf", "http", "https", "python", "s3", "tar", "zip"))
+"""Schemes known without asking fsspec, whose import takes longer than the rest of a validation."""
+_READ_ONLY = frozenset(
     (
         "blockcache",
-        "dbfs",
+        "data",
         "filecache",
         "git",
         "github",
-        "hf",
         "http",
         "https",
         "python",
+        "reference",
         "simplecache",
         "tar",
-        "webhdfs",
         "zip",
     )
 )
-"""Schemes of fsspec, and python:// for the running Python's own texts."""
+_NOT_SHARED = frozenset(("memory",))
+"""Seen by one process only, while every stage is a process of its own."""
 _SPECIAL_TOKENS = 2
 """The end of text and the padding, which every trained tokenizer has."""
 _BYTES = 256
@@ -48,22 +49,33 @@ def _placeholders(spec: PretrainJobSpec) -> Iterator[Finding]:
 
 
 def _schemes(spec: PretrainJobSpec) -> Iterator[Finding]:
-    if (match := _SCHEME.match(spec.storage.uri)) and match.group(1) not in _WRITABLE:
-        name = match.group(1)
-        if name in _READABLE:
-            what = f"{name}:// can only be read."
-            yield ("spec", "storage", "uri"), what, "Write a folder that can be written: a path, s3://, gs:// ..."
-        else:
-            yield ("spec", "storage", "uri"), f"{name}:// is unknown.", _meant(name, _WRITABLE)
+    path: Path = ("spec", "storage", "uri")
+    if match := _SCHEME.match(spec.storage.uri):
+        scheme = match.group(1)
+        if not _known(scheme):
+            yield path, f"{scheme}:// is unknown.", _meant(scheme)
+        elif scheme in _READ_ONLY | _NOT_SHARED:
+            what = f"{scheme}:// can only be read." if scheme in _READ_ONLY else f"{scheme}:// ends with its process."
+            yield path, what, "Write a folder that can be written: a path, s3://, gs:// ..."
     for i, source in enumerate(spec.data.sources):
+        path = ("spec", "data", "sources", i, "documents")
         for scheme in _SCHEME.findall(source.documents):
-            if scheme not in _READABLE:
-                path = ("spec", "data", "sources", i, "documents")
-                yield path, f"{scheme}:// in {source.documents} is unknown.", _meant(scheme, _READABLE)
+            if not _known(scheme):
+                yield path, f"{scheme}:// in {source.documents} is unknown.", _meant(scheme)
 
 
-def _meant(name: str, known: frozenset[str]) -> str:
-    return f"Write {closest(name, sorted(known)) or 's3'}:// or a path."
+def _known(scheme: str) -> bool:
+    if scheme in _COMMON:
+        return True
+    from fsspec import available_protocols
+
+    return scheme in available_protocols()
+
+
+def _meant(scheme: str) -> str:
+    from fsspec import available_protocols
+
+    return f"Write {closest(scheme, {*_COMMON, *available_protocols()}) or 's3'}:// or a path."
 
 
 def _endpoint(spec: PretrainJobSpec) -> Iterator[Finding]:

@@ -31,21 +31,25 @@ def command(files: tuple[str, ...], sets: tuple[str, ...], output: str) -> int:
     Every problem is shown with its line and with what to write instead. Exit code 2 if there is one.
     """
     from pretrain_api.parse import load
+    from pretrain_api.remarks import remarks
 
     invalid = False
     results: list[dict[str, Any]] = []
     for file in files:
         try:
-            load(file, sets)
+            job = load(file, sets)
         except UserError as error:
             invalid = True
-            results.append({"file": file, "valid": False, "problems": _problems(error)})
+            results.append({"file": file, "valid": False, "problems": _problems(error), "remarks": []})
             if output == "text":
                 click.echo(str(error), err=True)
         else:
-            results.append({"file": file, "valid": True, "problems": []})
+            said = list(remarks(job))
+            results.append({"file": file, "valid": True, "problems": [], "remarks": said})
             if output == "text":
                 click.echo(f"{file}: valid")
+                for remark in said:
+                    click.echo(f"{file}: note: {remark}", err=True)
     if output == "json":
         click.echo(json.dumps(results, indent=2))
     return EXIT_USER_ERROR if invalid else EXIT_OK

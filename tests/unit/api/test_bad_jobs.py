@@ -152,6 +152,9 @@ SET_TABLE = [
      "real address"),
     ("spec.storage.uri=s4://bucket/run", "unknown-protocol", "spec.storage.uri", "Write s3://"),
     ("spec.storage.uri=https://host/run", "unknown-protocol", "spec.storage.uri", "can be written"),
+    ("spec.storage.uri=memory://run", "unknown-protocol", "spec.storage.uri", "can be written"),
+    ("spec.data.sources[0].documents=zip://*.txt::htps://host/x.zip", "unknown-protocol",
+     "spec.data.sources[0].documents", "Write https://"),
     ("spec.data.sources[0].documents=htps://host/x.txt", "unknown-protocol", "spec.data.sources[0].documents",
      "Write https://"),
     # Not yet.
