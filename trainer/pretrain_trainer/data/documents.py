@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from pretrain_api import layout
 from pretrain_api.storage import Storage
 
-GROUP_BYTES = 32 << 20
+GROUP_BYTES = 8 << 20
 """Bytes of text that are encoded as one piece of work; row groups are not divided."""
 
 

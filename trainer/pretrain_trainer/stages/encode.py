@@ -27,6 +27,8 @@ from pretrain_trainer.data.token_streams import (
 from pretrain_trainer.parallel import ordered_map, processes
 from pretrain_trainer.tokenizer import LoadedTokenizer
 
+TOKENS_PER_PACKER = 1 << 28
+"""Tokens that make a further process for writing shards worth its start: a second of work."""
 VALIDATION_DOCUMENTS = "validation/documents.parquet"
 
 
@@ -91,7 +93,7 @@ def _encode(context: StageContext, loaded: LoadedTokenizer) -> list[_Source]:
     results = ordered_map(
         encode_piece,
         (encoding for _, encoding in encodings),
-        processes(context.spec.data.prepare.parallelism),
+        max(1, min(processes(context.spec.data.prepare.parallelism), len(encodings))),
         context,
     )
     for (name, encoding), counts in zip(encodings, results, strict=True):
@@ -137,11 +139,12 @@ def _pack(context: StageContext, loaded: LoadedTokenizer, sources: Sequence[_Sou
             loaded.padding,
         )
     ]
+    tokens = sum(packing.end - packing.begin for _, packing in packings)
     shards = defaultdict[tuple[str, str], list[Shard]](list)
     results = ordered_map(
         write_shard,
         (packing for _, packing in packings),
-        processes(context.spec.data.prepare.parallelism),
+        max(1, min(processes(context.spec.data.prepare.parallelism), tokens // TOKENS_PER_PACKER)),
         context,
     )
     for done, ((name, packing), shard) in enumerate(zip(packings, results, strict=True), start=1):
