@@ -165,6 +165,10 @@ class TestValidation:
         assert manifest(encoded, "small").validation.documents == 1
         assert manifest(encoded, "small").train.documents == 2
 
+    def test_of_a_source_too_small_for_the_fraction_is_said(self, tmp_path: Path) -> None:
+        _, result = run_stages(prepare(tmp_path), tmp_path)
+        assert "of small one text, since validation.fraction 0.1 holds none of it out" in result.message
+
     def test_of_no_fraction_is_empty(self, tmp_path: Path) -> None:
         write_documents(Storage(str(tmp_path)), "code", TEXTS[:4])
         data = {"sources": SOURCES[:1], "validation": {"fraction": 0}, "prepare": {"parallelism": 1}}
@@ -182,7 +186,7 @@ class TestTooFewTokens:
             run_stages(a_job(tmp_path, SOURCES), tmp_path)
         assert caught.value.code == "too-few-tokens"
         assert caught.value.where == "spec.data.sources[1]"
-        assert not list(tmp_path.rglob("manifest.json"))
+        assert not (tmp_path / "shards/encode").exists()
 
 
 class Program:

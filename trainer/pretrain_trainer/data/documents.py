@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 from pretrain_api import layout
 from pretrain_api.storage import Storage
 
-GROUP_BYTES = 8 << 20
-"""Bytes of text that are encoded as one piece of work; row groups are not divided."""
+PIECE_BYTES = 8 << 20
+"""Text that is encoded as one piece of work; row groups are not divided."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class RowGroups:
     first: int
     last: int
     """Behind the last one."""
+    bytes: int
+    """Of text, as `group_bytes` counts them."""
 
     @property
     def name(self) -> str:
@@ -35,24 +37,25 @@ def part_paths(storage: Storage, fingerprint: str, source: str) -> list[str]:
     return [f"{folder}/{name}" for name in storage.names(folder) if name.endswith(".parquet")]
 
 
-def divide(storage: Storage, path: str, group_bytes: int = GROUP_BYTES) -> list[RowGroups]:
-    """Pieces of a part: as many row groups each as hold `group_bytes` of text, at least one."""
+def group_bytes(storage: Storage, path: str) -> list[int]:
+    """Bytes of text in each row group of a part, as the Parquet file counts them: some more than the text's own."""
     with storage.fs.open(storage.path(path), "rb") as file:
         metadata = pq.read_metadata(file)
-        column = (
-            next(i for i in range(metadata.num_columns) if metadata.row_group(0).column(i).path_in_schema == "text")
-            if metadata.num_row_groups
-            else 0
-        )
-        sizes = [metadata.row_group(i).column(column).total_uncompressed_size for i in range(metadata.num_row_groups)]
+    column = metadata.schema.names.index("text")
+    return [metadata.row_group(i).column(column).total_uncompressed_size for i in range(metadata.num_row_groups)]
+
+
+def divide(storage: Storage, path: str) -> list[RowGroups]:
+    """Pieces of a part: as many row groups each as hold PIECE_BYTES of text, at least one."""
+    sizes = group_bytes(storage, path)
     pieces, first, held = list[RowGroups](), 0, 0
     for i, size in enumerate(sizes):
-        if i > first and held + size > group_bytes:
-            pieces.append(RowGroups(path, first, i))
+        if i > first and held + size > PIECE_BYTES:
+            pieces.append(RowGroups(path, first, i, held))
             first, held = i, 0
         held += size
     if first < len(sizes):
-        pieces.append(RowGroups(path, first, len(sizes)))
+        pieces.append(RowGroups(path, first, len(sizes), held))
     return pieces
 
 

@@ -34,12 +34,12 @@ def validation_bound(texts: Iterable[str], fraction: float) -> int:
     for text in texts:
         key = split_key(text)
         if key / _RANGE < fraction:
-            return _share(fraction)
+            return fraction_bound(fraction)
         smallest, largest = min(smallest, key), max(largest, key)
-    return smallest + 1 if smallest < largest else _share(fraction)
+    return smallest + 1 if smallest < largest else fraction_bound(fraction)
 
 
-def _share(fraction: float) -> int:
+def fraction_bound(fraction: float) -> int:
     """The smallest key that `is_validation` does not hold out."""
     low, high = 0, _RANGE
     while low < high:

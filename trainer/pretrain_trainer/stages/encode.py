@@ -15,7 +15,7 @@ from pretrain_trainer.context import StageContext, StageResult
 from pretrain_trainer.data.documents import divide, part_paths, source_texts
 from pretrain_trainer.data.packing import Packing, plan, write_shard
 from pretrain_trainer.data.shards import samples_per_record, token_dtype
-from pretrain_trainer.data.split import validation_bound
+from pretrain_trainer.data.split import fraction_bound, validation_bound
 from pretrain_trainer.data.token_streams import (
     SPLITS,
     Encoding,
@@ -38,6 +38,8 @@ class _Source:
 
     name: str
     folder: str
+    bound: int
+    """Key below which its documents are held out."""
     pieces: tuple[tuple[str, PieceCounts], ...]
     """Target and counts of each piece, in the order of the documents."""
 
@@ -52,8 +54,17 @@ class _Source:
 
 
 def run(context: StageContext) -> StageResult:
+    try:
+        return _run(context)
+    except UserError:
+        # Other documents or settings have another identity: nobody would ever read what is here.
+        context.storage.remove(f"shards/{context.fingerprint}")
+        raise
+
+
+def _run(context: StageContext) -> StageResult:
     loaded = tokenizer.load(context)
-    sources = _encode(context, loaded)
+    sources = _encode(context)
     for number, source in enumerate(sources):
         _check_enough(source, number, context.spec.training.sequence_length)
     manifests = _pack(context, loaded, sources)
@@ -62,17 +73,18 @@ def run(context: StageContext) -> StageResult:
         context.storage.write_json(f"{source.folder}/{layout.MANIFEST}", manifest.model_dump())
     for source in sources:
         context.storage.remove(f"{source.folder}/pieces")
-    return _result(sources, manifests)
+    return _result(sources, manifests, context.spec.data.validation.fraction)
 
 
-def _encode(context: StageContext, loaded: LoadedTokenizer) -> list[_Source]:
+def _encode(context: StageContext) -> list[_Source]:
     """Turn all documents into token streams."""
     storage, prepared = context.storage, context.upstream[Stage.PREPARE]
     fraction = context.spec.data.validation.fraction
     encodings: list[tuple[str, Encoding]] = []
+    bounds = dict[str, int]()
     for source in context.spec.data.sources:
         context.check_stopping()
-        bound = validation_bound(source_texts(storage, prepared, source.name), fraction)
+        bounds[source.name] = validation_bound(source_texts(storage, prepared, source.name), fraction)
         folder = layout.shards(context.fingerprint, source.name)
         encodings.extend(
             (
@@ -82,14 +94,15 @@ def _encode(context: StageContext, loaded: LoadedTokenizer) -> list[_Source]:
                     layout.tokenizer(context.upstream[Stage.TOKENIZER]),
                     piece,
                     f"{folder}/pieces/{piece.name}",
-                    bound,
+                    bounds[source.name],
                 ),
             )
             for path in part_paths(storage, prepared, source.name)
             for piece in divide(storage, path)
         )
     done = defaultdict[str, list[tuple[str, PieceCounts]]](list)
-    tokens = 0
+    tokens = encoded = 0
+    total = sum(encoding.piece.bytes for _, encoding in encodings)
     results = ordered_map(
         encode_piece,
         (encoding for _, encoding in encodings),
@@ -99,10 +112,11 @@ def _encode(context: StageContext, loaded: LoadedTokenizer) -> list[_Source]:
     for (name, encoding), counts in zip(encodings, results, strict=True):
         done[name].append((encoding.target, counts))
         tokens += counts.train.tokens + counts.validation.tokens
-        context.progress.update("encode", sum(map(len, done.values())), len(encodings), "pieces", tokens=tokens)
+        encoded += encoding.piece.bytes
+        context.progress.update("encode", encoded, total, "bytes", tokens=tokens)
     return [
-        _Source(source.name, layout.shards(context.fingerprint, source.name), tuple(done[source.name]))
-        for source in context.spec.data.sources
+        _Source(name, layout.shards(context.fingerprint, name), bound, tuple(done[name]))
+        for name, bound in bounds.items()
     ]
 
 
@@ -197,7 +211,7 @@ def _gather_validation_documents(context: StageContext, source: _Source) -> None
             writer.close()
 
 
-def _result(sources: Sequence[_Source], manifests: Sequence[Manifest]) -> StageResult:
+def _result(sources: Sequence[_Source], manifests: Sequence[Manifest], fraction: float) -> StageResult:
     flows = {
         m.source: Flow(
             documents_in=m.train.documents + m.validation.documents,
@@ -215,10 +229,16 @@ def _result(sources: Sequence[_Source], manifests: Sequence[Manifest]) -> StageR
     )
     tokens = sum(m.train.tokens for m in manifests)
     held_out = sum(m.validation.documents for m in manifests)
+    small = [source.name for source in sources if source.bound > fraction_bound(fraction)]
+    message = (
+        f"{tokens:,} tokens in {sum(m.train.samples for m in manifests):,} sequences; {held_out:,} documents held out"
+    )
+    if small:
+        message += f", of {', '.join(small)} one text, since validation.fraction {fraction:g} holds none of it out"
     return StageResult(
         total,
         flows,
-        f"{tokens:,} tokens in {sum(m.train.samples for m in manifests):,} sequences; {held_out:,} documents held out",
+        message,
         {"bySource": {m.source: _details(s, m) for s, m in zip(sources, manifests, strict=True)}},
     )
 
