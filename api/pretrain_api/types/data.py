@@ -40,7 +40,9 @@ class Source(ApiModel):
 class Language(ApiModel):
     """Language identification with fastText's lid.176."""
 
-    keep: Annotated[list[Annotated[str, Field(pattern=r"^[a-z]{2,3}$", max_length=3)]], Field(min_length=1, max_length=200)] = ["en"]
+    keep: Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z]{2,3}$", max_length=3)]], Field(min_length=1, max_length=200)
+    ] = ["en"]
     """ISO 639 codes of the languages to keep."""
     threshold: Ratio = 0.65
     """Least probability of the language (FineWeb: 0.65)."""

@@ -165,7 +165,7 @@ jobs = st.fixed_dictionaries(
 HEAD = {"apiVersion": "pretrain.dev/v1alpha1", "kind": "PretrainJob", "metadata": {"name": "x"}}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(jobs)
 def test_a_valid_job_survives_being_written_and_read_again(spec: dict[str, object]) -> None:
     job = parse(dump({**HEAD, "spec": spec}))
@@ -199,7 +199,7 @@ def mutated(value: object, path: list[int], new: object) -> object:
     return new
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(jobs, st.lists(st.tuples(paths, anything), min_size=1, max_size=3))
 def test_a_mutated_job_is_valid_or_a_user_error(spec: object, changes: list[tuple[list[int], object]]) -> None:
     job: object = {**HEAD, "spec": spec}
