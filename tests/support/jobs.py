@@ -8,6 +8,17 @@ from typing import Any
 
 from pretrain_api.types import PretrainJob, PretrainJobSpec
 
+_SMALLEST_MODEL = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "vocab_size": 512,
+}
+
 
 @dataclass(frozen=True)
 class JobBuilder:
@@ -28,6 +39,10 @@ class JobBuilder:
     def suspended(self) -> JobBuilder:
         return self.with_spec(suspend=True)
 
+    def with_steps(self, steps: int, processes: int = 1) -> JobBuilder:
+        training = {**self.manifest["spec"]["training"], "steps": steps}
+        return self.with_spec(training=training, workers={"processesPerWorker": processes})
+
     def stored_in(self, folder: Path) -> JobBuilder:
         return self.with_spec(storage={"uri": str(folder)})
 
@@ -46,7 +61,7 @@ class JobBuilder:
             "storage": {"uri": "memory://run"},
             "data": {"sources": [{"name": "lib", "documents": "python://lib/json/*.py"}]},
             "tokenizer": {"train": {"vocabSize": 512}},
-            "model": {"preset": "llama-tiny"},
+            "model": {"config": _SMALLEST_MODEL},
             "objective": {"causalLM": {}},
             "training": {
                 "sequenceLength": 64,

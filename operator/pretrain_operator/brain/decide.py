@@ -23,7 +23,7 @@ def decide(spec: PretrainJobSpec, recorded: PretrainJobStatus, observed: Observe
 
     # 2. How far training is; a new checkpoint forgets the failures before it.
     train = endings.current(status, observed, Stage.TRAIN)
-    status = world.gang(progress.taken_in(status, train), spec, train)
+    status = world.gang(progress.taken_in(status, train, observed.checkpoint), spec, train)
     status = endings.stepping(conditions.checkpointed(failures.reset_by_checkpoint(status), now), train, observed)
 
     # 3. Programs that ended.

@@ -62,25 +62,23 @@ def signal_of(exit_code: int) -> signal.Signals | None:
 def failure(run: StageRun, now: datetime) -> Failure:
     """The failure as it is recorded and shown: who, where, why."""
     code = run.exit_code if run.exit_code is not None else 0
-    number = signal_of(code)
-    said = run.outcome
-    if (said and said.outcome == "userError") or (not said and code == EXIT_USER_ERROR):
-        kind = USER_ERROR
-    elif said and said.kind:
-        kind = said.kind
-    else:
-        kind = "Signal" if number else "Exit"
-    reason = f"exit {code}" + (f" ({number.name})" if number else "")
+    number, said = signal_of(code), run.outcome
     lines = ((said.message if said else "") or run.last_lines).strip()
+    if verdict(run, asked_to_stop=False) is Verdict.USER_ERROR:
+        kind, rank, message = USER_ERROR, run.rank, lines
+    elif said and not (number and run.rank >= 0 and said.rank != run.rank):
+        kind, rank, message = said.kind or "Exit", said.rank, f"exit {code}\n{lines}"
+    elif number:  # a killed rank cannot speak; what another one said is what the lost connection did to it
+        kind, rank, message = "Signal", run.rank, f"exit {code} ({number.name})\n{lines}"
+    else:
+        kind, rank, message = "Exit", run.rank, f"exit {code}\n{lines}"
     return Failure(
         stage=run.stage.value,
         worker=run.worker,
         node=run.node,
-        rank=said.rank if said and said.rank >= 0 else run.rank,
+        rank=rank,
         kind=kind[:256],
-        message=lines
-        if kind == USER_ERROR and lines
-        else (f"{reason}\n{lines}" if lines else reason)[-_LONGEST_MESSAGE:],
+        message=message.strip()[-_LONGEST_MESSAGE:],
         time=now,
     )
 

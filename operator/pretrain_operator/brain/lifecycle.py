@@ -21,21 +21,26 @@ def run_again(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
     """The status when a person runs the job again, after whatever end.
 
     Every stage is asked anew: its program finds its record and leaves at once unless its inputs changed. A stage
-    that was running went down with its body, which is a disruption. After a terminal state the job's clock and
-    budget start anew.
+    that was running went down with its body, which is a disruption. The budget starts anew, and after a terminal
+    state the job's clock as well.
     """
-    was_running = any(s.state == "Running" for s in recorded.stages)
+    if any(s.state == "Running" for s in recorded.stages):
+        recorded = failures.disrupted(recorded)
+    recovery = RecoveryStatus(failures=recorded.recovery.failures, disruptions=recorded.recovery.disruptions)
     listed = [s.model_copy(update={"state": "Pending"}) for s in recorded.stages]
-    status = recorded.model_copy(update={"stages": listed, "stage": ""})
-    if recorded.state in TERMINAL:
-        recovery = RecoveryStatus(
-            failures=recorded.recovery.failures,
-            disruptions=recorded.recovery.disruptions,
-            progress_mark=recorded.recovery.progress_mark,
-        )
-        fresh = {"state": "Pending", "start_time": now, "completion_time": None, "suspended_seconds": 0}
-        return status.model_copy(update={**fresh, "suspend_time": None, "recovery": recovery, "conditions": []})
-    return failures.disrupted(status) if was_running else status
+    plain = PretrainJobStatus()
+    update = {"stages": listed, "stage": "", "recovery": recovery, "checkpoint": None, "progress": plain.progress}
+    status = recorded.model_copy(update=update)
+    if recorded.state not in TERMINAL:
+        return status
+    fresh = {
+        "state": "Pending",
+        "start_time": now,
+        "completion_time": None,
+        "suspended_seconds": 0,
+        "suspend_time": None,
+    }
+    return status.model_copy(update={**fresh, "conditions": []})
 
 
 def suspended_since(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:

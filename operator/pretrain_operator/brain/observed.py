@@ -10,6 +10,7 @@ from typing import Literal
 
 from pretrain_api.events import Outcome
 from pretrain_api.stages import Stage
+from pretrain_api.types.status import CheckpointStatus
 
 
 @dataclass(frozen=True)
@@ -59,5 +60,7 @@ class Observed:
     """`metadata.generation` of the spec that is decided on."""
     runs: Mapping[Stage, StageRun] = field(default_factory=dict)
     """The newest attempt at each stage that the body knows of."""
+    checkpoint: CheckpointStatus | None = None
+    """The newest complete checkpoint in storage, as far as the body has looked."""
     finished: Mapping[Stage, Finished] = field(default_factory=dict)
     """Stages that are known to be complete without asking their program."""

@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from pretrain_api import layout
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus, Progress
 from pretrain_operator.brain.observed import StageRun
 
 
-def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJobStatus:
-    """The status with the figures of the newest training attempt; unchanged when there are none yet."""
+def taken_in(
+    recorded: PretrainJobStatus, train: StageRun | None, checkpoint: CheckpointStatus | None
+) -> PretrainJobStatus:
+    """The status with the figures of the running training attempt and the newest checkpoint, as far as they are seen."""
+    if checkpoint is not None and checkpoint != recorded.checkpoint:
+        recorded = recorded.model_copy(update={"checkpoint": checkpoint})
     if train is None or "step" not in train.figures or train.figures_time == recorded.progress.update_time:
         return recorded
-    return _checkpoint(recorded.model_copy(update={"progress": _progress(train)}), train)
+    return recorded.model_copy(update={"progress": _progress(train)})
 
 
 def has_stepped(train: StageRun) -> bool:
@@ -44,11 +47,3 @@ def _progress(train: StageRun) -> Progress:
 
 def _decimal(figures: Mapping[str, float], name: str) -> str:
     return f"{figures[name]:.4f}" if name in figures else ""
-
-
-def _checkpoint(recorded: PretrainJobStatus, train: StageRun) -> PretrainJobStatus:
-    step = int(train.figures.get("checkpointStep", -1))
-    if step < 0 or (recorded.checkpoint and recorded.checkpoint.step == step):
-        return recorded
-    newest = CheckpointStatus(step=step, uri=layout.COMMIT_LOG, time=train.figures_time)
-    return recorded.model_copy(update={"checkpoint": newest})

@@ -211,7 +211,7 @@ faults = st.dictionaries(
 
 
 class TestEverySchedule:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(faults)
     def test_below_the_budget_succeeds_with_every_stage_after_its_upstream(
         self, fates: dict[tuple[Stage, int], Fate]
@@ -225,7 +225,7 @@ class TestEverySchedule:
                 complete[program.stage] = program.end
         assert len({(p.stage, p.attempt) for p in cluster.history}) == len(cluster.history)
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(st.sampled_from(list(Stage)), st.integers(1, 4), st.sampled_from(["crash", "kill"]))
     def test_above_the_budget_fails_with_a_message(self, stage: Stage, budget: int, kind: str) -> None:
         fates = {(stage, n): Fate(kind, 0.5) for n in range(1, budget + 1)}  # type: ignore[arg-type]
@@ -233,7 +233,7 @@ class TestEverySchedule:
         assert summary(cluster.status)[:2] == ("Failed", "TooManyFailures")
         assert f"Failed in {stage} after {budget} failure" in summary(cluster.status)[2]
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(faults, st.lists(st.integers(1, 40), max_size=12))
     def test_ends_the_same_when_the_operator_is_killed_between_any_two_calls(
         self, fates: dict[tuple[Stage, int], Fate], lives: list[int]
@@ -249,7 +249,7 @@ class TestEverySchedule:
         assert summary(cluster.status) == summary(undisturbed.status)
         assert [s.fingerprint for s in cluster.status.stages] == [s.fingerprint for s in undisturbed.status.stages]
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(faults, st.sets(st.integers(1, 200), max_size=60))
     def test_starts_nothing_twice_when_looks_are_lost(
         self, fates: dict[tuple[Stage, int], Fate], blind: set[int]
@@ -259,7 +259,7 @@ class TestEverySchedule:
         assert cluster.status.state == "Succeeded"
         assert len({(p.stage, p.attempt) for p in cluster.history}) == len(cluster.history)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(faults, st.integers(1, 400), st.booleans())
     def test_same_input_gives_the_same_plan_and_a_plan_carried_out_twice_changes_nothing(
         self, fates: dict[tuple[Stage, int], Fate], calls: int, suspend: bool

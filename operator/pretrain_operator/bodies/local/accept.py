@@ -4,11 +4,15 @@ import importlib.util
 import os
 from collections.abc import Sequence
 
-from pretrain_api import layout
+from pretrain_api import changes, layout
 from pretrain_api.errors import UserError
+from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
 from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
+from pretrain_operator.brain import stages
 
+_PLACE = "spec.storage.uri"
+"""May differ: the folder was moved, or is written in another way."""
 _NEEDED = ("torch", "transformers", "tokenizers", "pyarrow")
 """Libraries of the extra `trainer`; the stage programs cannot start without them."""
 
@@ -50,25 +54,21 @@ def check_folder(workplace: Workplace) -> None:
 
 
 def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> Sequence[str]:
-    """Take the job as the one that this storage runs. Returns the changes that need nothing to run again.
+    """Take the job as the one that this storage runs. Returns what changed since the last time, one line per field.
 
     Raises UserError, with nothing written, when a setting that defines the run changed and that was not accepted.
     """
     before = workplace.job(layout.RUN)
-    lines: list[str] = []
-    if before is not None and before.spec != job.spec:
-        from pretrain_api import changes
-
-        changed = changes.changed_fields(before, job)
+    changed = [c for c in changes.changed_fields(before, job) if c.path != _PLACE] if before else []
+    if before and not accept_changes and any(not change.mutable for change in changed):
         again = changes.stages_to_rerun(before, job)
-        lines = [str(change) for change in changed]
-        if again and not accept_changes:
+        if _would_lose_work(workplace, again):
             raise UserError(
                 "settings-changed",
                 "spec",
-                f"{workplace.storage.uri()} holds a run with other settings:\n  "
-                + "\n  ".join(lines)
-                + f"\nThese stages would run again: {', '.join(again)}.",
+                f"{workplace.storage.uri()} holds a run with other settings:\n"
+                + "".join(f"  {change}\n" for change in changed)
+                + f"These stages would run again: {', '.join(again)}.",
                 "Write --accept-changes to run them again, or another spec.storage.uri to keep both runs.",
             )
     workplace.write_job(layout.RUN, job)
@@ -76,4 +76,14 @@ def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> Sequ
         temporary = workplace.job_file.with_suffix(".tmp")
         temporary.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
         temporary.replace(workplace.job_file)
-    return lines
+    return [str(change) for change in changed]
+
+
+def _would_lose_work(workplace: Workplace, again: Sequence[Stage]) -> bool:
+    """Whether a stage that has to run again had done something. After a failure, its cause may be mended freely."""
+    recorded = workplace.job(layout.STATUS)
+    if recorded is None:
+        return False
+    entries = [stages.entry(recorded.status, stage) for stage in again]
+    has_worked = any(e.fingerprint or (e.name == Stage.TRAIN and e.attempts) for e in entries)
+    return recorded.status.state != "Failed" or has_worked

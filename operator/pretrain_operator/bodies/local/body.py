@@ -14,10 +14,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pretrain_api import layout
+from pretrain_api.commits import Commit
 from pretrain_api.errors import UserError
 from pretrain_api.events import Outcome, ProgressEvent
 from pretrain_api.stages import UPSTREAM, CompletionRecord, Stage, fingerprint
 from pretrain_api.types import PretrainJob, PretrainJobStatus
+from pretrain_api.types.status import CheckpointStatus
 from pretrain_operator.bodies.local import logs, processes, programs
 from pretrain_operator.bodies.local.events import EventTail
 from pretrain_operator.bodies.local.processes import ProcessIdentity
@@ -57,6 +59,8 @@ class LocalBody:
         self._status = status
         self._written = PretrainJobStatus()
         self._written_at: datetime | None = None
+        self._checkpoint: CheckpointStatus | None = None
+        self._checkpoint_key: tuple[object, ...] = ()
         self._attempts: dict[Stage, _Attempt] = {}
         self._node = socket.gethostname()
 
@@ -73,7 +77,9 @@ class LocalBody:
                 "Run the job again: it starts anew.",
             )
         runs = {stage: self._seen(attempt) for stage, attempt in self._attempts.items()}
-        return Observed(now=datetime.now(UTC), runs=runs, finished=self._finished(recorded))
+        checkpoint = self._newest_checkpoint(runs.get(Stage.TRAIN), recorded)
+        now = datetime.now(UTC)
+        return Observed(now=now, runs=runs, checkpoint=checkpoint, finished=self._finished(recorded))
 
     def carry_out(self, action: Action) -> None:
         match action:
@@ -202,6 +208,24 @@ class LocalBody:
                 "last_lines": logs.last_lines(text),
             }
         )
+
+    def _newest_checkpoint(self, train: StageRun | None, recorded: PretrainJobStatus) -> CheckpointStatus | None:
+        """The newest commit; the log is read again when training says that there is another, and at its end."""
+        if train is None:
+            return None
+        key = (train.attempt, train.state, train.figures.get("checkpointStep"))
+        if key != self._checkpoint_key:
+            self._checkpoint_key = key
+            storage = self.workplace.storage
+            own = fingerprint(Stage.TRAIN, self.job.spec, stages.upstream(recorded, Stage.TRAIN))
+            for name in reversed(storage.names(layout.COMMIT_LOG)):
+                with contextlib.suppress(ValidationError):  # records of other kinds may lie in the same log
+                    commit = Commit.model_validate(storage.read_json(f"{layout.COMMIT_LOG}/{name}"))
+                    if commit.fingerprint == own:
+                        uri = storage.uri(commit.data)[-256:]
+                        self._checkpoint = CheckpointStatus(step=commit.step, uri=uri, time=commit.time)
+                    break
+        return self._checkpoint
 
     def _finished(self, recorded: PretrainJobStatus) -> dict[Stage, Finished]:
         """Records of the stages that are next, as far as their identity is known."""

@@ -1,15 +1,15 @@
 """What a stage's log tells: the last lines of an attempt, and which rank torchrun says failed first."""
 
 import re
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 _TAIL_BYTES = 64 * 1024
 _LAST_LINES = 20
-_ROOT_CAUSE = re.compile(
-    r"Root Cause \(first observed failure\):.*?\n\s*rank\s*:\s*(\d+).*?\n\s*exitcode\s*:\s*(-?\d+)", re.DOTALL
-)
-"""The last part of what torchrun prints when a rank fails."""
+_SUMMARY = "Root Cause (first observed failure):"
+_FAILED_RANK = re.compile(r"\n\s*rank\s*:\s*(\d+).*?\n\s*exitcode\s*:\s*(-?\d+)", re.DOTALL)
+"""A rank in what torchrun prints when ranks fail; the one that it saw first stands last, below the summary's head."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,12 @@ def last_lines(text: str) -> str:
 
 
 def root_cause(text: str) -> RootCause | None:
-    """What torchrun says failed first; None when the text holds no such summary."""
-    match = _ROOT_CAUSE.search(text)
-    return RootCause(int(match[1]), int(match[2])) if match else None
+    """The rank that torchrun saw fail first; None when the text holds no such summary.
+
+    A killed rank goes before others: theirs is the error that the lost connection gave them, seen in the same moment.
+    """
+    if _SUMMARY not in text:
+        return None
+    failed = [RootCause(int(rank), int(code)) for rank, code in _FAILED_RANK.findall(text)]
+    killed = [f for f in failed if f.exit_code < 0 and f.exit_code != -signal.SIGTERM]  # SIGTERM: by torchrun itself
+    return (killed or failed)[-1] if failed else None

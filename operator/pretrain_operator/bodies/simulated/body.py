@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pretrain_api.errors import PretrainError
 from pretrain_api.stages import Stage, fingerprint
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
+from pretrain_api.types.status import CheckpointStatus
 from pretrain_operator.bodies.body import reconcile
 from pretrain_operator.bodies.simulated.programs import Fate, Program
 from pretrain_operator.brain import lifecycle
@@ -72,7 +73,9 @@ class SimulatedBody:
         now = self.cluster.now
         if self._blind(self._looks):
             return Observed(now=now)
-        return Observed(now=now, runs={stage: p.seen(now) for stage, p in self.cluster.programs.items()})
+        runs = {stage: p.seen(now) for stage, p in self.cluster.programs.items()}
+        checkpoint = CheckpointStatus(step=self.cluster.saved_steps) if self.cluster.saved_steps else None
+        return Observed(now=now, runs=runs, checkpoint=checkpoint)
 
     def carry_out(self, action: Action) -> None:
         self._live()

@@ -96,9 +96,7 @@ class Program:
         done = self.steps(now)
         if self.stage is not Stage.TRAIN or done == self.first_step:
             return {}
-        saved = self.saved_steps(now)
-        figures = {"step": float(done), "totalSteps": self.work_seconds / STEP_SECONDS, "loss": 1.0 + 1.0 / done}
-        return {**figures, "checkpointStep": float(saved)} if saved else figures
+        return {"step": float(done), "totalSteps": self.work_seconds / STEP_SECONDS, "loss": 1.0 + 1.0 / done}
 
     def _ended(self, run: StageRun) -> StageRun:
         if self.is_complete:
