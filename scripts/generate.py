@@ -21,6 +21,8 @@ from pretrain_cli.main import COMMANDS, cli
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "made by `make generate` from the types; do not edit"
 
+UNSUPPORTED = {True: "", False: " **Not supported by this version.**"}
+
 EXAMPLE = """\
 apiVersion: pretrain.dev/v1alpha1
 kind: PretrainJob
@@ -94,10 +96,8 @@ def _section(field: Explained) -> Iterator[str]:
             notes.append(f"One of {', '.join(f'`{choice}`' for choice in child.choices)}.")
         if child.bounds and not child.choices:
             notes.append(f"{child.bounds[0].upper()}{child.bounds[1:]}.")
-        if not child.supported:
-            notes.append("**Not supported by this version.**")
         name = f"[`{child.path[-1]}`](#{_anchor(child)})" if child.children() else f"`{child.path[-1]}`"
-        yield f"| {name} | {child.type} | {_default(child)} | {_cell(' '.join(notes))} |"
+        yield f"| {name} | {child.type} | {_default(child)} | {_cell(' '.join(notes))}{UNSUPPORTED[child.supported]} |"
     yield ""
 
 
@@ -115,7 +115,7 @@ def _default(field: Explained) -> str:
 
 def _cell(text: str) -> str:
     """Text inside a table: no line breaks, signs that Markdown would take for its own kept as they are."""
-    return text.replace("\n", " ").replace("|", "\\|").replace("*", "\\*").replace("\\*\\*", "**").replace("<", "&lt;")
+    return text.replace("\n", " ").replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
 
 
 def _rules() -> Iterator[str]:

@@ -45,7 +45,7 @@ def test_the_job_that_the_table_breaks_is_valid() -> None:
 SET_TABLE = [
     # Unknown and misspelt fields.
     ("spec.training.sequenceLenght=5", "unknown-field", "spec.training.sequenceLenght", "Write sequenceLength."),
-    ("spec.trainng.steps=5", "unknown-field", "spec.trainng", "Write training."),
+    ("spec.traiining.steps=5", "unknown-field", "spec.traiining", "Write training."),
     ("spec.training.sequence_length=5", "unknown-field", "spec.training.sequence_length", "Write sequenceLength."),
     ("spec.data.prepare.dedup={}", "unknown-field", "spec.data.prepare.dedup", "Write deduplicate."),
     ("spec.training.learningRate=1e-3", "unknown-field", "spec.training.learningRate",

@@ -52,7 +52,7 @@ class TestMistakes:
     def test_a_misspelt_command_is_answered_with_the_one_that_was_meant(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert main(["valdate"]) == 2
+        assert main(["validat"]) == 2
         assert "Did you mean validate?" in capsys.readouterr().err
 
     def test_a_misspelt_option_is_answered_with_the_one_that_was_meant(
@@ -121,7 +121,7 @@ class TestExplain:
         assert "\n      learningRate  number, default 0.0003\n" in capsys.readouterr().out
 
     def test_an_unknown_field_is_exit_code_2(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["explain", "trainin"]) == 2
+        assert main(["explain", "traiining"]) == 2
         assert "Write training. [unknown-field]" in capsys.readouterr().err
 
 
