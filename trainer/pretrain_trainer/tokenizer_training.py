@@ -16,6 +16,10 @@ UNKNOWN = "<|unknown|>"
 """What WordPiece writes for a word with a character that was not in the sample."""
 
 
+SMALLEST_VOCABULARY = 300
+"""What the API takes for vocabSize."""
+
+
 def special_tokens(spec: TrainTokenizer) -> list[str]:
     """The special tokens in the order of their ids, each once."""
     own = [END_OF_TEXT, PADDING] + ([UNKNOWN] if spec.algorithm == "wordpiece" else [])
@@ -38,7 +42,8 @@ def train(spec: TrainTokenizer, texts: Callable[[], Iterator[str]]) -> Tokenizer
             "vocabulary-too-large",
             "spec.tokenizer.train.vocabSize",
             f"{spec.vocab_size} entries were asked for, but {spec.algorithm} makes only {size} of this text.",
-            f"Write vocabSize: {size} or less, add documents, or raise sampleBytes.",
+            (f"Write vocabSize: {size}, add" if size >= SMALLEST_VOCABULARY else "Add")
+            + " documents, or raise sampleBytes.",
         )
     if size > spec.vocab_size:
         raise UserError(

@@ -7,7 +7,7 @@ that they are complete. Cutting streams into sequences is the business of pretra
 import io
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -19,12 +19,13 @@ from pydantic import BaseModel, ConfigDict
 
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.documents import RowGroups, read
+from pretrain_trainer.data.segments import SEGMENT_CHARACTERS, segments
 from pretrain_trainer.data.shards import Tokens, token_dtype
 from pretrain_trainer.data.split import is_held_out
 from pretrain_trainer.tokenizer import LoadedTokenizer, load_folder
 
-BATCH_BYTES = 1 << 20
-"""Text that is given to the tokenizer at once; a longer document goes alone."""
+BATCH_CHARACTERS = 1 << 18
+"""Text that is given to the tokenizer at once; a longer one goes alone."""
 SPLITS = ("train", "validation")
 
 
@@ -114,10 +115,10 @@ def read_stream(storage: Storage, target: str, split: str) -> tuple[Tokens, npt.
 
 
 def text_batches(texts: list[str]) -> Iterator[list[str]]:
-    """The texts in batches of about BATCH_BYTES characters."""
+    """The texts in batches of up to BATCH_CHARACTERS, longer ones alone."""
     batch, held = list[str](), 0
     for text in texts:
-        if batch and held + len(text) > BATCH_BYTES:
+        if batch and held + len(text) > BATCH_CHARACTERS:
             yield batch
             batch, held = [], 0
         batch.append(text)
@@ -130,7 +131,7 @@ class _Stream:
     """Documents' tokens, one after the other, each followed by the end of text."""
 
     def __init__(self, loaded: LoadedTokenizer) -> None:
-        self._encode = loaded.tokenizer.encode_batch_fast
+        self._tokenizer = loaded.tokenizer
         self._end_of_text = loaded.end_of_text
         self._dtype = token_dtype(loaded.vocab_size)
         self._tokens: list[Tokens] = []
@@ -140,7 +141,7 @@ class _Stream:
 
     def add(self, texts: list[str]) -> None:
         for batch in text_batches(texts):
-            encoded = [encoding.ids for encoding in self._encode(batch, add_special_tokens=False)]
+            encoded = [self._long(batch[0])] if len(batch[0]) > 2 * SEGMENT_CHARACTERS else self._encode(batch)
             lengths = np.fromiter((len(ids) + 1 for ids in encoded), dtype=np.int64, count=len(encoded))
             end = (self._end_of_text,)
             ids = itertools.chain.from_iterable(part for ids in encoded for part in (ids, end))
@@ -148,6 +149,15 @@ class _Stream:
             self._lengths.append(lengths)
             self.documents += len(batch)
             self._text_bytes += sum(len(text.encode()) for text in batch)
+
+    def _encode(self, texts: list[str]) -> list[Sequence[int]]:
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def _long(self, text: str) -> Sequence[int]:
+        """The tokens of one long document, encoded part by part."""
+        parts = segments(text, lambda part: self._encode([part])[0])
+        tokens = [np.array(self._encode([part])[0], dtype=self._dtype) for part in parts]
+        return np.concatenate(tokens).tolist()  # type: ignore[no-any-return]
 
     def write(self, file: IO[bytes]) -> None:
         lengths = np.concatenate(self._lengths)
