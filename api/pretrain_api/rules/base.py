@@ -58,7 +58,8 @@ def exactly_one(code: str, at: str, example: str, *names: str, texts: tuple[str,
             if not written:
                 yield path, f"none of {_either(names)} is written.", f"Write one of them: {example}."
             elif len(written) > 1:
-                yield path, f"{' and '.join(written)} are written.", f"Write only one of them, remove {written[-1]}."
+                removal = f"--set {path_text((*path, written[0]))}=null removes one that the file has."
+                yield path, f"{' and '.join(written)} are written.", f"Write only one of them; {removal}"
 
     presence = ", ".join(f"has(self.{name})" + f" && self.{name} != ''" * (name in texts) for name in names)
     return Rule(
