@@ -6,6 +6,8 @@ from pretrain_api.events import ProgressEvent
 from pretrain_api.stages import Stage
 
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_EXACT_BELOW = 10_000
+"""Counts below are written out."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def duration(seconds: float) -> str:
     """1.4 s, 42 s, 3:07, 1:02:09."""
     if seconds < 10:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -39,12 +41,14 @@ def duration(seconds: float) -> str:
 
 def amount(value: float, unit: str = "") -> str:
     """1.2 M tokens, 850 documents, 3.4 MB."""
-    if unit in ("bytes", "B"):
-        scaled = next((f"{value / scale:.1f} {sign}B" for scale, sign in _SCALES if value >= scale), f"{value:.0f} B")
-    else:
-        scaled = next((f"{value / scale:.1f} {sign}" for scale, sign in _SCALES if value >= 10 * scale), f"{value:.0f}")
-        scaled = f"{scaled} {unit}".strip()
-    return scaled
+    in_bytes = unit in ("bytes", "B")
+    scale, sign = next((s for s in _SCALES if value >= s[0]), (1.0, ""))
+    if not in_bytes and value < _EXACT_BELOW:
+        scale, sign = 1.0, ""
+    number = f"{value / scale:.1f} {sign}" if sign else f"{value:.0f}"
+    if in_bytes:
+        return f"{number}B" if sign else f"{number} B"
+    return f"{number} {unit}".strip()
 
 
 def progress(stage: Stage, event: ProgressEvent, rate: Rate) -> str:

@@ -1,5 +1,6 @@
 """What a stage's log tells: the last lines of an attempt, and which rank torchrun says failed first."""
 
+import itertools
 import re
 import signal
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from pathlib import Path
 
 _TAIL_BYTES = 64 * 1024
 _LAST_LINES = 20
+_TORCHRUN = "torch/distributed/elastic/multiprocessing/"
+"""In the lines that torchrun itself logs when a rank ends."""
 _SUMMARY = "Root Cause (first observed failure):"
 _FAILED_RANK = re.compile(r"\n\s*rank\s*:\s*(\d+).*?\n\s*exitcode\s*:\s*(-?\d+)", re.DOTALL)
 """A rank in what torchrun prints when ranks fail; the one that it saw first stands last, below the summary's head."""
@@ -33,9 +36,9 @@ def tail(path: Path, begin: int) -> str:
 
 def last_lines(text: str) -> str:
     """The last lines for a message, without torchrun's own summary, which comes after what matters."""
-    before, _, _ = text.partition("torch/distributed/elastic/multiprocessing/api.py")
-    lines = [line for line in (before or text).splitlines() if line.strip()]
-    return "\n".join(lines[-_LAST_LINES:])
+    lines = [line for line in text.splitlines() if line.strip()]
+    own = list(itertools.takewhile(lambda line: _TORCHRUN not in line, lines))
+    return "\n".join((own or lines)[-_LAST_LINES:])
 
 
 def root_cause(text: str) -> RootCause | None:

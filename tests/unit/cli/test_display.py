@@ -1,0 +1,73 @@
+"""Figures and stories as people read them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pretrain_api.events import ProgressEvent
+from pretrain_api.stages import Stage
+from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import Failure, RecoveryStatus, StageStatus
+from pretrain_cli.display import story
+from pretrain_cli.display.wording import Rate, amount, duration, progress
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1.44, "1.4 s"), (42, "42 s"), (187, "3:07"), (3729, "1:02:09"), (59.9, "1:00")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(850, "documents", "850 documents"), (1_234_567, "tokens", "1.2 M tokens"), (12_345_678, "tokens", "12.3 M tokens"),
+     (3_400_000, "bytes", "3.4 MB"), (12, "bytes", "12 B"), (5, "", "5")],
+)  # fmt: skip
+def test_amounts(value: float, unit: str, text: str) -> None:
+    assert amount(value, unit) == text
+
+
+class TestRate:
+    def test_is_that_of_the_present_phase(self) -> None:
+        rate = Rate("", 0, 0)
+        for second, done in ((0, 100), (1, 150), (2, 300)):
+            rate = rate.after(ProgressEvent(time=second, stage="Encode", phase="encode", done=done))
+        assert rate.per_second == 100
+        assert rate.after(ProgressEvent(time=3, stage="Encode", phase="shards", done=1)).per_second == 0
+
+
+class TestProgress:
+    def test_of_a_stage_has_phase_amount_rate_and_time_left(self) -> None:
+        event = ProgressEvent(time=1, stage="Collect", phase="collect", done=2e6, total=10e6, unit="bytes")
+        assert (
+            progress(Stage.COLLECT, event, Rate("collect", 0, 0, 1e6))
+            == "collect, 2.0 MB/10.0 MB, 1.0 MB/s, 8.0 s left"
+        )
+
+    def test_of_training_has_step_loss_rate_mfu_and_time_left(self) -> None:
+        figures = {"step": 50, "totalSteps": 100, "loss": 3.5, "tokensPerSecond": 2e4, "tokens": 4e5, "mfuRatio": 0.412}
+        event = ProgressEvent(time=1, stage="Train", phase="step", done=50, total=100, figures=figures)
+        assert (
+            progress(Stage.TRAIN, event, Rate("", 0, 0))
+            == "step 50/100, loss 3.5000, 20.0 k tokens/s, MFU 41.2 %, 20 s left"
+        )
+
+
+class TestStory:
+    def test_tells_of_stages_that_ended(self) -> None:
+        running = StageStatus(name="Collect", state="Running", attempts=1, start_time=NOON)
+        done = running.model_copy(
+            update={"state": "Complete", "completion_time": NOON + timedelta(seconds=90), "message": "5 documents"}
+        )
+        before, after = PretrainJobStatus(stages=[running]), PretrainJobStatus(stages=[done])
+        assert list(story.lines(before, after)) == ["Collect: 5 documents in 1:30"]
+        assert list(story.lines(after, after)) == []
+
+    def test_tells_of_failures_in_one_line_and_what_follows(self) -> None:
+        failed = Failure(stage="Train", kind="Runtime", message="exit 1\nTraceback\nRuntimeError: x\n")
+        recovery = RecoveryStatus(failures=1, recent_failures=[NOON], last_failure=failed)
+        lines = list(story.lines(PretrainJobStatus(), PretrainJobStatus(recovery=recovery)))
+        assert lines == ["Train: failed, Runtime: RuntimeError: x; try 2 follows by itself"]

@@ -1,0 +1,35 @@
+"""Figures of training as recorded status."""
+
+from datetime import timedelta
+
+from support.stage_runs import NOON, a_run
+
+from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import CheckpointStatus
+from pretrain_operator.brain import progress
+
+FIGURES = {
+    "step": 100.0,
+    "totalSteps": 300.0,
+    "tokens": 50_000.0,
+    "tokensPerSecond": 1000.0,
+    "loss": 3.25,
+    "mfuRatio": 0.4,
+}
+PLAIN = PretrainJobStatus()
+
+
+class TestTakenIn:
+    def test_holds_the_figures_and_when_training_will_end(self) -> None:
+        seen = progress.taken_in(PLAIN, a_run(figures=FIGURES, figures_time=NOON), None).progress
+        assert (seen.step, seen.total_steps, seen.loss, seen.mfu_ratio) == (100, 300, "3.2500", "0.4000")
+        assert seen.estimated_completion_time == NOON + timedelta(seconds=100)
+
+    def test_changes_nothing_before_the_first_step_and_for_figures_known_already(self) -> None:
+        assert progress.taken_in(PLAIN, a_run(), None) == PLAIN
+        once = progress.taken_in(PLAIN, a_run(figures=FIGURES, figures_time=NOON), None)
+        assert progress.taken_in(once, a_run(figures=FIGURES, figures_time=NOON), None) is once
+
+    def test_keeps_the_checkpoint_when_none_is_seen(self) -> None:
+        seen = progress.taken_in(PLAIN, None, CheckpointStatus(step=7))
+        assert progress.taken_in(seen, None, None).checkpoint == CheckpointStatus(step=7)

@@ -1,0 +1,38 @@
+"""Which stage is next, and what becomes of a stage's entry."""
+
+from datetime import timedelta
+
+from support.stage_runs import NOON
+
+from pretrain_api.stages import Stage
+from pretrain_api.types import PretrainJobStatus
+from pretrain_operator.brain import stages
+from pretrain_operator.brain.observed import Finished
+
+LISTED = stages.listed(PretrainJobStatus())
+
+
+class TestNextStage:
+    def test_is_the_first_that_is_not_complete(self) -> None:
+        status = stages.completed(LISTED, Stage.COLLECT, "c", NOON)
+        assert stages.next_stage(LISTED) is Stage.COLLECT
+        assert stages.next_stage(status) is Stage.PREPARE
+
+    def test_is_none_when_all_are_complete(self) -> None:
+        status = LISTED
+        for stage in Stage:
+            status = stages.completed(status, stage, stage.lower(), NOON)
+        assert stages.next_stage(status) is None
+        assert stages.upstream(status, Stage.TRAIN) == {Stage.TOKENIZER: "tokenizer", Stage.ENCODE: "encode"}
+
+
+class TestCompleted:
+    def test_keeps_the_time_of_the_same_identity(self) -> None:
+        once = stages.completed(LISTED, Stage.COLLECT, "c", NOON)
+        later = NOON + timedelta(days=1)
+        assert stages.entry(stages.completed(once, Stage.COLLECT, "c", later), Stage.COLLECT).completion_time == NOON
+        assert stages.entry(stages.completed(once, Stage.COLLECT, "d", later), Stage.COLLECT).completion_time == later
+
+    def test_takes_the_times_of_a_record_that_was_found(self) -> None:
+        entry = stages.entry(stages.found(LISTED, Stage.TRAIN, Finished("t", NOON, NOON, "done")), Stage.TRAIN)
+        assert (entry.state, entry.fingerprint, entry.start_time, entry.message) == ("Complete", "t", NOON, "done")
