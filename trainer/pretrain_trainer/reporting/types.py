@@ -53,7 +53,7 @@ class BaselinesReport(ApiModel):
 
     gzip: float
     xz: float
-    byte5gram: float
+    byte5gram: float = Field(alias="byte5gram")  # the generator would make it byte5Gram
 
 
 class SourceEvaluation(ApiModel):
