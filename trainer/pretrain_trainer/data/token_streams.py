@@ -7,7 +7,7 @@ that they are complete. Cutting streams into sequences is the business of pretra
 import io
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -24,8 +24,8 @@ from pretrain_trainer.data.shards import Tokens, token_dtype
 from pretrain_trainer.data.split import is_held_out
 from pretrain_trainer.tokenizer import LoadedTokenizer, load_folder
 
-BATCH_CHARACTERS = 1 << 18
-"""Text that is given to the tokenizer at once; a longer one goes alone."""
+BATCH_CHARACTERS = SEGMENT_CHARACTERS
+"""Text that is given to the tokenizer at once. A longer one goes alone: so does each that is cut."""
 SPLITS = ("train", "validation")
 
 
@@ -141,23 +141,28 @@ class _Stream:
 
     def add(self, texts: list[str]) -> None:
         for batch in text_batches(texts):
-            encoded = [self._long(batch[0])] if len(batch[0]) > 2 * SEGMENT_CHARACTERS else self._encode(batch)
-            lengths = np.fromiter((len(ids) + 1 for ids in encoded), dtype=np.int64, count=len(encoded))
-            end = (self._end_of_text,)
-            ids = itertools.chain.from_iterable(part for ids in encoded for part in (ids, end))
-            self._tokens.append(np.fromiter(ids, dtype=self._dtype, count=int(lengths.sum())))
-            self._lengths.append(lengths)
+            if len(batch[0]) > 2 * SEGMENT_CHARACTERS:
+                parts = segments(batch[0], lambda part: self._ids([part])[0])
+                length = sum(self._append(self._ids([part])) for part in parts)
+                lengths = [length + self._append([[self._end_of_text]])]
+            else:
+                ids = self._ids(batch)
+                for document in ids:
+                    document.append(self._end_of_text)
+                self._append(ids)
+                lengths = [len(document) for document in ids]
+            self._lengths.append(np.array(lengths, dtype=np.int64))
             self.documents += len(batch)
             self._text_bytes += sum(len(text.encode()) for text in batch)
 
-    def _encode(self, texts: list[str]) -> list[Sequence[int]]:
+    def _ids(self, texts: list[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def _long(self, text: str) -> Sequence[int]:
-        """The tokens of one long document, encoded part by part."""
-        parts = segments(text, lambda part: self._encode([part])[0])
-        tokens = [np.array(self._encode([part])[0], dtype=self._dtype) for part in parts]
-        return np.concatenate(tokens).tolist()  # type: ignore[no-any-return]
+    def _append(self, ids: list[list[int]]) -> int:
+        """Put tokens at the end of the stream; their number."""
+        count = sum(map(len, ids))
+        self._tokens.append(np.fromiter(itertools.chain.from_iterable(ids), dtype=self._dtype, count=count))
+        return count
 
     def write(self, file: IO[bytes]) -> None:
         lengths = np.concatenate(self._lengths)
