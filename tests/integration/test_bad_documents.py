@@ -315,9 +315,9 @@ def test_a_line_of_200_megabytes_is_refused_without_reading_it_into_memory(tmp_p
         file.write(b'"}\n' + LINE)
     small = DataStages(tmp_path / "small", {"sources": [a_source(tmp_path / "a.jsonl")], "maxBadDocuments": 1})
     measured = (
-        "import resource, runpy, sys\n"
+        "import re, runpy\n"
         "try:\n    runpy.run_module('pretrain_trainer', run_name='__main__', alter_sys=True)\n"
-        "finally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)\n"
+        "finally:\n    print(int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) >> 10)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", measured, *small.arguments(Stage.COLLECT)], capture_output=True, text=True, check=True
@@ -384,3 +384,64 @@ class TestHttp:
             port = free.getsockname()[1]
         stages = DataStages(tmp_path, {"sources": [a_source(f"http://127.0.0.1:{port}/a.jsonl")]})
         assert_refused(stages, Stage.COLLECT, "unreachable", "Nobody answers", str(port))
+
+
+class TestS3:
+    """The answers of an S3 server to a reader that asks for what is not there or not its own."""
+
+    @pytest.fixture
+    def answer(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], None]]:
+        servers = []
+
+        def start(status: int, code: str) -> None:
+            body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
+
+            class Handler(BaseHTTPRequestHandler):
+                def do_GET(self) -> None:
+                    self.send_response(status)
+                    self.send_header("Content-Type", "application/xml")
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    if self.command != "HEAD":
+                        self.wfile.write(body)
+
+                do_HEAD = do_GET
+
+                def log_message(self, format: str, *values: Any) -> None: ...
+
+            server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            servers.append(server)
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield start
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+    @pytest.mark.parametrize("documents", ["s3://bucket/a.jsonl", "s3://bucket/*.jsonl"])
+    @pytest.mark.parametrize(
+        ("status", "reason", "codes"),
+        [
+            (404, "NoSuchBucket", {"file-not-found", "empty-glob"}),
+            (403, "AccessDenied", {"no-permission"}),
+        ],
+    )
+    def test_a_bucket_that_is_missing_or_closed(
+        self,
+        tmp_path: Path,
+        answer: Callable[[int, str], None],
+        documents: str,
+        status: int,
+        reason: str,
+        codes: set[str],
+    ) -> None:
+        answer(status, reason)
+        stages = DataStages(tmp_path, {"sources": [a_source(documents)]})
+        code, outcome = stages.run(Stage.COLLECT)
+        assert (code, outcome.code in codes) == (EXIT_USER_ERROR, True), outcome.message
+        assert "s3://bucket/" in outcome.message
+        assert stages.left() == []
