@@ -1,0 +1,27 @@
+"""Counting what a run has seen against going through its order sample by sample."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pretrain_trainer.data.order import Mixture, MixtureSource, locate
+from pretrain_trainer.data.seen import samples_seen
+
+SOURCES = st.lists(
+    st.builds(
+        MixtureSource,
+        samples=st.integers(1, 20),
+        weight=st.sampled_from([0.5, 1, 2, 3]),
+        max_epochs=st.none() | st.integers(1, 3),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(sources=SOURCES, samples=st.integers(0, 200))
+def test_equals_the_order_counted_sample_by_sample(sources: list[MixtureSource], samples: int) -> None:
+    mixture = Mixture(tuple(sources), seed=1)
+    samples = min(samples, mixture.total if mixture.total is not None else samples)
+    source, _, _ = locate(mixture, np.arange(samples))
+    assert samples_seen(mixture, samples) == np.bincount(source, minlength=len(sources)).tolist()

@@ -1,0 +1,129 @@
+"""Reports of runs that stopped at some point, made from real records."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.jobs import a_job
+
+from pretrain_api import layout
+from pretrain_api.commits import Commit
+from pretrain_api.stages import CompletionRecord, Flow, Stage
+from pretrain_api.storage import Storage
+from pretrain_api.types.status import Condition, PretrainJobStatus, StageStatus
+from pretrain_trainer.reporting.records import RunRecords
+from pretrain_trainer.reporting.write import write
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+HOSTILE = "</script><script>alert(1)</script>{{ 7 * 7 }}<img src=x onerror=alert(2)>"
+
+
+def a_record(stage: Stage, **more: Any) -> CompletionRecord:
+    return CompletionRecord(
+        stage=stage,
+        fingerprint="f",
+        upstream={},
+        started=NOW,
+        completed=NOW + timedelta(seconds=3),
+        seconds=3.0,
+        **more,
+    )
+
+
+def collected() -> CompletionRecord:
+    details = {
+        "documents": "python://lib/json/*.py", "license": HOSTILE, "files": 5, "fileBytes": 900, "sha256": "ab" * 32,
+        "empty": 1, "bad": 0, "badExamples": [], "refusedLicenses": {"GPL-3.0": 2}, "ignoredRecords": {},
+    }  # fmt: skip
+    flow = Flow(documents_in=10, bytes_in=1000, documents_out=7, bytes_out=900)
+    return a_record(Stage.COLLECT, flow=flow, sources={"lib": flow}, details={"sources": {"lib": details}})
+
+
+def prepared() -> CompletionRecord:
+    details = {
+        "documentsIn": 7, "bytesIn": 900, "documents": 5, "bytes": 800,
+        "removed": {"language": {"documents": 2, "bytes": 100}}, "masked": {"email": 3}, "removedLanguages": {},
+        "examples": [{"rule": "language", "id": "lib/0/1", "text": HOSTILE}],
+    }  # fmt: skip
+    flow = Flow(documents_in=7, bytes_in=900, documents_out=5, bytes_out=800)
+    return a_record(Stage.PREPARE, flow=flow, sources={"lib": flow}, details={"sources": {"lib": details}})
+
+
+def a_run(folder: Path, *records: CompletionRecord, **status: Any) -> RunRecords:
+    job = a_job().stored_in(folder).job.model_copy(update={"status": PretrainJobStatus(**status)})
+    return RunRecords(Storage(str(folder)), job, {record.stage: record for record in records})
+
+
+def written(run: RunRecords) -> tuple[dict[str, Any], str]:
+    """Content of both files."""
+    return run.storage.read_json(layout.REPORT_JSON), run.storage.read_bytes(layout.REPORT_HTML).decode()
+
+
+class TestWrite:
+    def test_a_run_that_has_not_begun_has_a_report_of_pending_stages(self, tmp_path: Path) -> None:
+        run = a_run(tmp_path)
+        write(run, "Pending", NOW)
+        report, page = written(run)
+        assert {stage["state"] for stage in report["stages"]} == {"Pending"}
+        assert report["training"]["steps"] == []
+        assert report["sources"]["lib"]["plannedRatio"] == 1
+        assert "2026-05-01 12:00 UTC" in page
+
+    def test_the_funnel_starts_with_what_collect_dropped(self, tmp_path: Path) -> None:
+        run = a_run(tmp_path, collected(), prepared())
+        write(run, "Tokenizing", NOW)
+        _, page = written(run)
+        places = [page.index(f"removed: {reason}") for reason in ("empty", "licence GPL-3.0", "language")]
+        assert places == sorted(places)
+        assert "email 3" in page
+
+    def test_hostile_text_is_escaped_wherever_it_stands(self, tmp_path: Path) -> None:
+        run = a_run(tmp_path, collected(), prepared())
+        write(run, "Tokenizing", NOW)
+        _, page = written(run)
+        assert "<script>alert(1)" not in page
+        assert "<img src=x" not in page
+        assert page.count("&lt;img src=x onerror=alert(2)&gt;") >= 2
+        assert "{{ 7 * 7 }}" in page
+
+    def test_a_failed_run_says_why(self, tmp_path: Path) -> None:
+        why = f"Failed because of {HOSTILE}"
+        stage = StageStatus(name="Prepare", state="Failed", message=why)
+        conditions = [Condition(type="Succeeded", status="False", reason="UserError", message=why)]
+        run = a_run(tmp_path, collected(), state="Failed", stages=[stage], conditions=conditions)
+        write(run, "Failed", NOW)
+        report, page = written(run)
+        assert report["message"] == why
+        assert report["stages"][1]["state"] == "Failed"
+        assert "Failed because of &lt;/script&gt;" in page
+
+    def test_a_stage_that_was_complete_before_the_job_began_was_skipped(self, tmp_path: Path) -> None:
+        run = a_run(tmp_path, collected(), start_time=NOW + timedelta(hours=1))
+        write(run, "Preparing", NOW)
+        assert [stage["skipped"] for stage in written(run)[0]["stages"][:2]] == [True, False]
+
+    def test_an_unfinished_training_is_read_from_its_newest_identity(self, tmp_path: Path) -> None:
+        run = a_run(tmp_path)
+        for sequence, fingerprint in enumerate(["old", "new", "new"], start=1):
+            history = f"{layout.CHECKPOINT_HISTORY}/{fingerprint}/{sequence}.jsonl"
+            line = {"step": sequence - 1, "loss": 1.0, "tokens": 9, "bySource": {}}
+            run.storage.write_bytes(history, json.dumps(line).encode())
+            commit = Commit(
+                sequence=sequence, fingerprint=fingerprint, generation=1, step=sequence - 1, samples=4, tokens=9,
+                final=False, data="", manifest_sha256="", history=history, time=NOW, nonce="",
+            )  # fmt: skip
+            run.storage.create_exclusive(layout.commit(sequence), commit.model_dump_json().encode())
+        write(run, "Training", NOW)
+        training = written(run)[0]["training"]
+        assert [step["step"] for step in training["steps"]] == [1, 2]
+        assert (training["step"], training["finalLoss"]) == (2, None)
+
+    @pytest.mark.parametrize("name", [layout.REPORT_JSON, layout.REPORT_HTML])
+    def test_a_second_report_of_the_same_moment_is_the_same_file(self, tmp_path: Path, name: str) -> None:
+        run = a_run(tmp_path, collected(), prepared())
+        write(run, "Tokenizing", NOW)
+        before = run.storage.read_bytes(name)
+        write(run, "Tokenizing", NOW)
+        assert run.storage.read_bytes(name) == before
