@@ -17,7 +17,18 @@ from pretrain_api.errors import UserError
 from pretrain_trainer.documents import python_fs
 from pretrain_trainer.documents.faults import patiently, reading
 
-_VERSION_KEYS = ("ETag", "etag", "version", "CRC", "mtime", "LastModified", "last_modified", "updated", "Last-Modified")
+_VERSION_KEYS = (
+    "ETag",
+    "etag",
+    "version",
+    "CRC",
+    "blob_id",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "Last-Modified",
+)
 _ARCHIVES = ("zip", "tar", "libarchive")
 
 
