@@ -4,6 +4,7 @@ Tokenizer stage's business."""
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,15 @@ def read_files(storage: Storage, folder: str) -> dict[str, bytes]:
             "Write the folder of a Hugging Face tokenizer that holds one, or train a tokenizer with spec.tokenizer.train.",
         )
     return files
+
+
+def with_length(files: Mapping[str, bytes], length: int) -> dict[str, bytes]:
+    """The files of a tokenizer for a model that was trained on sequences of that many tokens.
+
+    The length is not the tokenizer's own: one tokenizer serves runs of any sequence length.
+    """
+    config = _json_object(files.get(CONFIG_FILE, b"{}"), CONFIG_FILE) | {"model_max_length": length}
+    return {**files, CONFIG_FILE: (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode()}
 
 
 @functools.lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from pretrain_api.errors import UserError
 from pretrain_api.storage import Storage
 from pretrain_api.types.model import TrainTokenizer
-from pretrain_trainer.tokenizer import load_folder
+from pretrain_trainer.tokenizer import load_folder, with_length
 from pretrain_trainer.tokenizer_training import check, train
 
 LONG = [Path(argparse.__file__).read_text()[begin : begin + 2000] for begin in range(0, 60000, 2000)]
@@ -61,6 +61,18 @@ class TestFolder:
     def test_end_of_text_spelled_out_in_a_document_is_text(self, tmp_path: Path) -> None:
         loaded = load_folder(a_folder(tmp_path, {"eos_token": "</s>"}), "")
         assert 3 not in loaded.tokenizer.encode("a </s> b", add_special_tokens=False).ids
+
+
+class TestLength:
+    def test_is_written_beside_the_other_settings(self) -> None:
+        files = with_length({"tokenizer.json": b"{}", "tokenizer_config.json": b'{"eos_token": "</s>"}'}, 64)
+        assert json.loads(files["tokenizer_config.json"]) == {"eos_token": "</s>", "model_max_length": 64}
+        assert files["tokenizer.json"] == b"{}"
+
+    def test_makes_a_config_where_there_is_none(self) -> None:
+        assert json.loads(with_length({"tokenizer.json": b"{}"}, 64)["tokenizer_config.json"]) == {
+            "model_max_length": 64
+        }
 
 
 class TestBadFolder:

@@ -16,7 +16,7 @@ from pretrain_trainer.evaluation import texts, trained
 from pretrain_trainer.exporting import folders, hugging_face
 from pretrain_trainer.reporting import card, records
 from pretrain_trainer.stages.train import parameters_sha256
-from pretrain_trainer.tokenizer import read_files
+from pretrain_trainer.tokenizer import read_files, with_length
 
 _LOGGER = logging.getLogger(__name__)
 _COMPARED_SEQUENCES = 4
@@ -40,6 +40,7 @@ def run(context: StageContext) -> StageResult:
     folder = context.scratch / "huggingface"
     folder.mkdir()
     tokenizer_files = read_files(context.storage, layout.tokenizer(context.upstream[Stage.TOKENIZER]))
+    tokenizer_files = with_length(tokenizer_files, context.spec.training.sequence_length)
     hugging_face.write(model, tokenizer_files, folder, settings.dtype)
     context.check_stopping()
 
