@@ -1,6 +1,9 @@
 """Export of a real trained model: what loads, what equals the trained model, and what a kill leaves."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pretrain_api import layout
 from pretrain_api.stages import Stage
 from pretrain_trainer.evaluation import trained
+
+EXAMPLE = Path(__file__).resolve().parent.parent.parent / "examples" / "finetune.py"
 
 pytestmark = pytest.mark.xdist_group("trained_run")
 
@@ -117,6 +122,18 @@ class TestKilled:
         run.succeed(Stage.EXPORT)
         assert digests(run) == digests(exported)
         assert not any(scratch.rglob("*"))
+
+
+class TestTheFineTuningExample:
+    def test_the_trained_model_beats_the_same_model_from_random_weights(self, exported: FinishedRun) -> None:
+        command = [sys.executable, str(EXAMPLE), "--model", str(folder(exported)), "--steps", "5"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+        assert done.returncode == 0, done.stderr
+        rows = [line.rsplit(maxsplit=3) for line in done.stdout.splitlines()[2:]]
+        losses = {name: float(loss) for name, loss, _, _ in rows}
+        assert set(losses) == {"random weights", "pre-trained"}
+        assert losses["pre-trained"] < losses["random weights"]
 
 
 class TestNothingAsked:

@@ -16,7 +16,6 @@ NEW_TOKENS = 96
 TEMPERATURE = 0.8
 TOP_P = 0.95
 """Nucleus sampling (Holtzman et al. 2020, arXiv:1904.09751)."""
-_OPENING_CHARACTERS = 80
 _DECODING: dict[str, dict[str, Any]] = {
     "greedy": {"do_sample": False},
     "sampled": {"do_sample": True, "temperature": TEMPERATURE, "top_p": TOP_P, "top_k": 0},
@@ -31,13 +30,6 @@ class Sample:
     text: str
     decoding: str
     source: str = ""
-
-
-def opening(text: str) -> str:
-    """The beginning of a document as a prompt, cut between words where that leaves enough of it."""
-    cut = text.strip()[:_OPENING_CHARACTERS]
-    shorter = cut.rsplit(None, 1)[0] if cut.split() else cut
-    return shorter if len(shorter) > _OPENING_CHARACTERS // 2 else cut
 
 
 def generate(

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 from pretrain_api.storage import Storage
 
 _BATCH_DOCUMENTS = 256
+_OPENING_CHARACTERS = 80
 
 
 def validation_texts(storage: Storage, shards: str) -> Iterator[str]:
@@ -14,3 +15,10 @@ def validation_texts(storage: Storage, shards: str) -> Iterator[str]:
     with storage.fs.open(storage.path(f"{shards}/validation/documents.parquet"), "rb") as file:
         for batch in pq.ParquetFile(file).iter_batches(_BATCH_DOCUMENTS, columns=["text"]):
             yield from batch.column("text").to_pylist()
+
+
+def opening(text: str) -> str:
+    """The beginning of a document as a prompt, cut between words where that leaves enough of it."""
+    cut = text.strip()[:_OPENING_CHARACTERS]
+    shorter = cut.rsplit(None, 1)[0] if cut.split() else cut
+    return shorter if len(shorter) > _OPENING_CHARACTERS // 2 else cut

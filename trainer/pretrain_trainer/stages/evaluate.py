@@ -119,7 +119,7 @@ def _openings(context: StageContext, held_out: HeldOut) -> Iterator[tuple[str, s
 
     def of_source(folder: str, source: str) -> Iterator[tuple[str, str]]:
         for text in texts.validation_texts(context.storage, folder):
-            yield generation.opening(text), source
+            yield texts.opening(text), source
 
     for openings in itertools.zip_longest(*(of_source(folder, manifest.source) for folder, manifest in held_out)):
         yield from (opening for opening in openings if opening)
