@@ -1,7 +1,7 @@
 """Progress as a live table on a terminal: one row per stage, the one at work with a bar."""
 
 import sys
-from datetime import UTC, datetime
+import time
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -27,6 +27,8 @@ class LiveDisplay:
         self._name, self._before = name, status
         self._rate: dict[Stage, Rate] = {}
         self._newest: dict[Stage, ProgressEvent] = {}
+        self._attempt: dict[str, tuple[int, float]] = {}
+        """Number of a stage's present attempt, and when it was first seen."""
         self._console = Console(file=sys.stderr)
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
 
@@ -50,6 +52,10 @@ class LiveDisplay:
             if "failed" in line or "stopped" in line:
                 self.say(line)
         self._before = view.status
+        for entry in view.status.stages:
+            if entry.state == "Running" and self._attempt.get(entry.name, (0, 0.0))[0] != entry.attempts:
+                self._attempt[entry.name] = entry.attempts, time.monotonic()
+                self._newest.pop(Stage(entry.name), None)
         self._live.update(self._table(view.status), refresh=True)
 
     def say(self, line: str) -> None:
@@ -78,6 +84,5 @@ class LiveDisplay:
             event = self._newest.get(Stage(stage.name))
             if event:
                 return progress(Stage(stage.name), event, self._rate[Stage(stage.name)])
-            if stage.start_time:
-                return f"starting, {duration((datetime.now(UTC) - stage.start_time).total_seconds())}"
+            return f"starting, {duration(time.monotonic() - self._attempt[stage.name][1])}"
         return stage.message.splitlines()[0] if stage.state == "Failed" and stage.message else ""

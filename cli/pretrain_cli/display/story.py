@@ -26,7 +26,7 @@ def lines(before: PretrainJobStatus, after: PretrainJobStatus) -> Iterator[str]:
             skipped = stage.message.startswith("skipped")
             took = "" if skipped else f" in {duration(seconds(stage))}"
             yield f"{stage.name}: {stage.message or 'complete'}{took}"
-        elif stage.state == "Running" and stage.attempts > 1 and was and was.state != "Complete" and was.message:
+        elif stage.state == "Running" and was and was.state == "Failed":
             yield f"{stage.name}: started again"
     if after.recovery.failures > before.recovery.failures and after.recovery.last_failure:
         failed = after.recovery.last_failure

@@ -58,7 +58,11 @@ def decide(spec: PretrainJobSpec, recorded: PretrainJobStatus, observed: Observe
         return _suspended(status, observed)
     status = lifecycle.resumed(status, now)
 
-    # 7. The next stage, after a pause if it failed before. An attempt that is recorded but not seen is started again.
+    # 7. A stage that has only now become the next is looked for in storage before it is started.
+    if stages.next_stage(recorded) is not stage:
+        return Decision(status, (Requeue(0.0),))
+
+    # 8. The next stage, after a pause if it failed before. An attempt that is recorded but not seen is started again.
     pause = failures.pause_seconds(status, now)
     if stages.entry(status, stage).state == "Failed" and pause > 0:
         return _pausing(status, stage, pause, observed)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.jobs import a_job
+from support.stage_runs import NOON, an_ended_run
 
 from pretrain_api.stages import UPSTREAM, Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
@@ -18,7 +19,7 @@ from pretrain_operator.bodies.simulated.programs import Fate
 from pretrain_operator.brain import conditions
 from pretrain_operator.brain.decide import decide
 from pretrain_operator.brain.observed import Finished, Observed
-from pretrain_operator.brain.plan import StartStage, StopStage
+from pretrain_operator.brain.plan import Requeue, StartStage, StopStage
 
 CRASH = Fate("crash", after_seconds=1)
 ALL_FAULTS = ("crash", "kill", "terminate", "userError", "vanish")
@@ -78,6 +79,15 @@ class TestHealthyJob:
         decision = decide(spec, recorded, Observed(now=cluster.now, finished={Stage.REPORT: finished}))
         assert decision.recorded.state == "Succeeded"
         assert decision.plan == ()
+
+    def test_looks_for_the_record_of_the_next_stage_before_it_starts_it(self) -> None:
+        spec, seen = a_job().spec, Observed(now=NOON)
+        first = decide(spec, PretrainJobStatus(), seen)
+        run = an_ended_run(0, "complete", Stage.COLLECT, words={"fingerprint": "c"})
+        second = decide(spec, first.recorded, replace(seen, runs={Stage.COLLECT: run}))
+        assert second.plan == (Requeue(0.0),)
+        third = decide(spec, second.recorded, seen)
+        assert third.plan == (StartStage(Stage.PREPARE, 1, {Stage.COLLECT: "c"}),)
 
 
 class TestFailure:
@@ -279,5 +289,5 @@ class TestEverySchedule:
             body.carry_out(action)
         assert cluster.programs == once
         again = decide(spec, first.recorded, body.observe(first.recorded))
-        assert not [a for a in again.plan if isinstance(a, StartStage)]
+        assert not [a for a in again.plan if isinstance(a, StartStage) and a in first.plan]
         assert len([a for a in again.plan if isinstance(a, StopStage)]) <= 1
