@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+from support.prepared import a_job
+
+from pretrain_api.errors import UserError
+from pretrain_api.shards import Manifest, Split
+from pretrain_api.storage import Storage
+from pretrain_trainer.data.mixture import check_length, mixture_of, read_manifests
+from pretrain_trainer.data.order import MixtureSource
+
+SOURCES = [
+    {"name": "web", "documents": "x", "weight": 0.7, "maxEpochs": 2},
+    {"name": "code", "documents": "y", "weight": 0.3, "maxEpochs": 4},
+]
+
+
+def a_manifest(source: str, samples: int) -> Manifest:
+    return Manifest(
+        fingerprint="f", source=source, sequence_length=16, samples_per_record=8, dtype="uint16", vocab_size=300,
+        tokenizer_sha256="", end_of_text=0, padding=1, train=Split(samples=samples), validation=Split(),
+    )  # fmt: skip
+
+
+def test_holds_the_sources_of_the_job_with_their_samples(tmp_path: Path) -> None:
+    mixture = mixture_of(a_job(tmp_path, SOURCES).spec, [a_manifest("web", 100), a_manifest("code", 10)])
+    assert mixture.sources == (MixtureSource(100, 0.7, 2, 8), MixtureSource(10, 0.3, 4, 8))
+    assert mixture.seed == 42
+
+
+def test_manifests_come_in_the_jobs_order(tmp_path: Path) -> None:
+    storage, spec = Storage(str(tmp_path)), a_job(tmp_path, SOURCES).spec
+    for name in ("code", "web"):
+        storage.write_json(f"shards/f/{name}/manifest.json", a_manifest(name, 5).model_dump())
+    assert read_manifests(storage, "f", spec.data.sources) == [
+        ("shards/f/web", a_manifest("web", 5)),
+        ("shards/f/code", a_manifest("code", 5)),
+    ]
+
+
+def test_a_run_longer_than_all_epochs_is_refused_with_the_figures(tmp_path: Path) -> None:
+    spec = a_job(tmp_path, SOURCES).spec
+    mixture = mixture_of(spec, [a_manifest("web", 100), a_manifest("code", 10)])
+    check_length(mixture, 240, spec)
+    with pytest.raises(UserError, match=r"takes 241 samples, .* give 240 in all \(web 100 x 2, code 10 x 4") as caught:
+        check_length(mixture, 241, spec)
+    assert caught.value.code == "too-few-epochs"
+
+
+def test_one_source_without_limit_is_enough_for_any_run(tmp_path: Path) -> None:
+    spec = a_job(tmp_path, [SOURCES[0], {**SOURCES[1], "maxEpochs": None}]).spec
+    check_length(mixture_of(spec, [a_manifest("web", 100), a_manifest("code", 10)]), 10**12, spec)
