@@ -28,9 +28,7 @@ def run_again(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
         recorded = failures.disrupted(recorded)
     recovery = RecoveryStatus(failures=recorded.recovery.failures, disruptions=recorded.recovery.disruptions)
     listed = [s.model_copy(update={"state": "Pending"}) for s in recorded.stages]
-    plain = PretrainJobStatus()
-    update = {"stages": listed, "stage": "", "recovery": recovery, "checkpoint": None, "progress": plain.progress}
-    status = recorded.model_copy(update=update)
+    status = recorded.model_copy(update={"stages": listed, "stage": "", "recovery": recovery})
     if recorded.state not in TERMINAL:
         return status
     fresh = {
@@ -41,6 +39,11 @@ def run_again(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
         "suspend_time": None,
     }
     return status.model_copy(update={**fresh, "conditions": []})
+
+
+def redefined(recorded: PretrainJobStatus) -> PretrainJobStatus:
+    """The status after a change of what is learned: how far training was no longer counts."""
+    return recorded.model_copy(update={"checkpoint": None, "progress": PretrainJobStatus().progress})
 
 
 def suspended_since(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:

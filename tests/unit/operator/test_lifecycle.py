@@ -8,6 +8,7 @@ from support.stage_runs import NOON
 
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import CheckpointStatus, Progress
 from pretrain_operator.brain import lifecycle, stages
 
 OPENED = lifecycle.opened(PretrainJobStatus(), NOON, generation=3)
@@ -41,6 +42,13 @@ class TestRunAgain:
 
     def test_after_an_interruption_goes_on_with_the_clock(self) -> None:
         assert lifecycle.run_again(OPENED, LATER).start_time == NOON
+
+
+class TestRedefined:
+    def test_forgets_how_far_another_training_was(self) -> None:
+        trained = OPENED.model_copy(update={"checkpoint": CheckpointStatus(step=5), "progress": Progress(step=7)})
+        assert lifecycle.run_again(trained, LATER).checkpoint == CheckpointStatus(step=5)
+        assert lifecycle.redefined(trained) == OPENED
 
 
 class TestDeadline:

@@ -5,12 +5,15 @@ import os
 from collections.abc import Sequence
 
 from pretrain_api import changes, layout
+from pretrain_api.changes import Change
 from pretrain_api.errors import UserError
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
 from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
 from pretrain_operator.brain import stages
 
+_LEFT_BEHIND = (layout.LOCAL, layout.LOGS, layout.SCRATCH, layout.STATUS)
+"""What a run may still have written while somebody removed its folder, or before it was refused."""
 _PLACE = "spec.storage.uri"
 """May differ: the folder was moved, or is written in another way."""
 _NEEDED = ("torch", "transformers", "tokenizers", "pyarrow")
@@ -42,7 +45,7 @@ def check_folder(workplace: Workplace) -> None:
     with written_by_user(storage.uri()):
         if storage.is_local and os.path.exists(storage.root) and not os.path.isdir(storage.root):
             raise NotADirectoryError(20, "not a folder", storage.root)
-        others = [n for n in storage.names("") if n not in (layout.LOCAL, layout.LOGS)]
+        others = [name for name in storage.names("") if name not in _LEFT_BEHIND]
         if others and not storage.exists(layout.RUN):
             shown = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
             raise UserError(
@@ -53,8 +56,8 @@ def check_folder(workplace: Workplace) -> None:
             )
 
 
-def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> Sequence[str]:
-    """Take the job as the one that this storage runs. Returns what changed since the last time, one line per field.
+def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> Sequence[Change]:
+    """Take the job as the one that this storage runs. Returns the fields that changed since the last time.
 
     Raises UserError, with nothing written, when a setting that defines the run changed and that was not accepted.
     """
@@ -76,7 +79,7 @@ def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> Sequ
         temporary = workplace.job_file.with_suffix(".tmp")
         temporary.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
         temporary.replace(workplace.job_file)
-    return [str(change) for change in changed]
+    return changed
 
 
 def _would_lose_work(workplace: Workplace, again: Sequence[Stage]) -> bool:

@@ -77,8 +77,10 @@ def run(job: PretrainJob, accept_changes: bool) -> Iterator[View]:
         changes = accept.accept(job, workplace, accept_changes)
         before = workplace.job(layout.STATUS)
         status = lifecycle.run_again(before.status if before else PretrainJobStatus(), datetime.now(UTC))
+        if any(not change.mutable for change in changes):
+            status = lifecycle.redefined(status)
         body = LocalBody(job, workplace, status)
-        notes = [f"changed: {line}" for line in changes]
+        notes = [f"changed: {change}" for change in changes]
         notes += [f"ended process {p.pid}, left over from an earlier run" for p in body.end_leftovers()]
         try:
             yield from _reconciled(job, body, interrupts, wakeup, notes)
