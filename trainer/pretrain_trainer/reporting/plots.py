@@ -87,11 +87,7 @@ def funnel(funnels: Sequence[SourceFunnel]) -> list[Plot]:
         "yaxis": {"autorange": "reversed"},
         "height": 130 + 44 * len(names),
     }
-    return [
-        Plot(
-            "funnel", "What became of the documents", "By the rule that removed them, first rule first.", traces, layout
-        )
-    ]
+    return [Plot("funnel", "What became of the documents", "Kept, and removed by which rule.", traces, layout)]
 
 
 def mixture(report: Report) -> list[Plot]:
@@ -124,7 +120,11 @@ def evaluation(by_source: Mapping[str, SourceEvaluation]) -> list[Plot]:
         _bar(names, values, name, shade, text=[f"{v:.2f}" for v in values], textposition="outside", cliponaxis=False)
         for (name, values), shade in zip(figures.items(), colours, strict=True)
     ]
-    layout = {"barmode": "group", "yaxis": {"title": {"text": "bits per byte"}, "rangemode": "tozero"}}
+    layout = {
+        "barmode": "group",
+        "xaxis": {"showgrid": False},
+        "yaxis": {"title": {"text": "bits per byte"}, "rangemode": "tozero"},
+    }
     return [Plot("evaluation", "Bits per byte", "Held-out text; less is better.", traces, layout)]
 
 
@@ -153,7 +153,7 @@ def _lengths(
         traces.append(_bar([f"{length:,}" for length in lengths], shares, name, colour(n)))
     layout = {
         "barmode": "group",
-        "xaxis": {"title": {"text": unit}, "type": "category"},
+        "xaxis": {"title": {"text": unit}, "type": "category", "showgrid": False},
         "yaxis": {"title": {"text": f"% of the {items}"}, "rangemode": "tozero"},
     }
     return [Plot(id, title, caption, traces, layout)]
