@@ -128,7 +128,7 @@ def machine() -> dict[str, Any]:
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.machine(),
     )
-    packages = ("tokenizers", "pyarrow", "rensa", "xxhash", "numpy")
+    packages = ("tokenizers", "pyarrow", "xxhash", "numpy")
     return {
         "cpu": model,
         "cores": len(os.sched_getaffinity(0)),

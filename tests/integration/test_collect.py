@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,9 +90,9 @@ class TestFormats:
         (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbftext")
         assert collect(tmp_path, tmp_path / "a.txt").texts(Stage.COLLECT) == ["text"]
 
-    def test_plain_text_responses_of_a_warc_in_their_encoding(self, tmp_path: Path) -> None:
-        def response(kind: str, body: bytes) -> bytes:
-            http = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    def test_responses_of_a_warc_in_their_encoding_and_the_main_content_of_pages(self, tmp_path: Path) -> None:
+        def response(kind: str, body: bytes, status: str = "200 OK") -> bytes:
+            http = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
             head = (
                 "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://example.org/a\r\n"
                 "WARC-Date: 2026-01-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-000000000001>\r\n"
@@ -99,12 +100,24 @@ class TestFormats:
             )
             return head.encode() + http + b"\r\n\r\n"
 
-        records = response("text/plain; charset=latin-1", b"caf\xe9") + response("text/html", b"<p>no</p>")
+        page = (
+            "<html><body><nav><a href='/'>Home</a></nav><main><h1>A title</h1><p>The naïve café opens at noon.</p>"
+            "</main><footer>Imprint</footer><script>track()</script></body></html>"
+        )
+        records = (
+            response("text/plain; charset=latin-1", b"caf\xe9")
+            + response("text/html; charset=utf-8", page.encode())
+            + response("text/html", b"<p>gone</p>", status="404 Not Found")
+            + response("image/png", b"\x89PNG")
+        )
         (tmp_path / "a.warc.gz").write_bytes(gzip.compress(records))
         stages = collect(tmp_path, tmp_path / "a.warc.gz")
-        (document,) = stages.documents(Stage.COLLECT)
-        assert (document.text, document.url) == ("café", "http://example.org/a")
-        assert stages.record(Stage.COLLECT).details["sources"]["web"]["ignoredRecords"] == {"text/html": 1}
+        plain, html = stages.documents(Stage.COLLECT)
+        assert (plain.text, plain.url) == ("café", "http://example.org/a")
+        assert "The naïve café opens at noon." in html.text
+        assert not re.search(r"[<>]|track|Imprint|Home", html.text)
+        ignored = stages.record(Stage.COLLECT).details["sources"]["web"]["ignoredRecords"]
+        assert ignored == {"HTTP status 404": 1, "image/png": 1}
 
 
 class TestLocations:

@@ -1,7 +1,7 @@
-"""Reader of WARC and WET files: conversion records (extracted text) and plain-text responses.
+"""Reader of WARC and WET files: extracted text, plain-text responses, and the main content of HTML pages.
 
-HTML is not turned into text here: such records are ignored and counted. Crawls offer WET files beside their WARC
-files, and extraction is a choice of its own.
+HTML becomes text with Resiliparse, as in DCLM (Li et al. 2024, arXiv:2406.11794, section 4.2). Other kinds of content,
+redirects and error pages are ignored and counted.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import io
 from collections.abc import Iterator
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.encoding import detect_encoding
+from resiliparse.parse.html import HTMLTree
 
 from pretrain_api.errors import UserError
 from pretrain_trainer.documents.records import Bad, Ignored, Record, decode, too_long
 from pretrain_trainer.documents.streams import Readable, truncated
 
 _CARRIES_TEXT = WarcRecordType.conversion | WarcRecordType.response | WarcRecordType.resource
+_HTML = ("text/html", "application/xhtml+xml")
 _END_OF_RECORD = b"\r\n\r\n"
 
 
@@ -72,13 +76,18 @@ def _document(record: WarcRecord, place: str, file: str, max_bytes: int) -> Reco
         record.parse_http(auto_decode="all")
         kind = (record.http_content_type or "").lower()
         charset = record.http_charset
-    if kind != "text/plain":
+        status = record.http_headers.status_code if record.http_headers else None
+        if status is not None and not 200 <= status < 300:
+            return Ignored(f"HTTP status {status}")
+    if kind != "text/plain" and kind not in _HTML:
         return Ignored(kind or "no content type")
     data = record.reader.read(max_bytes + 1)
     if len(data) > max_bytes:
         return too_long(place, max_bytes)
     if not is_http and len(data) < record.content_length:
         raise truncated(file, f"{place.removeprefix(f'{file}, ')} has {len(data)} of {record.content_length} bytes")
+    if kind in _HTML:
+        return Record(_main_content(data, charset), url)
     if charset and charset.lower() not in ("utf-8", "utf8"):
         try:
             return Record(data.decode(charset), url)
@@ -86,3 +95,10 @@ def _document(record: WarcRecord, place: str, file: str, max_bytes: int) -> Reco
             return Bad("invalid-utf8", place, f"The text cannot be decoded as {charset}: {error}.")
     text = decode(data, place)
     return text if isinstance(text, Bad) else Record(text, url)
+
+
+def _main_content(html: bytes, charset: str | None) -> str:
+    """Text of a page without navigation and boilerplate; undecodable bytes become U+FFFD, as in a browser."""
+    encoding = charset or detect_encoding(html, html5_compatible=True) or "utf-8"
+    tree = HTMLTree.parse_from_bytes(html, encoding, "replace")
+    return str(extract_plain_text(tree, main_content=True, alt_texts=False))
