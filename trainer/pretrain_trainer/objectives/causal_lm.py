@@ -7,7 +7,8 @@ derived from the positions by transformers, for every attention implementation i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -16,35 +17,18 @@ from torch.nn import functional as F
 
 from pretrain_api.errors import UserError
 from pretrain_trainer.objectives.interface import Batch, Sums
+from pretrain_trainer.objectives.linear_cross_entropy import linear_cross_entropy
 
 
-@dataclass(frozen=True)
 class CausalLanguageModel:
     """Cross-entropy of the next token; `z_loss` weighs the squared log partition function (PaLM, arXiv:2204.02311)."""
 
-    document_mask: Literal["attention", "none"] = "attention"
-    z_loss: float = 0.0
+    def __init__(self, document_mask: Literal["attention", "none"] = "attention", z_loss: float = 0.0) -> None:
+        self._document_mask, self._z_loss = document_mask, z_loss
+        self._head: nn.Linear | None = None
 
-    def targets(self, batch: Batch) -> Tensor:
-        return self._predicted(batch).sum(dim=1)
-
-    def sums(self, model: nn.Module, batch: Batch, scale: Tensor | float) -> Sums:
-        predicted = self._predicted(batch)
-        targets = batch.tokens[:, 1:].masked_fill(~predicted, -100)
-        positions = document_positions(batch.documents[:, :-1]) if self.document_mask == "attention" else None
-        logits = model(input_ids=batch.tokens[:, :-1], position_ids=positions, use_cache=False).logits
-        loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none")
-        loss = loss.view_as(targets)
-        objective = loss.sum()
-        if self.z_loss:
-            log_partition = logits.float().logsumexp(dim=-1)
-            objective = objective + self.z_loss * (log_partition.square() * predicted).sum()
-        return Sums(objective * scale, loss.detach().sum(dim=1))
-
-    def check(self, model: nn.Module) -> None:
-        """Change the first document of a packed sequence and see whether the second one notices."""
-        if self.document_mask == "none":
-            return
+    def prepare(self, model: nn.Module) -> None:
+        """Look at how the model ends, and whether its documents stay apart."""
         device = next(model.parameters()).device
         tokens = torch.arange(1, 17, device=device).repeat(2, 1)
         tokens[1, :8] += 1
@@ -52,9 +36,16 @@ class CausalLanguageModel:
         training = model.training
         model.eval()
         with torch.no_grad():
-            logits = model(input_ids=tokens, position_ids=positions, use_cache=False).logits
+            logits = self._logits(model, tokens, positions)
+            head = model.get_output_embeddings()  # type: ignore[operator]
+            if isinstance(head, nn.Linear) and head.bias is None:
+                with _passing_hidden_states(head):
+                    hidden = self._logits(model, tokens, positions)
+                # Some models scale or cap their logits; theirs are left to them.
+                if hidden.shape[-1] == head.in_features and torch.equal(F.linear(hidden, head.weight), logits):
+                    self._head = head
         model.train(training)
-        if not torch.allclose(logits[0, 8:], logits[1, 8:], rtol=1e-4, atol=1e-5):
+        if self._document_mask == "attention" and not torch.allclose(logits[0, 8:], logits[1, 8:], 1e-4, 1e-5):
             raise UserError(
                 "document-mask-unsupported",
                 "spec.objective.causalLM.documentMask",
@@ -62,10 +53,37 @@ class CausalLanguageModel:
                 "Write documentMask: none.",
             )
 
+    def targets(self, batch: Batch) -> Tensor:
+        return self._predicted(batch).sum(dim=1)
+
+    def sums(self, model: nn.Module, batch: Batch, scale: float) -> Sums:
+        predicted = self._predicted(batch)
+        inputs, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]
+        positions = document_positions(batch.documents[:, :-1]) if self._document_mask == "attention" else None
+        if self._head is not None:
+            with _passing_hidden_states(self._head):
+                hidden = self._logits(model, inputs, positions)
+            weights = predicted.flatten().to(torch.promote_types(hidden.dtype, torch.float32)) * scale
+            objective, losses = linear_cross_entropy(
+                hidden.flatten(0, 1), self._head.weight, targets.flatten(), weights, self._z_loss
+            )
+            return Sums(objective, losses.view_as(targets).sum(dim=1))
+        logits = self._logits(model, inputs, positions)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets) * predicted
+        objective = loss.sum()
+        if self._z_loss:
+            objective = objective + self._z_loss * (logits.logsumexp(dim=-1).square() * predicted).sum()
+        return Sums(objective * scale, loss.detach().sum(dim=1))
+
+    def _logits(self, model: nn.Module, tokens: Tensor, positions: Tensor | None) -> Tensor:
+        logits: Tensor = model(input_ids=tokens, position_ids=positions, use_cache=False).logits
+        return logits
+
     def _predicted(self, batch: Batch) -> Tensor:
         """bool [n, L]: which targets count."""
         predicted = batch.valid[:, 1:]
-        if self.document_mask == "attention":
+        if self._document_mask == "attention":
             predicted = predicted & (batch.documents[:, 1:] == batch.documents[:, :-1])
         return predicted
 
@@ -75,3 +93,16 @@ def document_positions(documents: Tensor) -> Tensor:
     place = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     first = F.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
     return place - torch.where(first, place, 0).cummax(dim=1).values
+
+
+@contextlib.contextmanager
+def _passing_hidden_states(head: nn.Linear) -> Iterator[None]:
+    """While this lasts, the model's logits are the hidden states that its output matrix would get.
+
+    The matrix stays in its place, so that sharding gathers it with the model.
+    """
+    head.forward = lambda hidden: hidden  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del head.forward

@@ -56,11 +56,14 @@ class Sums:
 class Objective(Protocol):
     """One way to learn from packed sequences."""
 
+    def prepare(self, model: nn.Module) -> None:
+        """Get ready to train this model, before it is divided over ranks.
+
+        Raises UserError when the model cannot learn this objective. Not needed where only losses are measured.
+        """
+
     def targets(self, batch: Batch) -> Tensor:
         """int64 [n]: predictions that count in each sample. Known before the forward pass."""
 
-    def sums(self, model: nn.Module, batch: Batch, scale: Tensor | float) -> Sums:
+    def sums(self, model: nn.Module, batch: Batch, scale: float) -> Sums:
         """Run the model. The gradient of `objective` is that of the sum over targets, times `scale`."""
-
-    def check(self, model: nn.Module) -> None:
-        """Raise UserError when this model cannot learn this objective."""

@@ -26,7 +26,7 @@ from pretrain_trainer.data.mixture import check_length, mixture_of, read_manifes
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.training import optimizer as optimizers
 from pretrain_trainer.training import precision as precisions
-from pretrain_trainer.training import sharding, world
+from pretrain_trainer.training import attention, host, sharding, world
 from pretrain_trainer.training.checkpoints import Checkpoints, Position
 from pretrain_trainer.training.evaluation import Validation
 from pretrain_trainer.training.gradients import Gradients
@@ -59,9 +59,11 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
     first = manifests[0][1]
     model = models.build(spec, first.vocab_size, end_of_text=first.end_of_text, padding=first.padding)
     objective = objectives.build(spec.objective)
-    objective.check(model)
+    objective.prepare(model)
     precision = precisions.resolve(settings.precision, here.device)
     if here.device.type == "cpu":
+        host.keep_freed_memory()
+        attention.use(model)
         torch.use_deterministic_algorithms(True)
         deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     model.to(here.device)

@@ -70,6 +70,8 @@ class Training:
     position: Position = field(default_factory=Position)
     pending: list[StepFigures] = field(default_factory=list)
     """Figures of the steps since the last commit."""
+    boundary: float = 0.0
+    """When the last step ended, on the clock of time.perf_counter."""
 
     @property
     def spec(self) -> PretrainJobSpec:
@@ -78,7 +80,7 @@ class Training:
     def run(self) -> None:
         """Train to the end, or raise Stopped once a stop was asked for and the state is saved."""
         self.model.train()
-        saved_at = time.monotonic()
+        saved_at, self.boundary = time.monotonic(), time.perf_counter()
         with self.batches(self.position.samples) as batches:
             for batch in batches:
                 if self.position.step == self.length.steps:
@@ -113,7 +115,6 @@ class Training:
 
     def _step(self, batch: RankBatch, targets: int) -> None:
         """One optimizer step, or none when loss or gradient are not finite."""
-        began = time.perf_counter()
         step, samples = self.position.step + 1, self.position.samples + self.spec.training.global_batch_size
         rate = learning_rate(
             self.spec.training.schedule, self._peak_rate, samples, self.length.samples, samples // step
@@ -148,7 +149,8 @@ class Training:
         validation = None
         if every and step % every == 0:
             validation = self.validation.losses(self.model, self.position.micro_batch_size)
-        seconds = time.perf_counter() - began + batch.wait_seconds
+        began, self.boundary = self.boundary, time.perf_counter()
+        seconds = self.boundary - began
         per_second = self.spec.training.global_batch_size * self.spec.training.sequence_length / seconds
         figures = StepFigures(
             step, loss, tokens, rate, gradient_norm, per_second, seconds, batch.wait_seconds, not is_finite,

@@ -1,0 +1,149 @@
+"""Training under torchrun: killed, stopped, damaged and resized runs end as if nothing had happened."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pretrain_api import layout
+from support.eventually import eventually
+from support.token_runs import a_job, losses, outcome, record, start
+
+SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
+"""Of the moments of the kills; set PRETRAIN_TEST_SEED to replay."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("training")]
+
+
+def finish(root: Path, job: dict[str, Any], ranks: int = 1) -> dict[str, Any]:
+    """Run to the end; the details of the record."""
+    process = start(root, job, ranks)
+    assert process.wait(timeout=300) == 0, (root / "train.log").read_text()[-4000:]
+    details: dict[str, Any] = record(root)["details"]
+    return details
+
+
+def steps_done(root: Path) -> int:
+    """The newest step that the running stage has told of."""
+    try:
+        lines = (root / "events.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return 0
+    return int(max((json.loads(line)["done"] for line in lines), default=0))
+
+
+def commits(root: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted((root / layout.COMMIT_LOG).glob("*.json"))]
+
+
+def kill_everything(process: "subprocess.Popen[bytes]") -> None:
+    """SIGKILL torchrun and its workers at once."""
+    for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+        one.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path, ranks: int) -> None:
+    print(f"PRETRAIN_TEST_SEED={SEED}")
+    rng = random.Random(SEED + ranks)
+    quiet, rough = tmp_path / "quiet", tmp_path / "rough"
+    for root in (quiet, rough):
+        root.mkdir()
+    steps = 150
+    undisturbed = finish(quiet, a_job(quiet, steps=steps), ranks)
+
+    job = a_job(rough, steps=steps)
+    for kill_after in sorted(rng.sample(range(10, steps - 10), 3)):
+        process = start(rough, job, ranks)
+        eventually(
+            lambda: (steps_done(rough), process.poll()),
+            lambda seen: seen[0] >= kill_after or seen[1] is not None,  # noqa: B023 - evaluated within this turn
+            within_seconds=120,
+        )
+        kill_everything(process)
+    details = finish(rough, job, ranks)
+    assert details["parametersSha256"] == undisturbed["parametersSha256"]
+    assert details["finalLoss"] == undisturbed["finalLoss"]
+    assert losses(rough) == losses(quiet)
+
+
+def test_sigterm_to_the_ranks_stops_them_with_everything_saved(tmp_path: Path) -> None:
+    job = a_job(tmp_path, steps=2000)
+    job["spec"]["checkpoint"]["everySeconds"] = 100000
+    process = start(tmp_path, job, ranks=2)
+    eventually(lambda: steps_done(tmp_path), lambda done: done >= 5, within_seconds=120)
+    first, *_ = (p for p in psutil.Process(process.pid).children() if "pretrain_trainer" in p.cmdline())
+    first.send_signal(signal.SIGTERM)  # one rank hears it, all stop at the same step
+    process.wait(timeout=120)
+    assert outcome(tmp_path)["outcome"] == "stopped"
+    (commit,) = commits(tmp_path)
+    assert commit["step"] >= 5
+    assert not commit["final"]
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_a_half_written_one_removed(tmp_path: Path) -> None:
+    job = a_job(tmp_path, steps=12)
+    undisturbed = finish(tmp_path, job)
+    (tmp_path / "stages").rename(tmp_path / "done-before")
+    newest = commits(tmp_path)[-1]
+    # A second commit at step 12 of another start, damaged by one flipped bit.
+    source, copy = tmp_path / newest["data"], tmp_path / layout.CHECKPOINT_DATA / "00000012-2-damaged"
+    copy.mkdir()
+    for file in source.iterdir():
+        content = bytearray(file.read_bytes())
+        if file.suffix == ".tensors":
+            content[len(content) // 2] ^= 1
+        (copy / file.name).write_bytes(content)
+    later = {**newest, "sequence": 99, "data": f"{layout.CHECKPOINT_DATA}/{copy.name}", "nonce": "damaged"}
+    (tmp_path / layout.commit(99)).write_text(json.dumps(later))
+    half = tmp_path / layout.CHECKPOINT_DATA / "00000011-1-half"
+    half.mkdir()
+    (half / "rank-00000.tensors").write_bytes(b"begun")
+
+    details = finish(tmp_path, job)
+    assert details["parametersSha256"] == undisturbed["parametersSha256"]
+    assert "checksum" in (tmp_path / "train.log").read_text()
+    assert not half.exists()
+
+
+def test_when_every_checkpoint_is_damaged_it_fails_and_says_so(tmp_path: Path) -> None:
+    job = a_job(tmp_path, steps=3)
+    finish(tmp_path, job)
+    (tmp_path / "stages").rename(tmp_path / "done-before")
+    for file in (tmp_path / layout.CHECKPOINT_DATA).glob("*/*.tensors"):
+        file.write_bytes(file.read_bytes()[:-1])
+    assert start(tmp_path, job).wait(timeout=120) != 0
+    assert outcome(tmp_path)["outcome"] == "failed"
+    assert "none of them can be read" in outcome(tmp_path)["message"]
+
+
+def test_it_resumes_at_another_world_size_and_sharding(tmp_path: Path) -> None:
+    """1 rank, then 2 replicas; a run with 2 shards has the same losses to rounding."""
+    plain, resized, sharded = (tmp_path / name for name in ("plain", "resized", "sharded"))
+    for root in (plain, resized, sharded):
+        root.mkdir()
+    finish(plain, a_job(plain, steps=60))
+
+    process = start(resized, a_job(resized, steps=60))
+    eventually(lambda: bool(commits(resized)) or process.poll() is not None, within_seconds=120)
+    kill_everything(process)
+    finish(resized, a_job(resized, steps=60), ranks=2)
+
+    finish(sharded, a_job(sharded, steps=60, parallelism={"shard": 2}), ranks=2)
+    reference = losses(plain)
+    for root in (resized, sharded):
+        assert losses(root) == pytest.approx(reference, rel=1e-2)
+
+
+def test_it_learns_far_below_the_entropy_of_single_tokens(tmp_path: Path) -> None:
+    """A counting document has 4.1 nats per token on its own; knowing the counts, almost none."""
+    details = finish(tmp_path, a_job(tmp_path, steps=250))
+    assert details["finalLoss"] < 1.5
+    assert details["skippedSteps"] == 0
