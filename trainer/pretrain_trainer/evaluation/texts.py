@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from pretrain_api.storage import Storage
 
-_BATCH_DOCUMENTS = 256
+_BATCH_DOCUMENTS = 16
 _OPENING_CHARACTERS = 80
 
 

@@ -98,6 +98,7 @@ def mixture(report: Report) -> list[Plot]:
         traces.append(_bar(names, [100 * s.seen_ratio for s in report.sources.values()], "seen", PALETTE[0]))
     layout = {
         "barmode": "group",
+        "xaxis": {"showgrid": False},
         "yaxis": {"title": {"text": "% of the samples"}, "rangemode": "tozero"},
         "height": 250,
     }
