@@ -46,7 +46,7 @@ class LocalRun:
         """The recorded status; empty before there is one."""
         try:
             found: dict[str, Any] = json.loads((self.storage / "status.json").read_text())["status"]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         return found
 

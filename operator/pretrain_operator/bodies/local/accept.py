@@ -1,13 +1,16 @@
 """Whether a job may run in its storage: nothing else lies there, and nothing that defines the run changed."""
 
+import contextlib
+import errno
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pretrain_api import changes, layout
 from pretrain_api.changes import Change
 from pretrain_api.errors import UserError
 from pretrain_api.stages import Stage
+from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
 from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
 from pretrain_operator.brain import stages
@@ -40,20 +43,37 @@ def check_machine(job: PretrainJob) -> None:
 
 
 def check_folder(workplace: Workplace) -> None:
-    """Raise UserError when the storage holds something that is not a run. Reads only."""
+    """Raise UserError when the storage cannot be reached or holds something that is not a run. Reads only."""
     storage = workplace.storage
-    with written_by_user(storage.uri()):
+    with written_by_user(storage.uri()), _reached(storage):
         if storage.is_local and os.path.exists(storage.root) and not os.path.isdir(storage.root):
-            raise NotADirectoryError(20, "not a folder", storage.root)
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder", storage.root)
         others = [name for name in storage.names("") if name not in _LEFT_BEHIND]
-        if others and not storage.exists(layout.RUN):
-            shown = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
-            raise UserError(
-                "storage-not-empty",
-                "spec.storage.uri",
-                f"{storage.uri()} holds something that is not a run: {shown}.",
-                "Write the address of an empty or new folder.",
-            )
+        is_run = storage.exists(layout.RUN)
+    if others and not is_run:
+        shown = ", ".join(others[:3]) + (" ..." if len(others) > 3 else "")
+        raise UserError(
+            "storage-not-empty",
+            "spec.storage.uri",
+            f"{storage.uri()} holds something that is not a run: {shown}.",
+            "Write the address of an empty or new folder.",
+        )
+
+
+@contextlib.contextmanager
+def _reached(storage: Storage) -> Iterator[None]:
+    """Turns what a store's client raises at the first contact into what its user can do about it."""
+    try:
+        yield
+    except Exception as error:
+        if storage.is_local:
+            raise
+        # Every store's client has its own tree of errors; only the names say which kind one is.
+        if "Credential" in type(error).__name__ or isinstance(error, PermissionError):
+            instead = "Give credentials in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            raise UserError("no-credentials", "spec.storage.uri", f"{storage.uri()}: {error}.", instead) from None
+        instead = "Check the address, spec.storage.endpointUrl and the network, then run the job again."
+        raise UserError("unreachable", "spec.storage.uri", f"{storage.uri()}: {error}.", instead) from None
 
 
 def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> Sequence[Change]:
