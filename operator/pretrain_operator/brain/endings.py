@@ -27,7 +27,7 @@ def taken_in(
         case Verdict.COMPLETE:
             said = run.outcome
             message = "skipped (done before)" if said and said.skipped else (said.message if said else "")
-            status = stages.completed(recorded, stage, said.fingerprint if said else "", now, message)
+            status = stages.completed(recorded, stage, said.fingerprint if said else "", run.started, now, message)
             return _recovered(failures.forgotten(status), run, observed)
         case Verdict.STOPPED:
             return stages.changed(recorded, stage, state="Pending")

@@ -41,9 +41,12 @@ def upstream(recorded: PretrainJobStatus, stage: Stage) -> dict[Stage, str]:
 
 
 def completed(
-    recorded: PretrainJobStatus, stage: Stage, fingerprint: str, now: datetime, message: str = ""
+    recorded: PretrainJobStatus, stage: Stage, fingerprint: str, started: datetime, now: datetime, message: str = ""
 ) -> PretrainJobStatus:
-    """The stage as complete; one that was complete before with the same identity keeps its times."""
+    """The stage as complete. `started`: when the attempt that completed it did.
+
+    One that was complete before with the same identity keeps its times; with another, its clock began with the attempt.
+    """
     before = entry(recorded, stage)
     same = before.fingerprint == fingerprint and before.completion_time is not None
     return changed(
@@ -51,6 +54,7 @@ def completed(
         stage,
         state="Complete",
         fingerprint=fingerprint,
+        start_time=before.start_time if same or not before.fingerprint else started,
         completion_time=before.completion_time if same else now,
         message=message or before.message,
     )

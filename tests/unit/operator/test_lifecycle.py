@@ -24,7 +24,7 @@ class TestOpened:
 
 class TestRunAgain:
     def test_asks_every_stage_anew_and_keeps_what_is_known_of_it(self) -> None:
-        done = stages.completed(OPENED, Stage.COLLECT, "0123", NOON, "5 documents")
+        done = stages.completed(OPENED, Stage.COLLECT, "0123", NOON, NOON, "5 documents")
         again = stages.entry(lifecycle.run_again(done, LATER), Stage.COLLECT)
         assert (again.state, again.fingerprint, again.completion_time) == ("Pending", "0123", NOON)
 

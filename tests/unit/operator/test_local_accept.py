@@ -34,7 +34,7 @@ def recorded(workplace: Workplace, job: JobBuilder, state: str, *complete: Stage
     """Leave the status of an earlier run of the job."""
     status = opened(job.job.status, NOON, 1).model_copy(update={"state": state})
     for stage in complete:
-        status = stages.completed(status, stage, "0123", NOON)
+        status = stages.completed(status, stage, "0123", NOON, NOON)
     workplace.write_job(layout.STATUS, job.job.model_copy(update={"status": status}))
 
 

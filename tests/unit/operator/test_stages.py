@@ -14,24 +14,36 @@ LISTED = stages.listed(PretrainJobStatus())
 
 class TestNextStage:
     def test_is_the_first_that_is_not_complete(self) -> None:
-        status = stages.completed(LISTED, Stage.COLLECT, "c", NOON)
+        status = stages.completed(LISTED, Stage.COLLECT, "c", NOON, NOON)
         assert stages.next_stage(LISTED) is Stage.COLLECT
         assert stages.next_stage(status) is Stage.PREPARE
 
     def test_is_none_when_all_are_complete(self) -> None:
         status = LISTED
         for stage in Stage:
-            status = stages.completed(status, stage, stage.lower(), NOON)
+            status = stages.completed(status, stage, stage.lower(), NOON, NOON)
         assert stages.next_stage(status) is None
         assert stages.upstream(status, Stage.TRAIN) == {Stage.TOKENIZER: "tokenizer", Stage.ENCODE: "encode"}
 
 
 class TestCompleted:
     def test_keeps_the_time_of_the_same_identity(self) -> None:
-        once = stages.completed(LISTED, Stage.COLLECT, "c", NOON)
+        once = stages.completed(LISTED, Stage.COLLECT, "c", NOON, NOON)
         later = NOON + timedelta(days=1)
-        assert stages.entry(stages.completed(once, Stage.COLLECT, "c", later), Stage.COLLECT).completion_time == NOON
-        assert stages.entry(stages.completed(once, Stage.COLLECT, "d", later), Stage.COLLECT).completion_time == later
+        assert (
+            stages.entry(stages.completed(once, Stage.COLLECT, "c", NOON, later), Stage.COLLECT).completion_time == NOON
+        )
+        assert (
+            stages.entry(stages.completed(once, Stage.COLLECT, "d", NOON, later), Stage.COLLECT).completion_time
+            == later
+        )
+
+    def test_begins_its_clock_anew_with_another_identity(self) -> None:
+        begun = stages.changed(LISTED, Stage.COLLECT, start_time=NOON - timedelta(days=1))
+        once = stages.completed(begun, Stage.COLLECT, "c", NOON, NOON)
+        assert stages.entry(once, Stage.COLLECT).start_time == NOON - timedelta(days=1)
+        again = stages.completed(once, Stage.COLLECT, "d", NOON + timedelta(days=1), NOON + timedelta(days=2))
+        assert stages.entry(again, Stage.COLLECT).start_time == NOON + timedelta(days=1)
 
     def test_takes_the_times_of_a_record_that_was_found(self) -> None:
         entry = stages.entry(stages.found(LISTED, Stage.TRAIN, Finished("t", NOON, NOON, "done")), Stage.TRAIN)
