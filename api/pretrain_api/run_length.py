@@ -1,8 +1,8 @@
-"""How long a run is: steps, samples and tokens that follow from `spec.training`. Pure arithmetic."""
+"""How long a run and its warm-up are: what follows from `spec.training`. Pure arithmetic."""
 
 from dataclasses import dataclass
 
-from pretrain_api.types.training import Training
+from pretrain_api.types.training import Schedule, Training
 
 
 @dataclass(frozen=True)
@@ -23,3 +23,8 @@ def run_length(training: Training) -> RunLength:
         samples = training.samples if training.samples is not None else -(-(training.tokens or 1) // length)
         steps = -(-samples // batch)
     return RunLength(steps, steps * batch, steps * batch * length)
+
+
+def warmup_steps(schedule: Schedule, steps: int) -> int:
+    """Steps of warm-up of a run of `steps`."""
+    return min(2000, steps // 10) if schedule.warmup_steps is None else schedule.warmup_steps

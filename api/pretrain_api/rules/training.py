@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pretrain_api.rules.base import Finding, Rule, exactly_one, ordered
-from pretrain_api.run_length import run_length
+from pretrain_api.run_length import run_length, warmup_steps
 from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.training import Training
 
@@ -35,14 +35,14 @@ def _warmup(spec: PretrainJobSpec) -> Iterator[Finding]:
     if not _has_length(training):
         return
     steps = run_length(training).steps
+    warmup = warmup_steps(schedule, steps)
     path = (*_TRAINING, "schedule", "warmupSteps")
-    written = "" if "warmup_steps" in schedule.model_fields_set else " (the default)"
     instead = f"Write warmupSteps: {max(1, steps // 10)}, a tenth of the run, or make the run longer."
-    if schedule.warmup_steps > steps:
-        yield path, f"warmupSteps is {schedule.warmup_steps}{written}, but the run has {steps} steps.", instead
-    elif schedule.decay == "wsd" and schedule.warmup_steps + round(schedule.decay_fraction * steps) > steps:
+    if warmup > steps:
+        yield path, f"warmupSteps is {warmup}, but the run has {steps} steps.", instead
+    elif schedule.decay == "wsd" and warmup + round(schedule.decay_fraction * steps) > steps:
         decay = round(schedule.decay_fraction * steps)
-        what = f"{schedule.warmup_steps} warm-up{written} and {decay} decay steps are more than the run's {steps}."
+        what = f"{warmup} warm-up and {decay} decay steps are more than the run's {steps}."
         yield path, what, f"Write warmupSteps: {steps - decay} or less, or lower decayFraction."
 
 
@@ -93,7 +93,7 @@ RULES = (
         "warmup-longer-than-run",
         "spec.training",
         _warmup,
-        cel="!has(self.steps) || self.schedule.warmupSteps <= self.steps",
+        cel="!has(self.steps) || !has(self.schedule.warmupSteps) || self.schedule.warmupSteps <= self.steps",
         message="schedule.warmupSteps is above steps. Write warmupSteps: a tenth of the run.",
         field="schedule.warmupSteps",
     ),

@@ -58,8 +58,8 @@ class Optimizer(ApiModel):
 class Schedule(ApiModel):
     """Learning rate over the run: linear warm-up, then decay."""
 
-    warmup_steps: Annotated[int, Field(ge=0)] = 2000
-    """Steps of linear warm-up."""
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    """Steps of linear warm-up. Omitted: a tenth of the run, at most 2,000."""
     decay: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
     """Shape after the warm-up. wsd: constant, then linear decay at the end (arXiv:2404.06395)."""
     decay_fraction: Annotated[float, Field(gt=0, le=1)] = 0.2

@@ -131,8 +131,6 @@ SET_TABLE = [
     ("spec.model.preset=bert", "preset-unknown", "spec.model.preset", "one of llama-tiny"),
     ("spec.training.schedule.warmupSteps=500", "warmup-longer-than-run", "spec.training.schedule.warmupSteps",
      "Write warmupSteps: 20"),
-    ("spec.training.schedule=null", "warmup-longer-than-run", "spec.training.schedule.warmupSteps",
-     "Write warmupSteps: 20"),
     ("spec.training.schedule={warmupSteps: 190, decay: wsd}", "warmup-longer-than-run",
      "spec.training.schedule.warmupSteps", "Write warmupSteps: 160 or less"),
     ("spec.tokenizer.train.vocabSize=300, ", "wrong-type", "spec.tokenizer.train.vocabSize", "whole number"),

@@ -14,6 +14,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pretrain_api.run_length import run_length, warmup_steps
 from pretrain_api.types import PretrainJobSpec
 from pretrain_trainer.reporting import words
 from pretrain_trainer.reporting.content import Content, gather
@@ -159,7 +160,10 @@ def _settings(spec: PretrainJobSpec, report: Report) -> list[tuple[str, str]]:
         ("Steps", f"{done.step:,} of {training.global_batch_size:,} sequences of {training.sequence_length:,} tokens"),
         ("Tokens", f"{done.tokens:,}"),
         ("Optimizer", f"{name}, " + ", ".join(f"{key} {value:g}" for key, value in values.items())),
-        ("Learning rate", f"{schedule.warmup_steps:,} steps of warm-up, then {schedule.decay}"),
+        (
+            "Learning rate",
+            f"{warmup_steps(schedule, run_length(training).steps):,} steps of warm-up, then {schedule.decay}",
+        ),
         ("Gradient norm clipped to", f"{training.max_gradient_norm:g}"),
         ("Precision", f"{done.precision}, weights and optimizer in fp32"),
         ("Seed", str(training.seed)),

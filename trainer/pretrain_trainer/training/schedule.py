@@ -2,6 +2,7 @@
 
 import math
 
+from pretrain_api.run_length import warmup_steps
 from pretrain_api.types.training import Schedule
 
 
@@ -10,7 +11,7 @@ def learning_rate(schedule: Schedule, peak: float, samples: int, total: int, bat
 
     Linear warm-up to `peak`, then the decay's shape down to `final_ratio * peak`, reached by the last update.
     """
-    warmup = min(schedule.warmup_steps * batch, total)
+    warmup = min(warmup_steps(schedule, total // batch) * batch, total)
     if samples <= warmup:
         return peak * samples / warmup
     if schedule.decay == "constant":

@@ -38,3 +38,9 @@ def test_a_run_shorter_than_its_warm_up_never_reaches_the_peak_too_late() -> Non
 
 def test_without_warm_up_the_first_step_is_close_to_the_peak() -> None:
     assert rate(1, warmup_steps=0, decay="linear") == pytest.approx(PEAK * (0.1 + 0.9 * 0.99))
+
+
+def test_an_omitted_warm_up_is_a_tenth_of_the_run() -> None:
+    schedule = Schedule(decay="constant")
+    assert learning_rate(schedule, 1.0, 50, 1000, 1) == pytest.approx(0.5)
+    assert learning_rate(schedule, 1.0, 100, 1000, 1) == pytest.approx(1.0)
