@@ -13,15 +13,15 @@ class Baton:
     def __init__(self) -> None:
         self._out = sys.stdout
         sys.stdout = sys.stderr  # what libraries print must not mix with the figures
-        self._began = 0.0
+        self._began = self._began_cpu = 0.0
 
     def wait_for_turn(self) -> None:
         sys.stdin.readline()
-        self._began = time.perf_counter()
+        self._began, self._began_cpu = time.perf_counter(), time.process_time()
 
     def step_ended(self, loss: float) -> None:
-        seconds = time.perf_counter() - self._began
-        self._out.write(json.dumps({"seconds": seconds, "loss": loss}) + "\n")
+        seconds, cpu_seconds = time.perf_counter() - self._began, time.process_time() - self._began_cpu
+        self._out.write(json.dumps({"seconds": seconds, "cpuSeconds": cpu_seconds, "loss": loss}) + "\n")
         self._out.flush()
         self.wait_for_turn()
 
@@ -34,6 +34,7 @@ class Contender:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         self.seconds: list[float] = []
+        self.cpu_seconds: list[float] = []
         self.losses: list[float] = []
 
     def __enter__(self) -> Self:
@@ -54,5 +55,6 @@ class Contender:
             raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}")
         figures = json.loads(line)
         self.seconds.append(figures["seconds"])
+        self.cpu_seconds.append(figures["cpuSeconds"])
         self.losses.append(figures["loss"])
         return float(figures["seconds"])

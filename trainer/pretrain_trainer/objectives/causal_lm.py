@@ -101,7 +101,7 @@ def _passing_hidden_states(head: nn.Linear) -> Iterator[None]:
 
     The matrix stays in its place, so that sharding gathers it with the model.
     """
-    head.forward = lambda hidden: hidden  # type: ignore[method-assign]
+    head.forward = lambda input: input  # type: ignore[method-assign]
     try:
         yield
     finally:

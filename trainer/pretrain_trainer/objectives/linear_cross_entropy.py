@@ -27,7 +27,7 @@ def linear_cross_entropy(
     squared log partition function, [], differentiable; and the cross-entropy of each row whose weight is not 0 (else 0),
     [rows], not differentiable. Both are float32, or float64 where the inputs are.
     """
-    objective, losses = _LinearCrossEntropy.apply(hidden, weight, targets, weights, z_loss)  # type: ignore[no-untyped-call]
+    objective, losses = _LinearCrossEntropy.apply(hidden, weight, targets, weights, z_loss)
     return objective, losses
 
 

@@ -24,9 +24,9 @@ from pretrain_trainer.context import StageContext, StageResult
 from pretrain_trainer.data.batches import GlobalBatches
 from pretrain_trainer.data.mixture import check_length, mixture_of, read_manifests
 from pretrain_trainer.data.reader import SampleReader
+from pretrain_trainer.training import attention, device_memory, flops, host, sharding, world
 from pretrain_trainer.training import optimizer as optimizers
 from pretrain_trainer.training import precision as precisions
-from pretrain_trainer.training import attention, host, sharding, world
 from pretrain_trainer.training.checkpoints import Checkpoints, Position
 from pretrain_trainer.training.evaluation import Validation
 from pretrain_trainer.training.gradients import Gradients
@@ -66,6 +66,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         attention.use(model)
         torch.use_deterministic_algorithms(True)
         deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    token_flops, peak = flops.per_token(model, settings.sequence_length), flops.peak_per_second(here.device)
     model.to(here.device)
     if settings.activation_checkpointing == "full":
         sharding.recompute_activations(model)
@@ -102,12 +103,19 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         forward_context=forward_context,
         length=length,
         sources=names,
-        peak_flops=None,
+        flops_per_token=token_flops,
+        peak_flops=peak * here.size if peak else None,
     )
     resumed = training.restore()
     if not resumed:
         largest = -(-settings.global_batch_size // here.size)
-        micro = settings.micro_batch_size or cpu_micro_batch(settings.sequence_length, largest)
+        micro = settings.micro_batch_size
+        if micro is None and here.device.type == "cuda":
+            micro = device_memory.micro_batch(
+                model, objective, forward_context, here, settings.sequence_length, largest
+            )
+        elif micro is None:
+            micro = cpu_micro_batch(settings.sequence_length, largest)
         training.position = Position(micro_batch_size=min(micro, largest))
     facts = {
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -53,7 +53,7 @@ def _attend(
     if repeats > 1:
         key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
     scale = query.shape[3] ** -0.5 if scaling is None else scaling
-    result: Tensor = _CausalBlocks.apply(query, key, value, attention_mask, scale)  # type: ignore[no-untyped-call]
+    result: Tensor = _CausalBlocks.apply(query, key, value, attention_mask, scale)
     return result.transpose(1, 2), None
 
 

@@ -65,6 +65,7 @@ class Training:
     forward_context: Callable[[], contextlib.AbstractContextManager[object]]
     length: RunLength
     sources: Sequence[str]
+    flops_per_token: float
     peak_flops: float | None
     """Peak floating-point operations per second of all ranks' devices, where known."""
     position: Position = field(default_factory=Position)
@@ -233,6 +234,8 @@ class Training:
             "checkpointStep": newest.step if newest else 0,
             "skippedSteps": self.position.skipped,
         }
+        if self.peak_flops:
+            shown["mfuRatio"] = figures.tokens_per_second * self.flops_per_token / self.peak_flops
         self.context.progress.update(
             "step",
             figures.step,
