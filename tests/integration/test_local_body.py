@@ -96,7 +96,7 @@ class TestStages:
     def test_of_a_whole_run_are_skipped_the_second_time(self, tmp_path: Path) -> None:
         job = a_job().stored_in(tmp_path / "run")
         first = LocalRun(tmp_path, job)
-        assert first.exit_code() == 0, first.output
+        assert first.exit_code(within_seconds=300) == 0, first.output
         times = [(s["startTime"], s["completionTime"], s["fingerprint"]) for s in first.status["stages"]]
 
         second = LocalRun(tmp_path, job)
