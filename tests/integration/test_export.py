@@ -11,13 +11,23 @@ import torch
 from huggingface_hub import ModelCard
 from support.eventually import eventually
 from support.finished_runs import HOSTILE, FinishedRun
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from pretrain_api import layout
 from pretrain_api.stages import Stage
 from pretrain_trainer.evaluation import trained
+from pretrain_trainer.exporting import hugging_face
+from pretrain_trainer.stages.train import parameters_sha256
 
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "examples" / "finetune.py"
+
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
 
 pytestmark = pytest.mark.xdist_group("trained_run")
 
@@ -84,6 +94,27 @@ class TestTheFolder:
         assert not (folder(run) / "left.over").exists()
         assert AutoModelForCausalLM.from_pretrained(folder(run)).dtype == torch.bfloat16
         assert [path.name for path in folder(run).parent.iterdir()] == ["huggingface"]
+
+
+class TestArchitectures:
+    @pytest.mark.parametrize(
+        ("model_type", "settings"),
+        [
+            ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}),
+            ("qwen3", {**SMALL, "head_dim": 16}),
+            ("mistral", SMALL),
+        ],
+    )
+    def test_reload_with_equal_weights_and_logits(
+        self, model_type: str, settings: dict[str, int], tmp_path: Path
+    ) -> None:
+        tokens = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
+        config = AutoConfig.for_model(model_type, vocab_size=320, **tokens, **settings)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+        hugging_face.write(model, {}, tmp_path, "float32")
+        comparison = hugging_face.compare(model, tmp_path, torch.arange(96).reshape(3, 32))
+        assert comparison.max_logit_difference == 0
+        assert comparison.parameters_sha256 == parameters_sha256(model)
 
 
 class TestTheModelCard:

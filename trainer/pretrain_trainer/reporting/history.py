@@ -46,8 +46,8 @@ def read_steps(storage: Storage, commits: Iterable[Commit]) -> Iterator[dict[str
 
 def _spans(storage: Storage, commits: Iterable[Commit]) -> Iterator[tuple[str, int, int]]:
     for commit in commits:
-        if commit.history and (steps := _read(storage, commit.history)):
-            yield commit.history, int(steps[0]["step"]), int(steps[-1]["step"])
+        if commit.history and (lines := storage.read_bytes(commit.history).splitlines()):
+            yield commit.history, json.loads(lines[0])["step"], json.loads(lines[-1])["step"]
 
 
 def _read(storage: Storage, history: str) -> list[dict[str, Any]]:
