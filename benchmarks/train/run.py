@@ -47,7 +47,8 @@ def write_job(root: Path, options: argparse.Namespace, name: str, document_mask:
                 "precision": "fp32",
                 # The rival decays embeddings too; without decay the curves can be compared.
                 "optimizer": {"adamw": {"learningRate": 1e-3, "weightDecay": 0.0}},
-                "schedule": {"warmupSteps": 5, "decay": "constant"},
+                # The two warm up differently (the rival's first step has a rate of 0), so neither does.
+                "schedule": {"warmupSteps": 0, "decay": "constant"},
             },
             "checkpoint": {"everySeconds": 1000000},
             "evaluation": {"everySteps": 0},

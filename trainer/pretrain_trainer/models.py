@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def configuration(spec: PretrainJobSpec, vocab_size: int) -> Any:
     """The transformers configuration of the job's model for a tokenizer with `vocab_size` entries.
 
-    Raises UserError for an unknown or misspelt model type or setting, values that the configuration refuses,
-    positions shorter than the sequence and a vocabulary smaller than the tokenizer's.
+    Raises UserError for an unknown or misspelt model type or setting, a type without a causal language model, values
+    that the configuration refuses, positions shorter than the sequence and a vocabulary smaller than the tokenizer's.
     """
     padded = -(-vocab_size // presets.VOCABULARY_MULTIPLE) * presets.VOCABULARY_MULTIPLE
     if spec.model.preset:
@@ -50,22 +50,17 @@ def build(spec: PretrainJobSpec, vocab_size: int, *, end_of_text: int | None = N
     """The causal language model with its initial fp32 weights on the CPU, the same on every rank and at any world size.
 
     `end_of_text` and `padding` are token ids; they go into the configuration, where generation and export look for
-    them. Raises UserError like `configuration`, and when transformers has no causal language model of that type.
+    them. Raises UserError like `configuration`.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     config = configuration(spec, vocab_size)
     config.bos_token_id = config.eos_token_id = end_of_text
-    config.pad_token_id = padding
+    # Set only after the build: an embedding that knows its padding never learns that row, and many tokenizers pad with
+    # the end of text.
+    config.pad_token_id = None
     where = "spec.model.preset" if spec.model.preset else "spec.model.config"
-    if type(config) not in AutoModelForCausalLM._model_mapping:
-        raise UserError(
-            "model-not-causal",
-            f"{where}.model_type",
-            f"{config.model_type!r} has no causal language model in transformers.",
-            "Write a decoder's type, for example llama, qwen3, gpt2 or mistral.",
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.training.seed)
         try:
@@ -74,6 +69,7 @@ def build(spec: PretrainJobSpec, vocab_size: int, *, end_of_text: int | None = N
             raise UserError(
                 "model-config-invalid", where, f"transformers cannot build this model: {error}", "Correct the value."
             ) from error
+    model.config.pad_token_id = padding
     model.config.use_cache = False
     return model
 
@@ -81,6 +77,7 @@ def build(spec: PretrainJobSpec, vocab_size: int, *, end_of_text: int | None = N
 def _parse(where: str, given: dict[str, Any]) -> Any:
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     settings = dict(given)
     model_type = settings.pop("model_type", None)
@@ -91,6 +88,13 @@ def _parse(where: str, given: dict[str, Any]) -> Any:
             f"{where}.model_type",
             "model_type is missing." if model_type is None else f"{model_type!r} is no model type of transformers.",
             f"Write {close[0]}." if close else "Write one, for example llama, qwen3, gpt2 or mistral.",
+        )
+    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise UserError(
+            "model-not-causal",
+            f"{where}.model_type",
+            f"{model_type!r} has no causal language model in transformers.",
+            "Write a decoder's type, for example llama, qwen3, gpt2 or mistral.",
         )
     known = _settings_of(CONFIG_MAPPING[model_type])
     for name in settings:

@@ -1,0 +1,64 @@
+from typing import Any
+
+import pytest
+import torch
+
+from pretrain_api.errors import UserError
+from pretrain_api.types import PretrainJobSpec
+from pretrain_trainer import models
+
+LLAMA = {
+    "model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
+}  # fmt: skip
+
+
+def a_spec(config: dict[str, Any] | None = None, preset: str = "", **training: Any) -> PretrainJobSpec:
+    return PretrainJobSpec.model_validate(
+        {
+            "storage": {"uri": "unused"},
+            "data": {"sources": [{"name": "a", "documents": "unused"}]},
+            "tokenizer": {"train": {}},
+            "model": {"config": config} if config else {"preset": preset},
+            "objective": {"causalLM": {}},
+            "training": {"sequenceLength": 64, "globalBatchSize": 1, "steps": 1, **training},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "advice"),
+    [
+        ({**LLAMA, "model_type": "lama"}, "model-type-unknown", "llama"),
+        ({"hidden_size": 32}, "model-type-unknown", "llama"),
+        ({**LLAMA, "hiden_size": 32}, "model-config-unknown-setting", "hidden_size"),
+        ({**LLAMA, "num_attention_heads": 5}, "model-config-invalid", "Correct"),
+        ({**LLAMA, "max_position_embeddings": 32}, "sequence-longer-than-positions", "sequenceLength: 32"),
+        ({**LLAMA, "vocab_size": 99}, "vocabulary-smaller-than-tokenizer", "vocab_size: 128"),
+        ({"model_type": "vit"}, "model-not-causal", "llama"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_with_advice(config: dict[str, Any], code: str, advice: str) -> None:
+    with pytest.raises(UserError) as error:
+        models.build(a_spec(config), 100)
+    assert error.value.code == code
+    assert advice in error.value.instead
+
+
+def test_the_vocabulary_follows_the_tokenizer_in_whole_tiles() -> None:
+    assert models.configuration(a_spec(LLAMA), 100).vocab_size == 128
+    assert models.configuration(a_spec({**LLAMA, "vocab_size": 100}), 100).vocab_size == 100
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_random_state_alone() -> None:
+    state = torch.random.get_rng_state()
+    one, same, other = (models.build(a_spec(LLAMA, seed=seed), 100).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
+
+
+def test_the_end_of_text_is_learnt_even_where_it_is_the_padding_too() -> None:
+    model = models.build(a_spec(LLAMA), 100, end_of_text=3, padding=3)
+    assert (model.config.eos_token_id, model.config.pad_token_id) == (3, 3)
+    assert model.get_input_embeddings().padding_idx is None
