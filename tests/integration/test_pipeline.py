@@ -60,13 +60,13 @@ def a_job(storage: Path, corpus: dict[str, str], processes: int = 1) -> dict[str
                 "sequenceLength": 64,
                 "globalBatchSize": 8,
                 "microBatchSize": 2,
-                "steps": 150,
+                "steps": 100,
                 "optimizer": {"adamw": {"learningRate": 3e-3}},
                 "schedule": {"warmupSteps": 10},
             },
             "workers": {"processesPerWorker": processes},
             "checkpoint": {"everySeconds": 1, "keepLast": 2},
-            "evaluation": {"everySteps": 50},
+            "evaluation": {"everySteps": 40},
             "recovery": {"maxFailures": 100},
         },
     }
@@ -88,8 +88,8 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         job = self.folder / "job.yaml"
         job.write_text(yaml.safe_dump(a_job(self.storage, self.corpus, self.processes)))
-        log = (self.folder / "output.log").open("ab")
-        return subprocess.Popen([PRETRAIN, "run", str(job)], stdout=log, stderr=log, start_new_session=True)
+        with (self.folder / "output.log").open("ab") as log:
+            return subprocess.Popen([PRETRAIN, "run", str(job)], stdout=log, stderr=log, start_new_session=True)
 
     def finish(self) -> dict[str, Any]:
         process = self.start()
@@ -135,7 +135,7 @@ class TestAnUndisturbedRun:
 
     def test_the_history_holds_each_step_once_and_the_loss_falls(self, undisturbed: Run) -> None:
         history = losses(undisturbed.report())
-        assert [step for step, _ in history] == list(range(1, 151))
+        assert [step for step, _ in history] == list(range(1, 101))
         assert history[-1][1] < history[0][1] - 1.0
 
     def test_the_model_beats_its_start_and_stands_beside_the_baselines(self, undisturbed: Run) -> None:
