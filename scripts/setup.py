@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--with-test-tools", action="store_true", help="also the programs that tests start (as root)")
     options = parser.parse_args()
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - runs before anything else has checked
         sys.exit(
             f"error: Python 3.11 or newer is needed, this is {platform.python_version()}. Set PYTHON=python3.12, say."
         )
@@ -134,7 +134,7 @@ def download(url: str) -> bytes:
                 sys.exit(f"error: the package index answers {error.code} for {urllib.parse.urlsplit(url).path}")
             if attempt == 3:
                 sys.exit(f"error: the package index cannot be reached: {error}. Run the same command again later.")
-            time.sleep(2**attempt)
+            time.sleep(2**attempt)  # noqa: TID251 - nothing to wait on but time
     raise AssertionError("unreachable")
 
 

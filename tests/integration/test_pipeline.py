@@ -14,7 +14,6 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-
 from support.corpora import mixed_corpus
 from support.eventually import eventually
 
