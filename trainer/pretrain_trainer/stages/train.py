@@ -155,7 +155,8 @@ def _result(training: Training, facts: Mapping[str, Any]) -> StageResult:
     }
     return StageResult(
         flow=Flow(),
-        message=f"{position.step} steps, {position.tokens:,} tokens, final loss {loss}",
+        message=f"{position.step} steps, {position.tokens:,} tokens"
+        + (f", final loss {loss:.4f}" if loss is not None else ""),
         details=details,
     )
 
