@@ -49,6 +49,7 @@ def _gpt2(width: int, layers: int, heads: int) -> dict[str, Any]:
 
 
 PRESETS: Mapping[str, Preset] = {
+    "llama-nano": Preset("0.8 M parameters, for minutes on two cores", _llama(128, 4, 2, 2, 352, 1e4)),
     "llama-tiny": Preset("4.7 M parameters, for laptops and tests", _llama(256, 6, 4, 4, 688, 1e4)),
     "llama-125m": Preset("85 M parameters, 12 layers of width 768", _llama(768, 12, 12, 12, 2048, 1e4)),
     "llama-350m": Preset("308 M parameters, 24 layers of width 1024", _llama(1024, 24, 16, 16, 2816, 1e4)),

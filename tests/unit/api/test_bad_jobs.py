@@ -128,7 +128,7 @@ SET_TABLE = [
      "spec.model.config.n_head", "Write n_head: 2, or n_embd: 102."),
     ("spec.model={config: {hidden_size: 256}}", "model-type-unknown", "spec.model.config", "model_type: llama"),
     ("spec.model.preset=llama-125", "preset-unknown", "spec.model.preset", "Write llama-125m."),
-    ("spec.model.preset=bert", "preset-unknown", "spec.model.preset", "one of llama-tiny"),
+    ("spec.model.preset=bert", "preset-unknown", "spec.model.preset", "one of llama-nano, llama-tiny"),
     ("spec.training.schedule.warmupSteps=500", "warmup-longer-than-run", "spec.training.schedule.warmupSteps",
      "Write warmupSteps: 20"),
     ("spec.training.schedule={warmupSteps: 190, decay: wsd}", "warmup-longer-than-run",
