@@ -74,10 +74,10 @@ def tarred(name: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-HTML = (
+IMAGES = (
     b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://example.org/\r\nWARC-Date: 2026-01-01T00:00:00Z\r\n"
     b"WARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-000000000001>\r\nContent-Type: application/http\r\n"
-    b"Content-Length: 57\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>Hello</p>\n\r\n\r\n"
+    b"Content-Length: 57\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n<p>Hello</p>\n\r\n\r\n"
 )
 WET = gzip.decompress(wet(["the first record", "the second record"]))
 
@@ -111,7 +111,7 @@ CASES = [
     Case("truncated warc header", "a.warc", WET[:100], "truncated-file", ("a.warc",)),
     Case("truncated warc.gz", "a.wet.gz", gzip.compress(WET)[:-20], "truncated-file", ("a.wet.gz",)),
     Case("warc that is none", "a.warc", LINE * 9, "broken-warc", ("a.warc",)),
-    Case("warc of HTML only", "a.warc", HTML, "no-documents", ("text/html", "WET")),
+    Case("warc of images only", "a.warc", IMAGES, "no-documents", ("1 WARC records of type image/png",)),
     Case("invalid UTF-8 text", "a.txt", b"caf\xe9", "invalid-utf8", ("a.txt", "0xe9", "maxBadDocuments")),
     Case("UTF-16 text", "a.txt", "text".encode("utf-16"), "invalid-utf8", ("UTF-16",)),
     Case("invalid UTF-8 line", "a.jsonl", LINE + b'{"text": "\xff"}\n', "invalid-utf8", ("a.jsonl, line 2",)),

@@ -206,4 +206,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
     process.wait(timeout=30)
-    eventually(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family), seconds=20)
+    eventually(
+        lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family), within_seconds=20
+    )

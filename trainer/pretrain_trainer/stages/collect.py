@@ -131,12 +131,11 @@ def _check_any(source: Source, where: str, counts: Counts, files: int) -> None:
     found = [f"{counts.empty} empty"] if counts.empty else []
     found += [f"{counts.bad} bad"] if counts.bad else []
     found += [f"{count} WARC records of type {kind}" for kind, count in sorted(counts.ignored.items())]
-    hint = " For HTML, use the crawl's WET files, which hold its text." if "text/html" in counts.ignored else ""
     raise UserError(
         "no-documents",
         f"{where}.documents",
         f"The {files} files of {source.name!r} hold no document: {', '.join(found) or 'they are empty'}.",
-        f"Write the address of files with text.{hint}",
+        "Write the address of files with text.",
     )
 
 

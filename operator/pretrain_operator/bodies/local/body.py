@@ -69,6 +69,13 @@ class LocalBody:
 
     def observe(self, recorded: PretrainJobStatus) -> Observed:
         """What the programs are at. Raises UserError when somebody removed the run's folder."""
+        self._check_folder()
+        runs = {stage: self._seen(attempt) for stage, attempt in self._attempts.items()}
+        checkpoint = self._newest_checkpoint(runs.get(Stage.TRAIN), recorded)
+        now = datetime.now(UTC)
+        return Observed(now=now, runs=runs, checkpoint=checkpoint, finished=self._finished(recorded))
+
+    def _check_folder(self) -> None:
         if not self.workplace.is_there():
             raise UserError(
                 "storage-vanished",
@@ -76,15 +83,15 @@ class LocalBody:
                 "the run's folder was removed while the job was running.",
                 "Run the job again: it starts anew.",
             )
-        runs = {stage: self._seen(attempt) for stage, attempt in self._attempts.items()}
-        checkpoint = self._newest_checkpoint(runs.get(Stage.TRAIN), recorded)
-        now = datetime.now(UTC)
-        return Observed(now=now, runs=runs, checkpoint=checkpoint, finished=self._finished(recorded))
 
     def carry_out(self, action: Action) -> None:
         match action:
             case StartStage():
-                self._start(action)
+                try:
+                    self._start(action)
+                except FileNotFoundError:
+                    self._check_folder()  # removed between the look and the act
+                    raise
             case StopStage():
                 self._stop(action)
             case KillStage():
