@@ -24,7 +24,7 @@ test-unit: setup  ## the fast tests: under a minute
 	$(BIN)/python -m pytest tests/unit -n $(TEST_PROCESSES) -q
 
 test-integration: setup  ## tests with real processes, files and browsers
-	$(BIN)/python -m pytest tests/integration -n $(TEST_PROCESSES) -q --dist loadgroup
+	$(BIN)/python -m pytest tests/integration -n $(TEST_PROCESSES) -q --dist loadfile
 
 check: setup  ## format, lint, types, imports, spelling
 	$(BIN)/ruff format --check

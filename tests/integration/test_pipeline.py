@@ -21,7 +21,7 @@ PRETRAIN = str(Path(sys.executable).parent / "pretrain")
 SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
 """Of the corpus and the kills; printed by a failing test. Set PRETRAIN_TEST_SEED to replay."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 
 def a_job(storage: Path, corpus: dict[str, str], processes: int = 1) -> dict[str, Any]:
