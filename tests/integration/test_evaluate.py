@@ -20,8 +20,6 @@ from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.evaluation import losses, trained
 from pretrain_trainer.stages import evaluate
 
-pytestmark = pytest.mark.xdist_group("trained_run")
-
 
 @pytest.fixture(scope="module")
 def evaluated(trained_run: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

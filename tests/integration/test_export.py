@@ -29,8 +29,6 @@ SMALL = {
     "num_key_value_heads": 1,
 }
 
-pytestmark = pytest.mark.xdist_group("trained_run")
-
 
 @pytest.fixture(scope="module")
 def exported(trained_run: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:

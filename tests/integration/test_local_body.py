@@ -6,12 +6,9 @@ import signal
 from pathlib import Path
 
 import psutil
-import pytest
 from support.eventually import eventually
 from support.jobs import a_job
 from support.local_runs import LocalRun
-
-pytestmark = pytest.mark.xdist_group("local-body")
 
 ENDLESS = 1_000_000
 """Steps: training that does not end by itself while a test looks."""

@@ -15,8 +15,6 @@ from pretrain_api import layout
 from pretrain_api.stages import Stage
 from pretrain_trainer.reporting.types import Report
 
-pytestmark = pytest.mark.xdist_group("trained_run")
-
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
 
 

@@ -20,7 +20,7 @@ from pretrain_api import layout
 SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
 """Of the moments of the kills; set PRETRAIN_TEST_SEED to replay."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("training")]
+pytestmark = pytest.mark.slow
 
 
 def finish(root: Path, job: dict[str, Any], ranks: int = 1) -> dict[str, Any]:
