@@ -137,6 +137,12 @@ class TestAnUndisturbedRun:
         assert [step for step, _ in history] == list(range(1, 101))
         assert history[-1][1] < history[0][1] - 1.0
 
+    def test_the_losses_on_held_out_documents_are_near_those_of_training(self, undisturbed: Run) -> None:
+        steps = {step["step"]: step for step in undisturbed.report()["training"]["steps"]}
+        for step in (40, 80):
+            for source, loss in steps[step]["validation"].items():
+                assert loss == pytest.approx(steps[step]["loss"], abs=1.5), (step, source)
+
     def test_the_model_beats_its_start_and_stands_beside_the_baselines(self, undisturbed: Run) -> None:
         for source, figures in undisturbed.report()["evaluation"].items():
             assert 0 < figures["bitsPerByte"] < 8, source

@@ -57,6 +57,7 @@ class Validation:
         loss, targets = 0.0, 0.0
         for start, stop in micro_batches(len(mine), -(-count // self.world.size), micro):
             batch = (whole.rows(start, stop) if stop > start else whole.masked(1)).to(self.world.device)
-            loss += float(self.objective.sums(model, batch, 0.0).loss.double().sum())
+            # A scale of 0 would make every target one that does not count.
+            loss += float(self.objective.sums(model, batch, 1.0).loss.double().sum())
             targets += float(self.objective.targets(batch).sum())
         return loss, targets
