@@ -29,9 +29,14 @@ def record(stage: Stage, fingerprint: str) -> str:
     return f"stages/{stage.value.lower()}/{fingerprint}.json"
 
 
+def all_documents(fingerprint: str) -> str:
+    """The documents of all sources that one Collect or Prepare made."""
+    return f"documents/{fingerprint}"
+
+
 def documents(fingerprint: str, source: str) -> str:
     """Parts of a source as Collect or Prepare left them, `000000.parquet` and on."""
-    return f"documents/{fingerprint}/{source}"
+    return f"{all_documents(fingerprint)}/{source}"
 
 
 def tokenizer(fingerprint: str) -> str:
@@ -39,9 +44,14 @@ def tokenizer(fingerprint: str) -> str:
     return f"tokenizer/{fingerprint}"
 
 
+def all_shards(fingerprint: str) -> str:
+    """The shards of all sources that one Encode made."""
+    return f"shards/{fingerprint}"
+
+
 def shards(fingerprint: str, source: str) -> str:
     """A source's shards: `000000.tar`, `000000.idx` and on, `manifest.json`, and the same below `validation/`."""
-    return f"shards/{fingerprint}/{source}"
+    return f"{all_shards(fingerprint)}/{source}"
 
 
 def commit(sequence: int) -> str:

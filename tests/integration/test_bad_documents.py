@@ -275,7 +275,10 @@ class TestPermissions:
         assert list((folder / "locked").iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+@pytest.mark.skipif(
+    os.geteuid() != 0 and os.environ.get("CI") != "true",  # there a missing part is a failure
+    reason="mounting a small disk needs root",
+)
 class TestSmallDisk:
     @pytest.fixture
     def disk(self, tmp_path: Path) -> Iterator[Callable[[str], Path]]:

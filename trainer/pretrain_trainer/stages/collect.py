@@ -58,7 +58,7 @@ def run(context: StageContext) -> StageResult:
         return _run(context)
     except UserError:
         # Other inputs or settings have another identity: nobody would ever read what is here.
-        context.storage.remove(f"documents/{context.fingerprint}")
+        context.storage.remove(layout.all_documents(context.fingerprint))
         raise
 
 
