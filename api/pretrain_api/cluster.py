@@ -1,0 +1,76 @@
+"""Names that the operator, the pods of a job, the chart and the command line share in a cluster.
+
+No file format lives here; what is written into these objects is in `pretrain_api.report`, `pretrain_api.world` and
+`pretrain_api.events`.
+"""
+
+from pretrain_api.stages import Stage
+
+GROUP = "pretrain.dev"
+VERSION = "v1alpha1"
+PLURAL = "pretrainjobs"
+MANAGER = "pretrain-operator"
+"""Field manager of server-side apply, name of the Lease, value of LABEL_MANAGED_BY."""
+FINALIZER = f"{GROUP}/operator"
+"""On a PretrainJob until its workers are stopped. Set and removed by the operator."""
+
+LABEL_NAME = "app.kubernetes.io/name"
+LABEL_INSTANCE = "app.kubernetes.io/instance"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_JOB = f"{GROUP}/job"
+"""Name of the PretrainJob, on every child. The operator's caches and the command line select by it."""
+LABEL_STAGE = f"{GROUP}/stage"
+"""Stage in lower case, on pods and Jobs."""
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+"""Number of the stage's start that a pod or Job belongs to."""
+LABEL_PHASE = f"{GROUP}/phase"
+"""Phase of the stage, on Jobs and their pods."""
+LABEL_WORKER = f"{GROUP}/worker"
+"""Index of a training worker, on its pod."""
+APP_NAME = "pretrain"
+"""Value of LABEL_NAME."""
+
+JOB_FOLDER = "/etc/pretrain"
+JOB_FILE = "job.json"
+"""Key of the job's ConfigMap, and the file's name below JOB_FOLDER in every pod."""
+WORLD_KEY = "world"
+REPORT_KEY = "report"
+MASTER_PORT = 29400
+"""Port of the training processes' rendezvous on the leader's pod."""
+
+ENV_JOB_NAME = "PRETRAIN_JOB_NAME"
+ENV_NAMESPACE = "PRETRAIN_NAMESPACE"
+ENV_POD_NAME = "PRETRAIN_POD_NAME"
+ENV_POD_UID = "PRETRAIN_POD_UID"
+ENV_POD_IP = "PRETRAIN_POD_IP"
+ENV_NODE = "PRETRAIN_NODE"
+ENV_WORLD = "PRETRAIN_WORLD"
+"""Name of the world's ConfigMap. Set by the operator in every pod, read by the pod's program."""
+ENV_REPORT = "PRETRAIN_REPORT"
+"""Name of the report's ConfigMap."""
+
+
+def world_name(job: str) -> str:
+    """ConfigMap with the roster: written by the operator, read by the training workers."""
+    return f"{job}-world"
+
+
+def report_name(job: str) -> str:
+    """ConfigMap with the newest figures: made by the operator, patched by one of the job's pods."""
+    return f"{job}-report"
+
+
+def job_name(job: str, digest: str) -> str:
+    """Immutable ConfigMap with the job as its pods read it."""
+    return f"{job}-job-{digest[:8]}"
+
+
+def phase_name(job: str, stage: Stage, attempt: int, phase: str) -> str:
+    """Indexed Job of one phase of one start of a stage."""
+    return f"{job}-{stage.lower()}-{attempt}-{phase}"
+
+
+def worker_name(job: str, worker: int, attempt: int) -> str:
+    """Pod of a training worker."""
+    return f"{job}-w{worker}-{attempt}"
