@@ -50,6 +50,11 @@ ENV_WORLD = "PRETRAIN_WORLD"
 ENV_REPORT = "PRETRAIN_REPORT"
 """Name of the report's ConfigMap."""
 
+ENV_INDEX = "JOB_COMPLETION_INDEX"
+"""Index of a pod in its Indexed Job. Set by Kubernetes, read by the pod's program."""
+TERMINATION_LOG = "/dev/termination-log"
+"""File that a pod's program leaves the Outcome in; the container's `terminationMessagePath`. Read by the operator."""
+
 
 def world_name(job: str) -> str:
     """ConfigMap with the roster: written by the operator, read by the training workers."""

@@ -44,7 +44,7 @@ class Outcome(BaseModel):
     version: int = 1
     outcome: Literal["complete", "stopped", "userError", "failed"]
     fingerprint: str = ""
-    """complete: identity of the stage; its record is in storage."""
+    """complete: identity of the stage; its record is in storage. Empty after a phase that leaves the record to a later one."""
     skipped: bool = False
     """complete: the record was there already."""
     code: str = ""

@@ -7,6 +7,7 @@ completion record; whoever comes later with the same identity finds the record a
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -48,6 +49,38 @@ UPSTREAM: Mapping[Stage, tuple[Stage, ...]] = {
     ),
 }
 """The stages whose results a stage reads. A stage's identity contains theirs."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a stage's work that the pods of one Job carry out."""
+
+    name: str
+    indexed: bool
+    """Any number of pods share it by index: item i is the business of pod i mod N. Else one pod does all of it."""
+
+
+FINISH = Phase("finish", indexed=False)
+"""The last phase of every stage: the whole stage program. It does what is still missing, brings everything together and
+writes the completion record. Alone it makes the same bytes as after any other phases."""
+
+PHASES: Mapping[Stage, tuple[Phase, ...]] = {
+    Stage.COLLECT: (Phase("collect", indexed=True), FINISH),
+    Stage.PREPARE: (
+        Phase("filter", indexed=True),
+        Phase("deduplicate", indexed=False),
+        Phase("write", indexed=True),
+        FINISH,
+    ),
+    Stage.TOKENIZER: (FINISH,),
+    Stage.ENCODE: (Phase("encode", indexed=True), Phase("pack", indexed=True), FINISH),
+    Stage.TRAIN: (FINISH,),
+    Stage.EVALUATE: (Phase("measure", indexed=True), FINISH),
+    Stage.EXPORT: (FINISH,),
+    Stage.REPORT: (FINISH,),
+}
+"""The phases of each stage, in order; each needs those before it complete. Those before `finish` only save time: what
+they make is named by its content, so that a repeated or a second pod of the same index does no harm."""
 
 VERSION: Mapping[Stage, int] = dict.fromkeys(Stage, 1)
 """Raised when a stage's program makes other bytes from the same inputs."""

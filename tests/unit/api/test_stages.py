@@ -6,7 +6,7 @@ import pytest
 
 from pretrain_api import layout
 from pretrain_api.parse import parse
-from pretrain_api.stages import UPSTREAM, Stage, fingerprint, settings
+from pretrain_api.stages import FINISH, PHASES, UPSTREAM, Stage, fingerprint, settings
 from pretrain_api.types import PretrainJobSpec
 
 JOB = """\
@@ -88,3 +88,14 @@ def test_paths_below_the_storage_are_apart_for_every_identity_and_source() -> No
     assert layout.record(Stage.TRAIN, "f1") == "stages/train/f1.json"
     assert layout.commit(7) == "checkpoints/log/000000000007.json"
     assert sorted([layout.commit(10), layout.commit(9)]) == [layout.commit(9), layout.commit(10)]
+
+
+def test_every_stage_ends_with_the_phase_that_does_it_all() -> None:
+    for stage in Stage:
+        assert PHASES[stage][-1] is FINISH
+        names = [phase.name for phase in PHASES[stage]]
+        assert len(set(names)) == len(names)
+
+
+def test_names_of_phases_fit_into_names_of_objects() -> None:
+    assert all(phase.name.isalpha() and phase.name.islower() for phases in PHASES.values() for phase in phases)

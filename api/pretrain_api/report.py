@@ -1,0 +1,48 @@
+"""How far a job's pods are: what one of them tells the operator while it works.
+
+`Report` is the key `report` of the ConfigMap `pretrain_api.cluster.report_name`, as JSON. The operator makes the
+ConfigMap; worker 0 of a training or index 0 of a phase patches it: every 10 s at most, at once after a checkpoint and
+at the end. How a pod ended is told by its termination message (`pretrain_api.events.Outcome`), not here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pretrain_api.stages import Stage
+
+
+class ReportedCheckpoint(BaseModel):
+    """The newest complete checkpoint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int
+    uri: str
+    time: datetime
+
+
+class Report(BaseModel):
+    """The newest figures of one start of a stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    stage: Stage
+    attempt: int
+    phase: str = ""
+    """What the pod is at, for people: "filter", "deduplicate", "step"."""
+    time: datetime
+    """When the figures were taken."""
+    done: float = 0
+    total: float | None = None
+    """Of the reporting pod's own share, where the work is divided."""
+    unit: str = ""
+    message: str = ""
+    figures: dict[str, float] = {}
+    """As in `pretrain_api.events.ProgressEvent`."""
+    checkpoint: ReportedCheckpoint | None = None
+    """Train: the newest commit of this training, once there is one."""

@@ -1,0 +1,51 @@
+"""The workers that train together: what the operator publishes and the workers' pods wait for.
+
+`World` is the key `world` of the ConfigMap `pretrain_api.cluster.world_name`, as JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pretrain_api.cluster import MASTER_PORT
+
+
+class Member(BaseModel):
+    """A worker in the roster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    worker: int
+    """Index of the worker."""
+    pod: str
+    """Name of its pod."""
+    uid: str
+    """UID of its pod: a pod finds itself by it, and a later pod of the same name does not."""
+    address: str
+    """IP address or host name that the others reach it at."""
+
+
+class World(BaseModel):
+    """A roster under its number. Written by the operator alone; a higher generation replaces a lower one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    generation: int
+    """Number of the roster: the attempt of the Train stage that it belongs to."""
+    roster: tuple[Member, ...]
+    """In the order of the node ranks."""
+    leader: str
+    """Address of the first one, where the ranks meet."""
+    port: int = MASTER_PORT
+    """Port at which they meet."""
+    reason: str = ""
+    """Why this roster replaced the one before, for people."""
+    planned: bool = True
+    """Whether the one before had time to save."""
+
+    def rank_of(self, uid: str) -> int | None:
+        """Node rank of the pod with this UID; None for one that is not in the roster."""
+        return next((rank for rank, member in enumerate(self.roster) if member.uid == uid), None)
