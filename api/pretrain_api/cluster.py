@@ -4,7 +4,11 @@ No file format lives here; what is written into these objects is in `pretrain_ap
 `pretrain_api.events`.
 """
 
+import hashlib
+
 from pretrain_api.stages import Stage
+
+_LONGEST_NAME = 52
 
 GROUP = "pretrain.dev"
 VERSION = "v1alpha1"
@@ -73,9 +77,25 @@ def job_name(job: str, digest: str) -> str:
 
 def phase_name(job: str, stage: Stage, attempt: int, phase: str) -> str:
     """Indexed Job of one phase of one start of a stage."""
-    return f"{job}-{stage.lower()}-{attempt}-{phase}"
+    return shortened(f"{job}-{stage.lower()}-{attempt}-{phase}")
 
 
 def worker_name(job: str, worker: int, attempt: int) -> str:
     """Pod of a training worker."""
-    return f"{job}-w{worker}-{attempt}"
+    return shortened(f"{job}-w{worker}-{attempt}")
+
+
+def service_name(job: str) -> str:
+    """Headless Service of the training pods; a Service's name begins with a letter."""
+    return job if job[0].isalpha() else f"{APP_NAME}-{job}"
+
+
+def shortened(name: str) -> str:
+    """The name itself, or its beginning with a hash where it is too long for a DNS label (63) or a label's value.
+
+    52 characters is what an Indexed Job may have: its pods' names carry an index of up to ten more.
+    """
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _LONGEST_NAME - 9].rstrip('-')}-{digest}"

@@ -59,6 +59,8 @@ class StageStatus(ApiModel):
     """When it completed."""
     attempts: int = 0
     """How often it was started."""
+    phase: ShortText = ""
+    """The part of the stage at work, or the one to go on with; empty: the first."""
     message: Text = ""
     """What it did, or why it failed."""
 
@@ -144,6 +146,8 @@ class RecoveryStatus(ApiModel):
     """Disruptions since the start."""
     recent_failures: Annotated[list[datetime], Field(max_length=1000)] = []
     """Times of the failures inside the window that progress has not reset."""
+    waits: int = 0
+    """Attempts in a row that found storage or credentials missing; they are tried again and not counted as failures."""
     progress_mark: int = -1
     """Step of the newest checkpoint when the window was last reset."""
     last_failure: Failure | None = None
@@ -157,6 +161,8 @@ class PretrainJobStatus(ApiModel):
 
     observed_generation: int = 0
     """The spec's generation that was last reconciled."""
+    accepted_job: ShortText = ""
+    """Digest of the job as it was last accepted. What cannot change any more is compared with it."""
     state: State = "Pending"
     """One word for people."""
     stage: ShortText = ""

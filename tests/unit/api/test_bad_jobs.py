@@ -162,15 +162,10 @@ SET_TABLE = [
     ("spec.objective={clip: {}}", "not-supported-yet", "spec.objective.clip", "causalLM"),
     ("spec.training.optimizer={muon: {}}", "not-supported-yet", "spec.training.optimizer.muon", "adamw"),
     ("spec.training.optimizer={lars: {}}", "not-supported-yet", "spec.training.optimizer.lars", "adamw"),
-    ("spec.workers.max=4", "not-supported-yet", "spec.workers.max", "one machine"),
     ("spec.workers.spares=1", "not-supported-yet", "spec.workers.spares", "Write 0."),
-    ("spec.workers.resources={limits: {nvidia.com/gpu: 8}}", "not-supported-yet", "spec.workers.resources", "Remove"),
-    ("spec.workers.template={nodeSelector: {a: b}}", "not-supported-yet", "spec.workers.template", "Remove"),
     ("spec.scheduling={queueName: research}", "not-supported-yet", "spec.scheduling.queueName", "Remove"),
     ("spec.scheduling={gang: {native: {}}}", "not-supported-yet", "spec.scheduling.gang", "Remove"),
     ("spec.recovery={hangTimeoutSeconds: 60}", "not-supported-yet", "spec.recovery.hangTimeoutSeconds", "Write 0."),
-    ("spec.ttlSecondsAfterFinished=60", "not-supported-yet", "spec.ttlSecondsAfterFinished", "Remove"),
-    ("spec.storage.secretRef={name: s3}", "not-supported-yet", "spec.storage.secretRef", "AWS_ACCESS_KEY_ID"),
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 
 from pretrain_api import layout
 from pretrain_api.events import ProgressEvent
+from pretrain_api.rules import unsupported
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob, PretrainJobStatus
@@ -80,7 +81,8 @@ def run(job: PretrainJob, accept_changes: bool) -> Iterator[View]:
         if any(not change.mutable for change in changes):
             status = lifecycle.redefined(status)
         body = LocalBody(job, workplace, status)
-        notes = [f"changed: {change}" for change in changes]
+        notes = list(unsupported.left_aside(job.spec))
+        notes += [f"changed: {change}" for change in changes]
         notes += [f"ended process {p.pid}, left over from an earlier run" for p in body.end_leftovers()]
         try:
             yield from _reconciled(job, body, interrupts, wakeup, notes)
