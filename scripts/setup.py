@@ -34,7 +34,13 @@ UV_WHEELS = {
         "5435c5ce14a56431208ca0996416d310f1598e8c2c8ba707688985a16bb82dbe",
     ),
 }
-SYSTEM_PACKAGES = {"chromium": "chromium", "fc-list": "fonts-dejavu-core fontconfig"}
+SYSTEM_PACKAGES = {
+    "chromium": "chromium",
+    "fc-list": "fonts-dejavu-core fontconfig",
+    "etcd": "etcd-server",
+    "openssl": "openssl",
+    "setpriv": "util-linux",
+}
 """Program that the tests use -> Debian packages that bring it."""
 
 

@@ -1,9 +1,12 @@
-"""Runs that several test modules look at."""
+"""Runs that several test modules look at, and Kubernetes without kubelets."""
 
 from pathlib import Path
 
 import pytest
+from support.cluster.fixtures import api_server_fixture, simulated_nodes
 from support.finished_runs import FinishedRun
+
+__all__ = ["api_server_fixture", "simulated_nodes"]
 
 
 @pytest.fixture(scope="session")
