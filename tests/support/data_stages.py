@@ -11,7 +11,7 @@ import pytest
 
 from pretrain_api import layout
 from pretrain_api.events import ENV_OUTCOME, Outcome
-from pretrain_api.stages import CompletionRecord, Stage
+from pretrain_api.stages import PHASES, CompletionRecord, Stage
 from pretrain_api.storage import Storage
 from pretrain_trainer import program
 from pretrain_trainer.documents import parts
@@ -47,16 +47,31 @@ class DataStages:
         upstream = [f"--upstream={name.value}={fingerprint}" for name, fingerprint in self.upstream.items()]
         return ["--stage", stage.value, "--job", str(self.job), *upstream]
 
-    def run(self, stage: Stage) -> tuple[int, Outcome]:
-        """Exit code and outcome."""
+    def run(self, stage: Stage, *more: str) -> tuple[int, Outcome]:
+        """Exit code and outcome; `more` arguments of the program."""
         path = self.folder / f"{stage.value}-outcome.json"
         path.unlink(missing_ok=True)
         with pytest.MonkeyPatch.context() as environment, _signals_kept():
             environment.setenv(ENV_OUTCOME, str(path))
-            code = program.main(self.arguments(stage))
+            code = program.main([*self.arguments(stage), *more])
         outcome = Outcome.model_validate_json(path.read_text())
-        self.upstream[stage] = outcome.fingerprint
+        if "--phase" not in more or outcome.fingerprint:
+            self.upstream[stage] = outcome.fingerprint
         return code, outcome
+
+    def run_phase(self, stage: Stage, phase: str, index: int = 0, parts: int = 1) -> Outcome:
+        """One of the programs that share a phase; it must end well."""
+        code, outcome = self.run(stage, "--phase", phase, "--index", str(index), "--parts", str(parts))
+        assert (code, outcome.outcome) == (0, "complete"), outcome.message
+        return outcome
+
+    def succeed_in_phases(self, stage: Stage, parts: int) -> CompletionRecord:
+        """Run a stage as a cluster does, with so many programs for each indexed phase, one after the other."""
+        for phase in PHASES[stage]:
+            shared = parts if phase.indexed else 1
+            for index in range(shared):
+                self.run_phase(stage, phase.name, index, shared)
+        return self.record(stage)
 
     def succeed(self, *stages: Stage) -> CompletionRecord:
         """Run stages that must succeed; the record of the last one."""

@@ -1,10 +1,10 @@
 """What a stage is given and what it gives back."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pretrain_api import layout
 from pretrain_api.errors import PretrainError
@@ -13,9 +13,23 @@ from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob, PretrainJobSpec
 from pretrain_trainer.progress import Progress
 
+Item = TypeVar("Item")
+
 
 class Stopped(PretrainError):
     """The stage was asked to stop and has saved what is worth saving."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What of an indexed phase's work this program is to do. The only one of its phase does all of it."""
+
+    index: int = 0
+    parts: int = 1
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The items of this share, in order."""
+        return items[self.index :: self.parts]
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,7 @@ class StageContext:
 
     `upstream` holds the identities of the stages whose results are read, `fingerprint` the stage's own (empty while
     `inputs` runs), `scratch` is a local folder that is empty at the start and removed at the end, `stopping` is set
-    by SIGTERM and SIGINT.
+    by SIGTERM and SIGINT, `processes` is how many may work at once (0: as the job says).
     """
 
     job: PretrainJob
@@ -34,6 +48,8 @@ class StageContext:
     progress: Progress
     scratch: Path
     stopping: threading.Event
+    share: Share = Share()
+    processes: int = 0
 
     @property
     def spec(self) -> PretrainJobSpec:

@@ -1,7 +1,6 @@
 """Work on many items with all cores, in order, with bounded memory."""
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -10,6 +9,7 @@ from typing import TypeVar
 
 from pretrain_api.errors import PretrainError
 from pretrain_trainer.context import StageContext
+from pretrain_trainer.cores import usable_cores
 from pretrain_trainer.process import leave_signals_to_parent
 
 Item = TypeVar("Item")
@@ -22,9 +22,10 @@ class WorkerProcessLost(PretrainError):
     kind = "ProcessLost"
 
 
-def processes(parallelism: int) -> int:
-    """How many processes `spec.data.prepare.parallelism` stands for; 0 means the cores this process may use."""
-    return parallelism or len(os.sched_getaffinity(0))
+def processes(context: StageContext) -> int:
+    """How many processes may work at once: what the caller of the program says (a pod's `parallelism` counts pods), else
+    `spec.data.prepare.parallelism`, where 0 means the cores this process may use."""
+    return context.processes or context.spec.data.prepare.parallelism or usable_cores()
 
 
 def ordered_map(

@@ -1,7 +1,7 @@
 """One run of a stage program, whatever the stage: identity, skip, run, record, outcome, exit code.
 
-The same program runs in a pod and under `pretrain run`; under torchrun one copy runs per rank, and rank 0 speaks for
-all unless another rank fails first.
+The same program runs in a pod and under `pretrain run`; under torchrun one copy runs per rank, and the first rank of
+each machine speaks for it unless another one fails first. A phase before the last leaves no record.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from pathlib import Path
 from pretrain_api import layout
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR, UserError
 from pretrain_api.events import ENV_OUTCOME, Outcome
-from pretrain_api.stages import CompletionRecord, Stage, fingerprint
+from pretrain_api.stages import FINISH, PHASES, CompletionRecord, Stage, fingerprint
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
-from pretrain_trainer.context import StageContext, StageResult, Stopped
+from pretrain_trainer.context import Share, StageContext, StageResult, Stopped
 from pretrain_trainer.process import die_with_parent, stop_on_signals
 from pretrain_trainer.progress import Progress
 
@@ -40,7 +40,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stage", required=True, type=Stage, choices=list(Stage))
     parser.add_argument("--job", required=True, type=Path, help="the job as JSON")
     parser.add_argument("--upstream", action="append", default=[], metavar="STAGE=FINGERPRINT")
+    parser.add_argument("--phase", default=FINISH.name, help="the phase of the stage; the last one is the whole stage")
+    parser.add_argument("--parts", type=int, default=1, help="how many programs share the phase")
+    parser.add_argument("--index", type=int, default=0, help="which of them this one is, from 0")
+    parser.add_argument("--processes", type=int, default=0, help="in place of spec.data.prepare.parallelism")
+    parser.add_argument("--scratch", type=Path, help="where to make the folder for what need not survive")
     options = parser.parse_args(arguments)
+    if options.phase not in [phase.name for phase in PHASES[options.stage]]:
+        parser.error(f"{options.stage} has no phase {options.phase!r}")
+    if not 0 <= options.index < options.parts:
+        parser.error(f"index {options.index} is not below {options.parts} parts")
     die_with_parent()
     stopping = stop_on_signals()
     rank = int(os.environ.get("RANK", "0"))
@@ -49,27 +58,33 @@ def main(arguments: list[str] | None = None) -> int:
         upstream = {Stage(name): value for name, _, value in (pair.partition("=") for pair in options.upstream)}
         storage = Storage.of(job.spec.storage)
         progress = Progress(options.stage, path=None if rank == 0 else "")
-        with _scratch(storage, f"{options.stage.lower()}-{rank}") as scratch:
-            context = StageContext(job, storage, upstream, "", progress, scratch, stopping)
-            outcome = _run(options.stage, context, rank)
+        with _scratch(storage, f"{options.stage.lower()}-{rank}", options.scratch) as scratch:
+            share = Share(options.index, options.parts)
+            context = StageContext(
+                job, storage, upstream, "", progress, scratch, stopping, share, processes=options.processes
+            )
+            outcome = _run(options.stage, options.phase, context, rank)
     except Stopped:
         outcome = Outcome(outcome="stopped", message="stopped on request")
     except Exception as error:  # noqa: BLE001 - the border of the program: every failure becomes an outcome
         outcome = _failure(error, rank)
-    if rank == 0 or outcome.outcome in ("userError", "failed"):
+    if os.environ.get("LOCAL_RANK", "0") == "0" or outcome.outcome in ("userError", "failed"):
         _write_outcome(outcome)
     return {"complete": EXIT_OK, "stopped": EXIT_STOPPED, "userError": EXIT_USER_ERROR}.get(
         outcome.outcome, EXIT_FAILURE
     )
 
 
-def _run(stage: Stage, context: StageContext, rank: int) -> Outcome:
+def _run(stage: Stage, phase: str, context: StageContext, rank: int) -> Outcome:
     module = importlib.import_module(f"pretrain_trainer.stages.{stage.lower()}")
     inputs = module.inputs(context) if hasattr(module, "inputs") else ""
     identity = fingerprint(stage, context.spec, context.upstream, inputs)
     context = replace(context, fingerprint=identity)
     if context.storage.exists(layout.record(stage, identity)):
         return Outcome(outcome="complete", fingerprint=identity, skipped=True)
+    if phase != FINISH.name:
+        module.PHASES[phase](context)
+        return Outcome(outcome="complete")
     started, clock = datetime.now(UTC), time.monotonic()
     result: StageResult = module.run(context)
     if rank == 0:
@@ -90,14 +105,15 @@ def _run(stage: Stage, context: StageContext, rank: int) -> Outcome:
 
 
 @contextlib.contextmanager
-def _scratch(storage: Storage, name: str) -> Iterator[Path]:
-    """A folder for what need not survive. On local storage it has a fixed place, so that a killed run's is found."""
-    if storage.is_local:
+def _scratch(storage: Storage, name: str, place: Path | None) -> Iterator[Path]:
+    """A folder for what need not survive. On local storage it has a fixed place, so that a killed run's is found;
+    programs that share a storage name a place of their own instead."""
+    if storage.is_local and place is None:
         folder = Path(storage.path(f"{layout.SCRATCH}/{name}"))
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     else:
-        folder = Path(tempfile.mkdtemp(prefix=f"pretrain-{name}-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"pretrain-{name}-", dir=place))
     try:
         yield folder
     finally:

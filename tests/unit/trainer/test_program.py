@@ -1,6 +1,7 @@
 """One run of a stage program: skip, outcome, exit code, clean scratch."""
 
 import errno
+import importlib
 import json
 import signal
 import sys
@@ -14,10 +15,10 @@ import pytest
 from pretrain_api import layout
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR, UserError
 from pretrain_api.events import ENV_OUTCOME, Outcome
-from pretrain_api.stages import CompletionRecord, Flow, Stage
+from pretrain_api.stages import PHASES, CompletionRecord, Flow, Stage
 from pretrain_api.storage import Storage
 from pretrain_trainer import program
-from pretrain_trainer.context import StageContext, StageResult, Stopped
+from pretrain_trainer.context import Share, StageContext, StageResult, Stopped
 
 JOB = {
     "metadata": {"name": "t"},
@@ -129,3 +130,24 @@ class TestNotComplete:
         exit_code, outcome = run(raises(wrapped))
         assert (exit_code, outcome.code) == (EXIT_USER_ERROR, code)
         assert "/data/x" in outcome.message
+
+
+class TestPhases:
+    @pytest.mark.parametrize("stage", list(Stage))
+    def test_every_phase_but_the_last_has_a_function_of_its_stage(self, stage: Stage) -> None:
+        module = importlib.import_module(f"pretrain_trainer.stages.{stage.lower()}")
+        assert list(getattr(module, "PHASES", {})) == [phase.name for phase in PHASES[stage][:-1]]
+
+    @pytest.mark.parametrize("wrong", [["--phase", "write"], ["--index", "2", "--parts", "2"]])
+    def test_a_share_that_cannot_be_is_refused(self, tmp_path: Path, wrong: list[str]) -> None:
+        with pytest.raises(SystemExit, match="2"):
+            program.main(["--stage", "Collect", "--job", str(tmp_path / "job.json"), *wrong])
+
+
+class TestShare:
+    @pytest.mark.parametrize("parts", [1, 2, 3, 20])
+    def test_every_item_belongs_to_one_share(self, parts: int) -> None:
+        items = list(range(10))
+        shares = [Share(index, parts).of(items) for index in range(parts)]
+        assert sorted(item for share in shares for item in share) == items
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1

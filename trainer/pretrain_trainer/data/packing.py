@@ -13,7 +13,6 @@ import numpy.typing as npt
 from pretrain_api.shards import SHARD_NAME, Shard
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.shards import (
-    SHARD_BYTES,
     ShardWriter,
     Tokens,
     described,
@@ -68,7 +67,7 @@ def plan(
     sequence_length: int,
     vocab_size: int,
     padding: int,
-    shard_bytes: int = SHARD_BYTES,
+    shard_bytes: int,
 ) -> list[Packing]:
     """The shards of a split, given the pieces and their numbers of tokens in the order of the documents."""
     dtype = token_dtype(vocab_size)

@@ -179,7 +179,7 @@ class _Parts:
     def add(self, document: Document, size: int) -> None:
         if self._bytes and self._bytes + size > parts.PART_BYTES:
             self._finish()
-        if not self._documents and parts.counts_name(self._name()) not in self._there:
+        if not self._documents and not {self._name(), parts.counts_name(self._name())} <= self._there:
             self._writer = self._stack.enter_context(PartWriter(self._storage, f"{self._folder}/{self._name()}"))
         if self._writer:
             self._writer.add(document, size)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pretrain_api import layout
@@ -19,7 +19,7 @@ from pretrain_trainer.documents import licenses, locations
 from pretrain_trainer.documents.locations import Location
 from pretrain_trainer.documents.reading import file_format
 from pretrain_trainer.documents.records import Bad
-from pretrain_trainer.documents.units import Collector, Counts, plan
+from pretrain_trainer.documents.units import Collector, Counts, Unit, plan
 from pretrain_trainer.parallel import ordered_map, processes
 
 PROVENANCE = "provenance.jsonl"
@@ -63,9 +63,45 @@ def run(context: StageContext) -> StageResult:
 
 
 def _run(context: StageContext) -> StageResult:
-    data, storage = context.spec.data, context.storage
     listing = _listing(context)
     units = [unit for source, where, files in listing for unit in plan(source, where, files)]
+    counts = {source.name: Counts() for source, _, _ in listing}
+    provenance: dict[str, list[dict[str, Any]]] = {source.name: [] for source, _, _ in listing}
+    for unit, of_unit, of_files in _collected(context, units):
+        counts[unit.source.name].add(of_unit)
+        provenance[unit.source.name] += [{**file, "license": unit.source.license} for file in of_files]
+    everything = Counts()
+    for count in counts.values():
+        everything.add(count)
+    for source, where, files in listing:
+        _check_any(source, where, counts[source.name], len(files))
+        lines = "".join(json.dumps(file, sort_keys=True) + "\n" for file in provenance[source.name])
+        folder = layout.documents(context.fingerprint, source.name)
+        context.storage.write_bytes(f"{folder}/{PROVENANCE}", lines.encode())
+    details = {source.name: _details(source, counts[source.name], provenance[source.name]) for source, _, _ in listing}
+    return StageResult(
+        flow=_flow(everything),
+        sources={name: _flow(count) for name, count in counts.items()},
+        message=_message(everything, sum(len(files) for _, _, files in listing)),
+        details={"sources": details},
+    )
+
+
+def _collect_share(context: StageContext) -> None:
+    """Collect the units of this share. What is bad ends it here already; nothing is removed, as others are at work."""
+    units = [unit for source, where, files in _listing(context) for unit in plan(source, where, files)]
+    for _ in _collected(context, context.share.of(units)):
+        pass
+
+
+PHASES: Mapping[str, Callable[[StageContext], None]] = {"collect": _collect_share}
+
+
+def _collected(
+    context: StageContext, units: Sequence[Unit]
+) -> Iterator[tuple[Unit, Counts, Sequence[Mapping[str, Any]]]]:
+    """Each unit, its counts and its files, as they are collected. UserError once too many documents are bad."""
+    data = context.spec.data
     collector = Collector(
         context.spec.storage.uri,
         context.spec.storage.endpoint_url,
@@ -76,30 +112,15 @@ def _run(context: StageContext) -> StageResult:
         data.max_bad_documents,
     )
     total_bytes = sum(max(file.size, 0) for unit in units for file in unit.files)
-    counts = {source.name: Counts() for source, _, _ in listing}
-    provenance: dict[str, list[dict[str, Any]]] = {source.name: [] for source, _, _ in listing}
     done, everything = 0, Counts()
-    workers = min(processes(data.prepare.parallelism), max(len(units), 1))
+    workers = min(processes(context), max(len(units), 1))
     for unit, record in zip(units, ordered_map(collector, units, workers, context), strict=True):
         of_unit = Counts(**record["counts"])
-        counts[unit.source.name].add(of_unit)
         everything.add(of_unit)
         _check_budget(everything, data.max_bad_documents)
-        provenance[unit.source.name] += [{**file, "license": unit.source.license} for file in record["files"]]
         done += sum(max(file.size, 0) for file in unit.files)
         context.progress.update("collect", done, total_bytes, "bytes", documents=everything.documents)
-    for source, where, files in listing:
-        _check_any(source, where, counts[source.name], len(files))
-        lines = "".join(json.dumps(file, sort_keys=True) + "\n" for file in provenance[source.name])
-        folder = layout.documents(context.fingerprint, source.name)
-        storage.write_bytes(f"{folder}/{PROVENANCE}", lines.encode())
-    details = {source.name: _details(source, counts[source.name], provenance[source.name]) for source, _, _ in listing}
-    return StageResult(
-        flow=_flow(everything),
-        sources={name: _flow(count) for name, count in counts.items()},
-        message=_message(everything, sum(len(files) for _, _, files in listing)),
-        details={"sources": details},
-    )
+        yield unit, of_unit, record["files"]
 
 
 def _check_budget(counts: Counts, allowed: int) -> None:

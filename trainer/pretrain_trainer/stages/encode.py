@@ -1,7 +1,7 @@
 """The Encode stage: prepared documents to token shards, a manifest per source."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
@@ -11,10 +11,10 @@ from pretrain_api.errors import UserError
 from pretrain_api.shards import Manifest, Shard, Split
 from pretrain_api.stages import Flow, Stage
 from pretrain_trainer import tokenizer
-from pretrain_trainer.context import StageContext, StageResult
+from pretrain_trainer.context import Share, StageContext, StageResult
 from pretrain_trainer.data.documents import divide, part_paths, source_texts
 from pretrain_trainer.data.packing import Packing, plan, write_shard
-from pretrain_trainer.data.shards import samples_per_record, token_dtype
+from pretrain_trainer.data.shards import SHARD_BYTES, samples_per_record, token_dtype
 from pretrain_trainer.data.split import fraction_bound, validation_bound
 from pretrain_trainer.data.token_streams import (
     SPLITS,
@@ -64,7 +64,7 @@ def run(context: StageContext) -> StageResult:
 
 def _run(context: StageContext) -> StageResult:
     loaded = tokenizer.load(context)
-    sources = _encode(context)
+    sources = _encode(context, Share())
     for number, source in enumerate(sources):
         _check_enough(source, number, context.spec.training.sequence_length)
     manifests = _pack(context, loaded, sources)
@@ -76,28 +76,43 @@ def _run(context: StageContext) -> StageResult:
     return _result(sources, manifests, context.spec.data.validation.fraction)
 
 
-def _encode(context: StageContext) -> list[_Source]:
-    """Turn all documents into token streams."""
+def _encode_share(context: StageContext) -> None:
+    """Turn the documents of this share's parts into token streams."""
+    _encode(context, context.share)
+
+
+def _pack_share(context: StageContext) -> None:
+    """Write the shards of this share."""
+    sources = _encode(context, Share())
+    _write_shards(context, context.share.of(_plan(context, tokenizer.load(context), sources)))
+
+
+PHASES: Mapping[str, Callable[[StageContext], None]] = {"encode": _encode_share, "pack": _pack_share}
+
+
+def _encode(context: StageContext, share: Share) -> list[_Source]:
+    """Turn documents into token streams: those of the parts in the share, over all sources."""
     storage, prepared = context.storage, context.upstream[Stage.PREPARE]
     fraction = context.spec.data.validation.fraction
+    every_part = [(s.name, path) for s in context.spec.data.sources for path in part_paths(storage, prepared, s.name)]
     encodings: list[tuple[str, Encoding]] = []
     bounds = dict[str, int]()
-    for source in context.spec.data.sources:
+    for name, path in share.of(every_part):
         context.check_stopping()
-        bounds[source.name] = validation_bound(source_texts(storage, prepared, source.name), fraction)
-        folder = layout.shards(context.fingerprint, source.name)
+        if name not in bounds:
+            bounds[name] = validation_bound(source_texts(storage, prepared, name), fraction)
+        folder = layout.shards(context.fingerprint, name)
         encodings.extend(
             (
-                source.name,
+                name,
                 Encoding(
                     storage,
                     layout.tokenizer(context.upstream[Stage.TOKENIZER]),
                     piece,
                     f"{folder}/pieces/{piece.name}",
-                    bounds[source.name],
+                    bounds[name],
                 ),
             )
-            for path in part_paths(storage, prepared, source.name)
             for piece in divide(storage, path)
         )
     done = defaultdict[str, list[tuple[str, PieceCounts]]](list)
@@ -106,7 +121,7 @@ def _encode(context: StageContext) -> list[_Source]:
     results = ordered_map(
         encode_piece,
         (encoding for _, encoding in encodings),
-        max(1, min(processes(context.spec.data.prepare.parallelism), len(encodings))),
+        max(1, min(processes(context), len(encodings))),
         context,
     )
     for (name, encoding), counts in zip(encodings, results, strict=True):
@@ -115,8 +130,8 @@ def _encode(context: StageContext) -> list[_Source]:
         encoded += encoding.piece.bytes
         context.progress.update("encode", encoded, total, "bytes", tokens=tokens)
     return [
-        _Source(name, layout.shards(context.fingerprint, name), bound, tuple(done[name]))
-        for name, bound in bounds.items()
+        _Source(s.name, layout.shards(context.fingerprint, s.name), bounds.get(s.name, 0), tuple(done[s.name]))
+        for s in context.spec.data.sources
     ]
 
 
@@ -136,10 +151,9 @@ def _check_enough(source: _Source, number: int, sequence_length: int) -> None:
     )
 
 
-def _pack(context: StageContext, loaded: LoadedTokenizer, sources: Sequence[_Source]) -> list[Manifest]:
-    """Cut the streams into shards."""
-    length = context.spec.training.sequence_length
-    packings: list[tuple[str, Packing]] = [
+def _plan(context: StageContext, loaded: LoadedTokenizer, sources: Sequence[_Source]) -> list[tuple[str, Packing]]:
+    """Source and contents of every shard."""
+    return [
         (source.name, packing)
         for source in sources
         for split in SPLITS
@@ -148,22 +162,36 @@ def _pack(context: StageContext, loaded: LoadedTokenizer, sources: Sequence[_Sou
             source.folder,
             split,
             [(target, getattr(counts, split).tokens) for target, counts in source.pieces],
-            length,
+            context.spec.training.sequence_length,
             loaded.vocab_size,
             loaded.padding,
+            SHARD_BYTES,
         )
     ]
+
+
+def _write_shards(
+    context: StageContext, packings: Sequence[tuple[str, Packing]]
+) -> Mapping[tuple[str, str], list[Shard]]:
+    """The shards, written, by source and split."""
     tokens = sum(packing.end - packing.begin for _, packing in packings)
     shards = defaultdict[tuple[str, str], list[Shard]](list)
     results = ordered_map(
         write_shard,
         (packing for _, packing in packings),
-        max(1, min(processes(context.spec.data.prepare.parallelism), tokens // TOKENS_PER_PACKER)),
+        max(1, min(processes(context), tokens // TOKENS_PER_PACKER)),
         context,
     )
     for done, ((name, packing), shard) in enumerate(zip(packings, results, strict=True), start=1):
         shards[name, packing.split].append(shard)
         context.progress.update("shards", done, len(packings), "shards")
+    return shards
+
+
+def _pack(context: StageContext, loaded: LoadedTokenizer, sources: Sequence[_Source]) -> list[Manifest]:
+    """Cut the streams into shards."""
+    length = context.spec.training.sequence_length
+    shards = _write_shards(context, _plan(context, loaded, sources))
 
     def split_of(source: _Source, split: str) -> Split:
         counts, written = source.counts(split), shards[source.name, split]

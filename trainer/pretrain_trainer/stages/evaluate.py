@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from pretrain_api import layout
 from pretrain_api.shards import Manifest
@@ -29,57 +30,108 @@ HeldOut = list[tuple[str, Manifest]]
 """Folder and manifest of each source that has a validation split."""
 
 
+@dataclass(frozen=True)
+class _Measurement:
+    """Figures of one source that are measured at a stretch: the model's, or the baselines'."""
+
+    what: Literal["model", "baselines"]
+    source: int
+    """Its place among the sources with held-out text."""
+
+
 def run(context: StageContext) -> StageResult:
     """Write `evaluation/<fingerprint>.json`; its content is also the record's details."""
-    manifests = read_manifests(context.storage, context.upstream[Stage.ENCODE], context.spec.data.sources)
-    held_out = [(folder, manifest) for folder, manifest in manifests if manifest.validation.samples]
+    held_out = _held_out(context)
     model = trained.load(context)
-    by_source = _model_figures(context, held_out, model)
-    for folder, manifest in held_out:
-        by_source[manifest.source]["baselines"] = _baselines(context, folder, manifest)
+    measured = _measured(context, held_out, _measurements(held_out), lambda: model)
+    by_source: dict[str, dict[str, Any]] = {}
+    for number, (_, manifest) in enumerate(held_out):
+        own = measured[_Measurement("model", number)]
+        by_source[manifest.source] = {**own, "baselines": measured[_Measurement("baselines", number)]}
     details = {"version": 1, "bySource": by_source, "samples": _samples(context, held_out, model)}
     context.storage.write_json(f"{layout.EVALUATION}/{context.fingerprint}.json", details)
+    context.storage.remove(_working_folder(context))
     sources = {manifest.source: _flow(manifest) for _, manifest in held_out}
     return StageResult(_total(sources.values()), sources, _message(by_source), details)
 
 
-def _model_figures(context: StageContext, held_out: HeldOut, model: TrainedModel) -> dict[str, dict[str, Any]]:
-    if not held_out:
-        return {}
-    spec = context.spec
-    reader = SampleReader(context.storage, held_out, split="validation")
-    batch = losses.batch_size(spec.training.sequence_length, model.model.config.vocab_size)
-    samples = sum(manifest.validation.samples for _, manifest in held_out)
+def _measure_share(context: StageContext) -> None:
+    """Measure what is in this share."""
+    held_out = _held_out(context)
+    load = functools.cache(lambda: trained.load(context))
+    _measured(context, held_out, context.share.of(_measurements(held_out)), load)
+
+
+PHASES: Mapping[str, Callable[[StageContext], None]] = {"measure": _measure_share}
+
+
+def _held_out(context: StageContext) -> HeldOut:
+    manifests = read_manifests(context.storage, context.upstream[Stage.ENCODE], context.spec.data.sources)
+    return [(folder, manifest) for folder, manifest in manifests if manifest.validation.samples]
+
+
+def _measurements(held_out: HeldOut) -> list[_Measurement]:
+    """Everything that is to be measured; the model first, as it takes longest."""
+    numbers = range(len(held_out))
+    return [_Measurement("model", n) for n in numbers] + [_Measurement("baselines", n) for n in numbers]
+
+
+def _working_folder(context: StageContext) -> str:
+    """Figures that were measured already, while the evaluation is not complete."""
+    return f"{layout.EVALUATION}/{context.fingerprint}.work"
+
+
+def _measured(
+    context: StageContext, held_out: HeldOut, wanted: Sequence[_Measurement], load: Callable[[], TrainedModel]
+) -> dict[_Measurement, dict[str, Any]]:
+    """The figures, from storage where somebody has measured them already. `load` gives the model if it is needed."""
+    samples = sum(held_out[one.source][1].validation.samples for one in wanted if one.what == "model")
     before, figures = 0, {}
-    for source, (_, manifest) in enumerate(held_out):
-        split = manifest.validation
-
-        def after_batch(done: int, before: int = before) -> None:
-            context.check_stopping()
-            context.progress.update("loss", before + done, samples, "samples")
-
-        measured = losses.source_loss(
-            model.model,
-            objectives.build(spec.objective),
-            reader,
-            source,
-            split.samples,
-            batch,
-            model.device,
-            precision.resolve(spec.training.precision, model.device),
-            after_batch,
-        )
-        before += split.samples
-        figures[manifest.source] = {
-            "loss": measured.mean,
-            "perplexity": math.exp(measured.mean),
-            "bitsPerByte": measured.bits_per_byte(split.tokens, split.text_bytes),
-            "tokens": split.tokens,
-            "predictedTokens": measured.predicted,
-            "bytes": split.text_bytes,
-            "documents": split.documents,
-        }
+    for one in wanted:
+        folder, manifest = held_out[one.source]
+        path = f"{_working_folder(context)}/{manifest.source}.{one.what}.json"
+        if not context.storage.exists(path):
+            if one.what == "model":
+                found = _model_figures(context, held_out, one.source, load(), before, samples)
+            else:
+                found = _baselines(context, folder, manifest)
+            context.storage.write_json(path, found)
+        figures[one] = context.storage.read_json(path)
+        before += manifest.validation.samples
     return figures
+
+
+def _model_figures(
+    context: StageContext, held_out: HeldOut, source: int, model: TrainedModel, before: int, samples: int
+) -> dict[str, Any]:
+    """The model's figures on one source. `before` of all `samples` are measured already."""
+    spec = context.spec
+    split = held_out[source][1].validation
+
+    def after_batch(done: int) -> None:
+        context.check_stopping()
+        context.progress.update("loss", before + done, samples, "samples")
+
+    measured = losses.source_loss(
+        model.model,
+        objectives.build(spec.objective),
+        SampleReader(context.storage, held_out, split="validation"),
+        source,
+        split.samples,
+        losses.batch_size(spec.training.sequence_length, model.model.config.vocab_size),
+        model.device,
+        precision.resolve(spec.training.precision, model.device),
+        after_batch,
+    )
+    return {
+        "loss": measured.mean,
+        "perplexity": math.exp(measured.mean),
+        "bitsPerByte": measured.bits_per_byte(split.tokens, split.text_bytes),
+        "tokens": split.tokens,
+        "predictedTokens": measured.predicted,
+        "bytes": split.text_bytes,
+        "documents": split.documents,
+    }
 
 
 def _baselines(context: StageContext, folder: str, manifest: Manifest) -> dict[str, float]:

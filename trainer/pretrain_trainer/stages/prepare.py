@@ -1,12 +1,15 @@
 """The Prepare stage: filters, deduplicates, masks and decontaminates what Collect found.
 
 Two passes over the parts, with deduplication between them; memory does not grow with the corpus. Parts keep
-Collect's names, documents their order and ids.
+Collect's names, documents their order and ids. Pods that share the work leave each other, in a folder beside the
+parts, what the first pass decided, which documents are repeats, and the n-grams of the evaluation texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,11 +35,13 @@ _AGAINST = "spec.data.prepare.decontaminate.against"
 
 @dataclass(frozen=True)
 class _Part:
-    """A part's paths: as Collect left it, what is decided about it, and as Prepare leaves it."""
+    """A part's paths: as Collect left it, what is decided about it, which of its documents are repeats, and as Prepare
+    leaves it."""
 
     source: str
     collected: str
     decisions: str
+    marks: str
     prepared: str
 
 
@@ -57,44 +62,122 @@ def run(context: StageContext) -> StageResult:
 
 
 def _run(context: StageContext) -> StageResult:
-    storage, spec = context.storage, context.spec
+    storage = context.storage
     work = list(_parts(context))
-    there = {name: set(storage.names(layout.documents(context.fingerprint, name))) for name in {p.source for p in work}}
-    address = (spec.storage.uri, spec.storage.endpoint_url)
-    settings = spec.data.prepare.model_dump_json(by_alias=True)
-    workers = min(processes(spec.data.prepare.parallelism), max(len(work), 1))
-    if all(parts.counts_name(part.prepared).rsplit("/", 1)[-1] in there[part.source] for part in work):
+    if len(_written(context, work)) == len(work):
         tallies = [Tally.of(storage.read_json(parts.counts_name(part.prepared))) for part in work]
     else:
         known = _known_ngrams(context)
-        first = _first_pass(context, work, FirstPass(*address, settings), workers)
-        marks = _marks(context, work, first)
-        second = SecondPass(*address, settings, known)
-        tallies = _second_pass(context, work, first, marks, second, workers)
-    for part in work:
-        storage.remove(part.decisions)
+        documents = _first_pass(context, work)
+        marks = _marks(context, work, documents)
+        ends = np.cumsum(documents)
+        tasks = (
+            Task(part.collected, part.decisions, part.prepared, np.array(marks[end - count : end]))
+            for part, count, end in zip(work, documents, ends, strict=True)
+        )
+        tallies = _second_pass(context, work, tasks, known)
+    for name in {part.source for part in work}:
+        storage.remove(_working_folder(context, name))
+    storage.remove(_ngrams_file(context))
     return _result(context, work, tallies)
+
+
+def _filter_share(context: StageContext) -> None:
+    """Decide about the parts of this share."""
+    work = list(_parts(context))
+    written = _written(context, work)
+    _first_pass(context, [part for part in context.share.of(work) if part not in written])
+
+
+def _find_repeats(context: StageContext) -> None:
+    """Leave the marks of all parts and the n-grams of the evaluation texts where `write` finds them."""
+    storage, work = context.storage, list(_parts(context))
+    if len(_written(context, work)) == len(work):
+        return
+    if known := _known_ngrams(context):
+        with open(known, "rb") as file, storage.create(_ngrams_file(context)) as out:
+            shutil.copyfileobj(file, out, 16 << 20)
+    documents = _first_pass(context, work)
+    marks = _marks(context, work, documents)
+    for part, count, end in zip(work, documents, np.cumsum(documents), strict=True):
+        context.check_stopping()
+        buffer = io.BytesIO()
+        np.save(buffer, marks[end - count : end], allow_pickle=False)
+        storage.write_bytes(part.marks, buffer.getvalue())
+
+
+def _write_share(context: StageContext) -> None:
+    """Write the parts of this share."""
+    storage, work = context.storage, list(_parts(context))
+    written = _written(context, work)
+    mine = [part for part in context.share.of(work) if part not in written]
+    known = ""
+    if mine and context.spec.data.prepare.decontaminate:
+        local = context.scratch / f"known-{context.fingerprint}.npy"
+        with storage.fs.open(storage.path(_ngrams_file(context)), "rb") as file, local.open("wb") as out:
+            shutil.copyfileobj(file, out, 16 << 20)
+        known = str(local)
+    tasks = (
+        Task(part.collected, part.decisions, part.prepared, np.load(io.BytesIO(storage.read_bytes(part.marks))))
+        for part in mine
+    )
+    _second_pass(context, mine, tasks, known)
+
+
+PHASES: Mapping[str, Callable[[StageContext], None]] = {
+    "filter": _filter_share,
+    "deduplicate": _find_repeats,
+    "write": _write_share,
+}
+
+
+def _written(context: StageContext, work: Sequence[_Part]) -> set[_Part]:
+    """The parts that are complete."""
+    there = {
+        name: set(context.storage.names(layout.documents(context.fingerprint, name)))
+        for name in {part.source for part in work}
+    }
+
+    def is_there(part: _Part) -> bool:
+        paths = (part.prepared, parts.counts_name(part.prepared))
+        return all(path.rsplit("/", 1)[-1] in there[part.source] for path in paths)
+
+    return {part for part in work if is_there(part)}
+
+
+def _working_folder(context: StageContext, source: str) -> str:
+    """What is known of a source's parts while they are not all written."""
+    return f"{layout.documents(context.fingerprint, source)}/work"
+
+
+def _ngrams_file(context: StageContext) -> str:
+    """The n-grams of the evaluation texts. No source's folder: names of sources have no dot."""
+    return f"{layout.all_documents(context.fingerprint)}/known-ngrams.npy"
 
 
 def _parts(context: StageContext) -> Iterator[_Part]:
     for source in context.spec.data.sources:
         if source.documents:
             folder = layout.documents(context.fingerprint, source.name)
+            working = _working_folder(context, source.name)
             for path in parts.names(context.storage, context.upstream[Stage.COLLECT], source.name):
                 name = path.rsplit("/", 1)[-1]
-                yield _Part(source.name, path, f"{folder}/{name}.decisions", f"{folder}/{name}")
+                yield _Part(
+                    source.name, path, f"{working}/{name}.decisions", f"{working}/{name}.marks", f"{folder}/{name}"
+                )
 
 
-def _first_pass(context: StageContext, work: Sequence[_Part], first: FirstPass, workers: int) -> list[int]:
+def _first_pass(context: StageContext, work: Sequence[_Part]) -> list[int]:
     """Documents in each part, all of them decided about."""
+    first = FirstPass(*_address(context), _settings(context))
     tasks = [(part.collected, part.decisions) for part in work]
-    total = context.record(Stage.COLLECT).flow
+    total = _bytes(context, work)
     documents, done, kept = [], 0, 0
-    for tally in ordered_map(first, tasks, workers, context):
+    for tally in ordered_map(first, tasks, _workers(context, work), context):
         documents.append(tally.documents_in)
         done += tally.bytes_in
         kept += tally.documents_in - tally.removed.total()
-        context.progress.update("filter", done, total.bytes_out, "bytes", kept=kept, documents=sum(documents))
+        context.progress.update("filter", done, total, "bytes", kept=kept, documents=sum(documents))
     return documents
 
 
@@ -126,28 +209,37 @@ def _marks(context: StageContext, work: Sequence[_Part], documents: Sequence[int
     return marks
 
 
-def _second_pass(
-    context: StageContext,
-    work: Sequence[_Part],
-    documents: Sequence[int],
-    marks: npt.NDArray[np.uint8],
-    second: SecondPass,
-    workers: int,
-) -> list[Tally]:
-    ends = np.cumsum(documents)
-    tasks = (
-        Task(part.collected, part.decisions, part.prepared, np.array(marks[end - count : end]))
-        for part, count, end in zip(work, documents, ends, strict=True)
-    )
-    total = context.record(Stage.COLLECT).flow
+def _second_pass(context: StageContext, work: Sequence[_Part], tasks: Iterable[Task], known_ngrams: str) -> list[Tally]:
+    """Write the parts; `tasks` belong to them one by one."""
+    second = SecondPass(*_address(context), _settings(context), known_ngrams)
+    total = _bytes(context, work)
     tallies, done, kept = [], 0, 0
-    for values in ordered_map(second, tasks, workers, context):
+    for values in ordered_map(second, tasks, _workers(context, work), context):
         tally = Tally.of(values)
         tallies.append(tally)
         done += tally.bytes_in
         kept += tally.documents
-        context.progress.update("write", done, total.bytes_out, "bytes", kept=kept)
+        context.progress.update("write", done, total, "bytes", kept=kept)
     return tallies
+
+
+def _address(context: StageContext) -> tuple[str, str]:
+    return context.spec.storage.uri, context.spec.storage.endpoint_url
+
+
+def _settings(context: StageContext) -> str:
+    return context.spec.data.prepare.model_dump_json(by_alias=True)
+
+
+def _workers(context: StageContext, work: Sequence[_Part]) -> int:
+    return min(processes(context), max(len(work), 1))
+
+
+def _bytes(context: StageContext, work: Sequence[_Part]) -> int:
+    """Bytes of text in the parts as Collect left them."""
+    if context.share.parts == 1:
+        return context.record(Stage.COLLECT).flow.bytes_out
+    return sum(int(context.storage.read_json(parts.counts_name(part.collected))["bytes"]) for part in work)
 
 
 def _against(context: StageContext) -> Iterator[list[Location]]:
