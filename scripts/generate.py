@@ -1,7 +1,8 @@
-"""Writes what is made from the types and the command line: manifests/crd.yaml and the reference pages.
+"""Writes what is made from the types, the command line and the chart: manifests and reference pages.
 
-python scripts/generate.py           # write them
-python scripts/generate.py --check   # write nothing; exit 1 and name those that are not current
+python scripts/generate.py             # write them
+python scripts/generate.py --check     # write nothing; exit 1 and name those that are not current
+python scripts/generate.py --no-helm   # leave out what Helm renders, where there is no Helm
 """
 
 import json
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import chart
 import click
 import yaml
 
@@ -20,6 +22,7 @@ from pretrain_cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "made by `make generate` from the types; do not edit"
+CHART_NOTE = NOTE.replace("the types", "the chart")
 
 UNSUPPORTED = {True: "", False: " **Not supported by this version.**"}
 
@@ -167,15 +170,21 @@ Results go to standard output, everything else to standard error.
 
 PAGES: dict[str, Callable[[], str]] = {
     "manifests/crd.yaml": crd_manifest,
+    "charts/pretrain-operator/templates/crd.yaml": lambda: chart.crd_template(NOTE),
+    "docs/reference/chart.md": lambda: chart.values_page(CHART_NOTE),
     "docs/reference/api.md": api_page,
     "docs/reference/cli.md": cli_page,
+}
+RENDERED: dict[str, Callable[[], str]] = {
+    # Last: it renders the template above.
+    "manifests/install.yaml": lambda: chart.install_manifest(CHART_NOTE.replace("`", "")),
 }
 
 
 def main(arguments: list[str]) -> int:
     """Write the files, or name those that are not current."""
     stale = 0
-    for name, page in PAGES.items():
+    for name, page in (PAGES if "--no-helm" in arguments else PAGES | RENDERED).items():
         path, text = ROOT / name, page()
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue

@@ -36,6 +36,9 @@ def test_every_printed_job_is_valid(name: str, block: str, tmp_path: Path) -> No
     parse.load(str(job), [])
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
+SAMPLES = [path for path in (ROOT / "manifests" / "samples").glob("*.yaml") if "kind: PretrainJob" in path.read_text()]
+
+
+@pytest.mark.parametrize("example", sorted([*(ROOT / "examples").glob("*.yaml"), *SAMPLES]), ids=lambda path: path.name)
 def test_every_example_is_valid(example: Path) -> None:
     parse.load(str(example), [])

@@ -1,0 +1,34 @@
+{{- /* What the operator may do in the namespaces of its jobs. Secrets are not among it: pods refer to them by name. */}}
+{{- define "pretrain-operator.rules" -}}
+# The jobs. update and delete belong to their finalizer and to ttlSecondsAfterFinished.
+- apiGroups: [pretrain.dev]
+  resources: [pretrainjobs]
+  verbs: [get, list, watch, patch, update, delete]
+- apiGroups: [pretrain.dev]
+  resources: [pretrainjobs/status]
+  verbs: [patch, update]
+# Owner references that block the job's deletion, where the API server checks them.
+- apiGroups: [pretrain.dev]
+  resources: [pretrainjobs/finalizers]
+  verbs: [update]
+# Workers, stages, and what they read and write.
+- apiGroups: [""]
+  resources: [pods, configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+# Made once for each job; garbage collection removes them with it.
+- apiGroups: [""]
+  resources: [serviceaccounts, services]
+  verbs: [create, patch]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [create, patch]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [create, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
