@@ -13,15 +13,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pretrain_api import layout
+from pretrain_api import layout, torchrun_log
 from pretrain_api.commits import Commit
 from pretrain_api.errors import UserError
+from pretrain_api.event_tail import EventTail
 from pretrain_api.events import Outcome, ProgressEvent
 from pretrain_api.stages import UPSTREAM, CompletionRecord, Stage, fingerprint
 from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus
 from pretrain_operator.bodies.local import logs, processes, programs
-from pretrain_operator.bodies.local.events import EventTail
 from pretrain_operator.bodies.local.processes import ProcessIdentity
 from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
 from pretrain_operator.brain import stages
@@ -205,14 +205,14 @@ class LocalBody:
 
     def _with_end(self, run: StageRun, attempt: _Attempt, code: int) -> StageRun:
         text = logs.tail(self.workplace.log(attempt.stage), attempt.log_begin)
-        cause = logs.root_cause(text) if attempt.stage is Stage.TRAIN else None
+        cause = torchrun_log.root_cause(text) if attempt.stage is Stage.TRAIN else None
         return StageRun(
             **{
                 **vars(run),
                 "exit_code": cause.exit_code if cause else code,
                 "rank": cause.rank if cause else -1,
                 "outcome": _outcome(attempt.outcome_file),
-                "last_lines": logs.last_lines(text),
+                "last_lines": torchrun_log.last_lines(text),
             }
         )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from pretrain_operator.bodies.local import child
+from pretrain_api import child
 
 
 @dataclass(frozen=True)
