@@ -13,8 +13,11 @@ _LONGEST_NAME = 52
 GROUP = "pretrain.dev"
 VERSION = "v1alpha1"
 PLURAL = "pretrainjobs"
+SINGULAR = "pretrainjob"
 MANAGER = "pretrain-operator"
 """Field manager of server-side apply, name of the Lease, value of LABEL_MANAGED_BY."""
+CLI_MANAGER = "pretrain"
+"""Field manager of what the command line applies and changes."""
 FINALIZER = f"{GROUP}/operator"
 """On a PretrainJob until its workers are stopped. Set and removed by the operator."""
 

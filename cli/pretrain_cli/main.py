@@ -12,18 +12,35 @@ from collections.abc import Mapping, Sequence
 import click
 from click.shell_completion import CompletionItem
 
-from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, UserError
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, PretrainError, UserError
 
-COMMANDS: Mapping[str, str] = {
-    "run": "Run a job on this machine: from raw text to an evaluated, exported model.",
-    "validate": "Check job files without running anything.",
-    "explain": "Show what a field of a PretrainJob is for.",
-    "status": "Show how far a run is.",
-    "logs": "Print the logs of a run's stages.",
-    "report": "Write a run's report again and say where it is.",
-    "completion": "Print the completion script for a shell.",
+SECTIONS: Mapping[str, Mapping[str, str]] = {
+    "Jobs": {
+        "validate": "Check job files without running anything.",
+        "explain": "Show what a field of a PretrainJob is for.",
+        "logs": "Print the logs of a job in the cluster, or of a run on this machine.",
+    },
+    "On this machine": {
+        "run": "Run a job on this machine: from raw text to an evaluated, exported model.",
+        "status": "Show how far a run is.",
+        "report": "Write a run's report again and say where it is.",
+    },
+    "In a cluster": {
+        "submit": "Make or change a job in the cluster, checked first.",
+        "list": "List the jobs of a namespace.",
+        "get": "Show jobs by name, in a line each or whole.",
+        "describe": "Show everything about a job, its pods and events.",
+        "wait": "Wait until a job has reached something.",
+        "suspend": "Stop a job after a checkpoint and free its pods.",
+        "resume": "Let a suspended job go on.",
+        "delete": "Delete jobs; what they wrote stays.",
+    },
+    "Shell": {
+        "completion": "Print the completion script for a shell.",
+    },
 }
-"""Subcommand -> what `pretrain --help` says about it."""
+"""Title -> subcommand -> what `pretrain --help` says about it."""
+COMMANDS: Mapping[str, str] = {name: said for section in SECTIONS.values() for name, said in section.items()}
 
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
@@ -32,6 +49,8 @@ EXAMPLES = """\b
 Examples:
   pretrain validate job.yaml
   pretrain run job.yaml --set spec.storage.uri=file:///data/run
+  pretrain submit job.yaml --watch
+  pretrain logs gpt-small -f
   pretrain explain training.optimizer"""
 
 
@@ -60,8 +79,10 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        widest = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{widest}}", said) for name, said in commands.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         names = [CompletionItem(n, help=h) for n, h in COMMANDS.items() if n.startswith(incomplete)]
@@ -75,17 +96,23 @@ class _Commands(click.Group):
 )
 @click.version_option(package_name="pretrain-operator", prog_name="pretrain")
 def cli() -> None:
-    """Pre-train foundation models: one PretrainJob takes raw text to an evaluated, exported model."""
+    """Pre-train foundation models: one PretrainJob takes raw text to an evaluated, exported model.
+
+    The same commands work as `kubectl pretrain ...`.
+    """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1 for a failure, 2 for a user's mistake, 130 for Ctrl-C."""
     try:
-        result = cli.main(args=arguments, prog_name="pretrain", standalone_mode=False)
+        result = cli.main(args=arguments, prog_name=_name(sys.argv[0]), standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
         click.echo(str(error), err=True)
         return EXIT_USER_ERROR
+    except PretrainError as error:
+        click.echo(f"error: {error}", err=True)
+        return EXIT_FAILURE
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -96,3 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
     return result if isinstance(result, int) else EXIT_OK
+
+
+def _name(program: str) -> str:
+    """What help calls this program: kubectl starts its plugin under the plugin's name."""
+    return "kubectl pretrain" if os.path.basename(program).startswith("kubectl-pretrain") else "pretrain"

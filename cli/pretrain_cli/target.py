@@ -31,6 +31,7 @@ def recorded_job(place: Workplace) -> PretrainJob:
             "no-run",
             place.storage.uri(),
             "no job has run here.",
-            "Give the job file or the spec.storage.uri of a run, or start it with `pretrain run`.",
+            "Give the job file or the spec.storage.uri of a run, or start it with `pretrain run`; "
+            "`pretrain describe NAME` shows a job in the cluster.",
         )
     return job

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("api/pretrain_api", "operator/pretrain_operator", "trainer/pretrain_trainer", "cli/pretrain_cli")
 MAKERS = {
-    **dict.fromkeys(("UserError", "Problem", "Rule", "exactly_one", "ordered", "_BadOverride", "Bad"), 0),
+    **dict.fromkeys(("UserError", "ApiRefusal", "Problem", "Rule", "exactly_one", "ordered", "_BadOverride", "Bad"), 0),
     **dict.fromkeys(("problem", "fatal"), 1),
 }
 """Functions that take a code, and which of their arguments it is."""

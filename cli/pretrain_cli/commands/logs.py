@@ -1,33 +1,119 @@
-"""`pretrain logs`: what the stage programs printed."""
+"""`pretrain logs`: what the stage programs printed, on this machine or in the cluster."""
 
 import os
+import re
 import shutil
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
 from pretrain_api.errors import EXIT_OK, UserError
+from pretrain_cli.cluster.options import complete_job, connection_options, duration
 
 _LOOK_SECONDS = 0.3
 _BLOCK_BYTES = 1 << 16
 _STAGES = ["Collect", "Prepare", "Tokenizer", "Encode", "Train", "Evaluate", "Export", "Report"]
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+"""A word without '/', '.' and ':' is a job's name; whatever files there are, so that the same words always mean the
+same."""
 
 
 @click.command(
     epilog="""\b
 Examples:
-  pretrain logs job.yaml
-  pretrain logs job.yaml --stage Train --tail 50 --follow"""
+  pretrain logs gpt-small -f
+  pretrain logs gpt-small --stage Train --worker 3 --tail 50
+  pretrain logs gpt-small --rank 26 --since 10m --timestamps
+  pretrain logs gpt-small --previous
+  pretrain logs job.yaml --stage Train --tail 50 --follow
+  pretrain logs ./run"""
 )
-@click.argument("target", metavar="FILE|STORAGE_URI")
+@click.argument("target", metavar="NAME|FILE|STORAGE_URI", shell_complete=complete_job)
 @click.option("--set", "sets", metavar="PATH=VALUE", multiple=True, help="Change a field of FILE. May be given again.")
 @click.option("--stage", type=click.Choice(_STAGES, case_sensitive=False), help="Only this stage.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each stage.")
-@click.option("-f", "--follow", is_flag=True, help="Go on printing until the run ends.")
-def command(target: str, sets: tuple[str, ...], stage: str | None, tail: int | None, follow: bool) -> int:
-    """Print the logs of a run's stages, in the order in which they run."""
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each pod or stage.")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing until the run ends, over restarts.")
+@click.option(
+    "--worker", type=click.IntRange(min=0), metavar="N", help="NAME: only this worker, or this share of a stage."
+)
+@click.option("--rank", type=click.IntRange(min=0), metavar="N", help="NAME: only this rank of Train, on its worker.")
+@click.option("--previous", is_flag=True, help="NAME: the pods before the newest ones, as far as they are left.")
+@click.option("--since", metavar="TIME", callback=duration, help="NAME: only the last 90s, 5m, 1h30m.")
+@click.option("--timestamps", is_flag=True, help="NAME: with the time of every line.")
+@click.option(
+    "--prefix/--no-prefix", default=True, show_default=True, help="NAME: with the worker and rank of every line."
+)
+@connection_options
+def command(
+    target: str,
+    sets: tuple[str, ...],
+    stage: str | None,
+    tail: int | None,
+    follow: bool,
+    worker: int | None,
+    rank: int | None,
+    previous: bool,
+    since: float | None,
+    timestamps: bool,
+    prefix: bool,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: str | None,
+) -> int:
+    """Print the logs of a job in the cluster (NAME), or of a run on this machine (FILE, STORAGE_URI).
+
+    A plain word is a NAME: the logs of all its pods, merged by time; write ./run for a folder of that name. Of a run on
+    this machine the stages are printed in the order in which they run.
+    """
+    if _NAME.match(target):
+        if sets:
+            raise click.UsageError("--set goes with a job file.")
+        if previous and follow:
+            raise click.UsageError("--previous goes without --follow: those pods write nothing more.")
+        from pretrain_cli.cluster.logs import Request, print_logs
+        from pretrain_cli.cluster.options import connected
+
+        request = Request(
+            stage=stage or "",
+            worker=-1 if worker is None else worker,
+            rank=-1 if rank is None else rank,
+            previous=previous,
+            tail=tail,
+            since=None if since is None else datetime.now(UTC) - timedelta(seconds=since),
+            follow=follow,
+            colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
+            timestamps=timestamps,
+            prefix=prefix,
+        )
+        try:
+            print_logs(connected(kubeconfig, context, namespace), target, request)
+        except UserError as error:
+            raise _or_folder(error, target) from None
+        return EXIT_OK
+    own = {"--worker": worker, "--rank": rank, "--since": since, "-n": namespace, "--context": context}
+    own |= {"--previous": previous or None, "--timestamps": timestamps or None, "--kubeconfig": kubeconfig}
+    own |= {"--no-prefix": None if prefix else True}
+    for option, value in own.items():
+        if value is not None:
+            raise click.UsageError(
+                f"{option} goes with the NAME of a job in the cluster; {target} is a file or an address."
+            )
+    return _local(target, sets, stage, tail, follow)
+
+
+def _or_folder(error: UserError, target: str) -> UserError:
+    """The error, with a hint where a folder of the same name may have been meant."""
+    if error.code not in ("no-such-job", "no-kubeconfig", "cluster-unreachable") or not os.path.isdir(target):
+        return error
+    return UserError(
+        error.code, error.where, error.what, f"{error.instead} For the run in the folder, write ./{target}."
+    )
+
+
+def _local(target: str, sets: tuple[str, ...], stage: str | None, tail: int | None, follow: bool) -> int:
     from pretrain_api.stages import Stage
     from pretrain_cli.target import recorded_job, workplace
 

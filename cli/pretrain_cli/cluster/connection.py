@@ -1,0 +1,251 @@
+"""The one place that talks to an API server: kubeconfig, requests, and errors that say what to do.
+
+UserError
+└── ApiRefusal      the API server refused a request; exit code 2
+PretrainError
+└── ServerError     the API server itself failed; exit code 1
+"""
+
+import copy
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import urllib3
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.config.incluster_config import load_incluster_config
+from kubernetes.config.kube_config import KubeConfigMerger, load_kube_config
+from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
+
+from pretrain_api import cluster
+from pretrain_api.errors import PretrainError, UserError
+from pretrain_api.problems import closest
+
+Json = dict[str, Any]
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
+
+_DEFAULT_FILE = "~/.kube/config"
+_POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 60.0
+_IMPATIENT_SECONDS = 2.0
+_MOST_CONNECTIONS = 256
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _SERVER_ERRORS = 401, 403, 404, 500
+NOT_FOUND, CONFLICT, GONE, INVALID, TOO_MANY = _NOT_FOUND, 409, 410, 422, 429
+
+
+class ApiRefusal(UserError):
+    """What the API server answered instead of doing what was asked."""
+
+    def __init__(self, code: str, where: str, what: str, instead: str, status: int, answer: Json) -> None:
+        super().__init__(code, where, what, instead)
+        self.status = status
+        """The HTTP status."""
+        self.answer = answer
+        """The Status object, {} when the answer was none."""
+        self.args = (code, where, what, instead, status, answer)
+
+
+class ServerError(PretrainError):
+    """The API server failed, or the connection to it broke."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A reachable API server and the namespace to look into ("": all)."""
+
+    client: ApiClient
+    namespace: str
+    server: str
+    answer_seconds: float = _ANSWER_SECONDS
+
+    def of(self, namespace: str) -> "Connection":
+        """The same in another namespace ("": all)."""
+        return replace(self, namespace=namespace)
+
+    def impatient(self) -> "Connection":
+        """The same, but it gives up soon and tries once: for what must be there while a person types."""
+        configuration = copy.copy(self.client.configuration)
+        configuration.retries = urllib3.Retry(False)
+        return replace(self, client=ApiClient(configuration), answer_seconds=_IMPATIENT_SECONDS)
+
+    def read(self, path: str, accept: str = "", **query: object) -> Json:
+        """GET an object."""
+        answer: Json = json.loads(self._request("GET", path, query, accept=accept, whole=True).data)
+        return answer
+
+    def send(
+        self, method: Method, path: str, body: Json | None, content_type: str, **query: object
+    ) -> tuple[Json, int]:
+        """Change an object; gives what it is now and the HTTP status."""
+        response = self._request(method, path, query, body, content_type, whole=True)
+        return json.loads(response.data), response.status
+
+    def stream(self, path: str, silent_seconds: float, **query: object) -> urllib3.BaseHTTPResponse:
+        """GET what goes on arriving. Raises urllib3's errors when the connection breaks or is silent for too long."""
+        return self._request("GET", path, query, seconds=silent_seconds)
+
+    def pages(self, path: str, query: Mapping[str, object], accept: str = "") -> Iterator[Json]:
+        """GET a list, a few hundred objects at a time."""
+        go_on = ""
+        while True:
+            page = self.read(path, accept, limit=500, **query, **({"continue": go_on} if go_on else {}))
+            page["items"] = page.get("items") or []  # a list of bare metadata has null when it is empty
+            yield page
+            go_on = page["metadata"].get("continue", "")
+            if not go_on:
+                return
+
+    def _request(
+        self,
+        method: Method,
+        path: str,
+        query: Mapping[str, object],
+        body: Json | None = None,
+        content_type: str = "",
+        accept: str = "",
+        seconds: float = 0.0,
+        whole: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"Accept": accept or "application/json"} | ({"Content-Type": content_type} if content_type else {})
+        asked = [(key, _query_text(value)) for key, value in query.items() if value not in (None, "")]
+        try:
+            parameters = self.client.param_serialize(
+                method, path, query_params=asked, header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            response: urllib3.BaseHTTPResponse = self.client.call_api(
+                *parameters,
+                _request_timeout=(min(_CONNECT_SECONDS, self.answer_seconds), seconds or self.answer_seconds),
+            ).response
+            if whole or response.status >= 300:
+                _ = response.data  # read here, where a connection that breaks is caught
+        except (HTTPError, ApiException) as error:
+            raise _unreachable(self.server, error) from None
+        if response.status >= 300:
+            raise _refused(self.server, response.status, _status_object(response))
+        return response
+
+
+def lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """The lines of a streamed answer. One that is cut off by a broken connection is not given: the break is raised."""
+    rest = b""
+    for chunk in answer.stream(1 << 16):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
+
+
+def connect(kubeconfig: str = "", context: str = "", namespace: str = "", all_namespaces: bool = False) -> Connection:
+    """A connection as kubectl would make it: the options, then KUBECONFIG, then ~/.kube/config, then the pod's own.
+
+    Asks the server nothing. Raises UserError when there is no usable kubeconfig.
+    """
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it would tell of every retry
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = _MOST_CONNECTIONS
+    configuration.retries = urllib3.Retry(connect=1, read=0, status=0, other=0, redirect=2, backoff_factor=0.2)
+    configuration.keep_alive = True
+    files = kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT_FILE
+    if _exists(files):
+        own = _from_files(files, context, configuration)
+    elif not (kubeconfig or context or os.environ.get("KUBECONFIG")) and os.path.exists(_POD_NAMESPACE):
+        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        with open(_POD_NAMESPACE, encoding="utf-8") as file:
+            own = file.read().strip()
+    else:
+        instead = "Give --kubeconfig FILE, or set KUBECONFIG; `kubectl config view` shows what kubectl uses."
+        raise UserError("no-kubeconfig", files, "no such kubeconfig, so no cluster is known.", instead)
+    chosen = "" if all_namespaces else namespace or own or "default"
+    return Connection(ApiClient(configuration), chosen, configuration.host)
+
+
+def _exists(files: str) -> bool:
+    return any(os.path.isfile(os.path.expanduser(file)) for file in files.split(os.pathsep) if file)
+
+
+def _from_files(files: str, context: str, configuration: Configuration) -> str:
+    """Fill the configuration; gives the context's namespace."""
+    import yaml
+
+    try:
+        merged = KubeConfigMerger(files).config  # type: ignore[no-untyped-call]
+        entries = merged.value["contexts"] if merged else []
+        contexts = {entry["name"]: str((entry.value["context"] or {}).get("namespace") or "") for entry in entries}
+        chosen = context or (merged.value.get("current-context", "") if merged else "")
+    except (ConfigException, yaml.YAMLError, KeyError, TypeError, AttributeError, OSError) as error:
+        what = f"not a kubeconfig: {str(error).splitlines()[0]}."
+        raise UserError("kubeconfig-invalid", files, what, "Repair it, or give another with --kubeconfig.") from None
+    if chosen not in contexts:
+        what = f"no context is called {chosen}." if chosen else "no current context is set."
+        raise UserError("unknown-context", files, what, _other(chosen, contexts))
+    try:
+        load_kube_config(files, chosen, configuration)  # type: ignore[no-untyped-call]
+    except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+        what = f"context {chosen} cannot be used: {str(error).splitlines()[0]}."
+        raise UserError("kubeconfig-invalid", files, what, "Repair it, or choose another with --context.") from None
+    return contexts[chosen]
+
+
+def _other(chosen: str, contexts: Iterable[str]) -> str:
+    known = sorted(contexts)
+    if not known:
+        return "The file has no contexts."
+    near = closest(chosen, known)
+    return f"Write --context {near}." if near else f"Contexts: {', '.join(known[:10])}."
+
+
+def _query_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _status_object(response: urllib3.BaseHTTPResponse) -> Json:
+    """The Status in an error's body; {"message": its text} when it is something else, as proxies answer."""
+    text = response.data.decode("utf-8", "replace").strip()
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return {"message": text[:500]}
+    return answer if isinstance(answer, dict) else {"message": text[:500]}
+
+
+def _unreachable(server: str, error: Exception) -> PretrainError:
+    cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    if isinstance(cause, SSLError) or "SSL" in str(cause)[:200]:
+        what = f"its certificate or ours is refused: {_short(cause)}."
+        return UserError("cluster-certificate", server, what, "Correct the cluster's or the user's certificate.")
+    what = f"the API server does not answer: {_short(cause)}."
+    instead = "Check that the cluster is up and that --context (or KUBECONFIG) names the one you mean."
+    return UserError("cluster-unreachable", server, what, instead)
+
+
+def _short(error: object) -> str:
+    """An error without the addresses of Python objects."""
+    text = str(error).splitlines()[-1] if str(error) else type(error).__name__
+    return text.rpartition("> ")[2].rpartition("): ")[2].rstrip(".") or text
+
+
+def _refused(server: str, status: int, answer: Json) -> PretrainError:
+    message = str(answer.get("message", "")).rstrip(".")
+    if status == _UNAUTHORIZED:
+        instead = "Log in again, or use another user with --context."
+        return ApiRefusal("not-logged-in", server, "it does not know who you are.", instead, status, answer)
+    if status == _FORBIDDEN:
+        what = message.partition("is forbidden: ")[2] or message
+        instead = "Ask for a role that allows it, or give another namespace with -n."
+        return ApiRefusal("forbidden", server, f"not allowed: {what}.", instead, status, answer)
+    if status == _NOT_FOUND and answer.get("kind") != "Status":
+        what = f"it knows no {cluster.PLURAL}.{cluster.GROUP}: the operator's CRD is not installed."
+        instead = "Install it: kubectl apply --server-side -f manifests/crd.yaml, or the Helm chart."
+        return ApiRefusal("crd-not-installed", server, what, instead, status, answer)
+    if status >= _SERVER_ERRORS or status == TOO_MANY:
+        return ServerError(f"{server}: answered {status}: {message}. Try again in a moment.")
+    reason = answer.get("reason", f"HTTP {status}")
+    instead = "Correct what it names, and try again."
+    return ApiRefusal("api-refused", server, f"{reason}: {message}.", instead, status, answer)

@@ -1,0 +1,98 @@
+"""The log of one pod, read through the API server, and read on after the connection broke: no line twice, none lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from urllib3.exceptions import HTTPError
+
+from pretrain_api.errors import PretrainError
+from pretrain_cli.cluster.connection import NOT_FOUND, ApiRefusal, Connection, lines
+from pretrain_cli.cluster.log_lines import LogLine, Position, parsed, unread
+from pretrain_cli.cluster.pods import JobPod
+from pretrain_cli.cluster.watching import Outage, is_passing
+
+_NOT_STARTED = 400
+"""HTTP status while a container is being made."""
+_SILENT_SECONDS = 15.0
+"""After which a followed log is asked for anew: the connection may have died, or others wait for their turn."""
+_TRIES = 4
+
+
+class LogLost(PretrainError):
+    """A log cannot be read: its node does not answer."""
+
+
+class PodLog:
+    """A pod's log and how far it was read. `tail` and `since` say where the first read begins."""
+
+    def __init__(
+        self, connection: Connection, pod: JobPod, tail: int | None = None, since: datetime | None = None
+    ) -> None:
+        self.pod = pod
+        self.is_gone = False
+        """Whether the API server has no such pod any more."""
+        self.is_read = False
+        """Whether it was read to its end."""
+        self._connection = connection
+        self._tail, self._since = tail, since.strftime("%Y-%m-%dT%H:%M:%SZ") if since else ""
+        self._position = Position()
+        self._path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/log"
+
+    def written(self) -> Iterator[LogLine]:
+        """What was written up to now and not read yet. Raises LogLost when it cannot be had."""
+        tries, outage = 0, Outage()
+        while True:
+            before = self._position
+            try:
+                yield from self._lines(follow=False)
+                self.is_read = self.is_read or self.pod.has_ended
+                return
+            except (PretrainError, HTTPError) as error:
+                tries = tries + 1 if self._position == before else 1
+                if not is_passing(error):
+                    raise
+                if tries == _TRIES:
+                    raise LogLost(self._why(error)) from None
+                outage.bear(error, float("inf"))
+
+    def arriving(self, enough: Callable[[], bool]) -> Iterator[LogLine]:
+        """What is written from now on, until the container ends, the log is silent, the connection breaks or it is
+        enough. Raises LogLost when its node does not answer."""
+        try:
+            for line in self._lines(follow=True):
+                yield line
+                if enough():
+                    return
+        except HTTPError:
+            return
+        except PretrainError as error:
+            if not is_passing(error):
+                raise
+            raise LogLost(self._why(error)) from None
+
+    def _lines(self, follow: bool) -> Iterator[LogLine]:
+        query: dict[str, object] = {"container": self.pod.container, "timestamps": True, "follow": follow}
+        if self._position.since:
+            query["sinceTime"] = self._position.since
+        else:
+            query |= {"sinceTime": self._since, "tailLines": self._tail}
+        try:
+            answer = self._connection.stream(self._path, _SILENT_SECONDS, **query)
+        except ApiRefusal as refusal:
+            if refusal.status == NOT_FOUND:
+                self.is_gone = True
+            if refusal.status in (NOT_FOUND, _NOT_STARTED):
+                return
+            raise
+        try:
+            for line in unread(map(parsed, lines(answer)), self._position):
+                self._position = self._position.after(line)
+                yield line
+        finally:
+            answer.close()
+
+    def _why(self, error: Exception) -> str:
+        node = f" on node {self.pod.node}" if self.pod.node else ""
+        return f"{self.pod.label}: the log of {self.pod.name}{node} cannot be read: {str(error).splitlines()[0]}"
