@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.charts import CHART, NAMESPACE, RELEASE, Rendered, Values, render
+from support.charts import CHART, NAMESPACE, RELEASE, Rendered, Values, render, value_paths
 
 from pretrain_api import cluster, crd
 
@@ -87,6 +87,26 @@ class TestHelm:
         for item in yaml.safe_load_all(done.stdout):
             assert len(item["metadata"]["name"]) <= 63
             assert all(re.fullmatch(r"[\w.-]{1,63}", value) for value in item["metadata"]["labels"].values())
+
+
+class TestGuide:
+    GUIDE = ROOT / "docs" / "how-to" / "install.md"
+
+    def test_every_setting_that_it_prints_is_taken(self, helm: str) -> None:
+        commands = re.findall(r"helm install [^`]*?(?=\n\w|```)", self.GUIDE.read_text())
+        assert commands
+        for command in commands:
+            settings = re.findall(r"--set \S+", command)
+            done = subprocess.run(
+                [helm, "template", str(CHART), *" ".join(settings).split()], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+
+    def test_every_value_that_it_names_exists(self) -> None:
+        roots = {path.partition(".")[0] for path in value_paths() if "." in path}
+        named = re.findall(rf"`((?:{'|'.join(sorted(roots))})\.[\w.]+)", self.GUIDE.read_text())
+        assert len(named) > 5
+        assert set(named) - set(value_paths()) == set()
 
 
 class TestSecurity:

@@ -24,7 +24,7 @@ BAD = [
     ("rbac.namespaces", "blue", "at '/rbac/namespaces': got string, want array"),
     ("log.format", "xml", "at '/log/format': value must be one of 'json', 'text'"),
     ("log.level", "loud", "at '/log/level': value must be one of 'debug', 'info', 'warning', 'error'"),
-    ("client.qps", 0, "at '/client/qps': exclusiveMinimum: got 0, want 0"),
+    ("client.qps", 0, "at '/client/qps': minimum: got 0, want 1"),
     ("client.burst", 0, "at '/client/burst': minimum: got 0, want 1"),
     ("extraArgs", "--x", "at '/extraArgs': got string, want array"),
     ("metrics.port", 70000, "at '/metrics/port': maximum: got 70,000, want 65,535"),
