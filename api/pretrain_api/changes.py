@@ -4,7 +4,7 @@
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,17 @@ def changed_fields(old: PretrainJob, new: PretrainJob) -> list[Change]:
         stages = _own_changes(old.spec, PretrainJobSpec.model_validate(one_changed))
         found.append(Change(_text(keys), old_value, new_value, stages))
     return found
+
+
+def with_changes(old: PretrainJob, new: PretrainJob, wanted: Collection[Change]) -> PretrainJob:
+    """The old job with only some of the changes that lead to the new one."""
+    paths = {change.path for change in wanted}
+    before, after = (job.spec.model_dump(mode="json", by_alias=True) for job in (old, new))
+    mixed = copy.deepcopy(before)
+    for keys, _, _ in _differences(before, after, ()):
+        if _text(keys) in paths:
+            _put(mixed, after, keys)
+    return new.model_copy(update={"spec": PretrainJobSpec.model_validate(mixed)})
 
 
 def stages_to_rerun(old: PretrainJob, new: PretrainJob) -> tuple[Stage, ...]:

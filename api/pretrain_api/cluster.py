@@ -35,6 +35,10 @@ LABEL_PHASE = f"{GROUP}/phase"
 """Phase of the stage, on Jobs and their pods."""
 LABEL_WORKER = f"{GROUP}/worker"
 """Index of a training worker, on its pod."""
+ANNOTATION_MADE_WITH = f"{GROUP}/made-with"
+"""On pods and Jobs: digest of the operator's settings that they were made with. Written and read by the operator."""
+CREDENTIAL_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+"""Keys of the Secret in spec.storage.secretRef, and the environment variables that they become in every pod."""
 APP_NAME = "pretrain"
 """Value of LABEL_NAME."""
 

@@ -7,26 +7,69 @@ from typing import Literal
 
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
-from pretrain_operator.brain import conditions, endings, failures, lifecycle, progress, stages, world
-from pretrain_operator.brain.observed import Observed, StageRun
-from pretrain_operator.brain.plan import Action, Decision, KillStage, Requeue, StartStage, StopStage
+from pretrain_api.world import World
+from pretrain_operator.brain import (
+    conditions,
+    edits,
+    endings,
+    failures,
+    gang,
+    lifecycle,
+    phases,
+    progress,
+    stages,
+    troubles,
+    world,
+)
+from pretrain_operator.brain.observed import Observed, StageRun, Start
+from pretrain_operator.brain.plan import (
+    Action,
+    Decision,
+    DeleteJob,
+    DropWorkers,
+    KeepSpec,
+    KillStage,
+    PublishWorld,
+    ReleaseJob,
+    Requeue,
+    StartStage,
+    StopStage,
+)
+
+_LEAVING_SECONDS = 10.0
+"""How soon to look again at what is leaving, should no event tell that it is gone."""
 
 
-def decide(spec: PretrainJobSpec, recorded: PretrainJobStatus, observed: Observed) -> Decision:
-    """What to record and what to do now. Pure: the same arguments give the same decision."""
+def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: Observed) -> Decision:
+    """What to record and what to do now. Pure: the same arguments give the same decision.
+
+    Without a spec, the one that stands there cannot be followed and none was accepted before.
+    """
     now = observed.now
 
-    # 1. A terminal state stays what it is.
+    # 1. A job that somebody deleted stops and goes. A terminal state stays what it is; nothing runs on.
+    if observed.deleted:
+        return _leaving(recorded, observed)
     if recorded.state in lifecycle.TERMINAL:
-        return Decision(recorded)
+        return _ended(spec, recorded, observed)
     status = lifecycle.opened(recorded, now, observed.generation)
+    if spec is None:
+        return Decision(edits.unreadable(status, observed.invalid, now))
+    observed = gang.joined(status, observed)
 
-    # 2. How far training is; a new checkpoint forgets the failures before it.
+    # 2. Edits of the spec: what may change is followed.
+    edited, keep = edits.Edits(spec), tuple[Action, ...]()
+    if observed.is_unattended:
+        edited = edits.taken(spec, observed.accepted, status)
+        spec, keep = edited.spec, _kept(edited.spec, recorded, observed)
+        status = edits.stated(edits.followed(status, edited, observed.accepted), edited, observed.invalid, now)
+
+    # 3. How far training is; a new checkpoint forgets the failures before it.
     train = endings.current(status, observed, Stage.TRAIN)
-    status = world.gang(progress.taken_in(status, train, observed.checkpoint), spec, train)
+    status = world.gang(progress.taken_in(status, train, observed.checkpoint), observed, train)
     status = endings.stepping(conditions.checkpointed(failures.reset_by_checkpoint(status), now), train, observed)
 
-    # 3. Programs that ended.
+    # 4. Programs that ended.
     left = lifecycle.seconds_to_deadline(spec, status, now)
     must_stop = spec.suspend or (left is not None and left <= 0)
     for stage in Stage:
@@ -34,13 +77,13 @@ def decide(spec: PretrainJobSpec, recorded: PretrainJobStatus, observed: Observe
         if run and run.state != "Running":
             status = endings.taken_in(status, run, must_stop or conditions.is_stopping(status), spec, observed)
 
-    # 4. A user's mistake or too many failures end the job.
+    # 5. A user's mistake or too many failures end the job.
     if mistake := failures.user_error(status):
         return _failed(status, "UserError", mistake, observed)
     if failures.exhausted(status, spec):
         return _failed(status, "TooManyFailures", failures.last_words(status, spec), observed)
 
-    # 5. Stages whose records lie in storage need no program; when none is left the job is done.
+    # 6. Stages whose records lie in storage need no program; when none is left the job is done.
     while (pending := stages.next_stage(status)) and (finished := observed.finished.get(pending)):
         status = stages.found(status, pending, finished)
     if pending is None:
@@ -48,44 +91,81 @@ def decide(spec: PretrainJobSpec, recorded: PretrainJobStatus, observed: Observe
     stage = pending
     status = conditions.printed(status, stage, has_stepped=bool(train and progress.has_stepped(train)))
     run = endings.current(status, observed, stage)
+    status = troubles.stated(status, stage, run, observed)
 
-    # 6. The deadline and a suspension stop what runs, gracefully.
+    # 7. The deadline, a suspension and edits that a running program does not know of stop what runs, gracefully.
+    is_running = stages.entry(status, stage).state == "Running"
+    must_restart = edits.concerns(edited, stage) or bool(run and run.is_outdated) or conditions.is_stopping(status)
+    if is_running and (must_stop or must_restart):
+        return _with(_stopping(status, stage, run, observed), keep)
+    if leftover := observed.alive - {_start(status, stage)} if is_running else observed.alive:
+        return _with(_cleared(status, leftover), keep)
+    if must_stop and not spec.suspend:
+        return _failed(status, "DeadlineExceeded", lifecycle.deadline_message(spec), observed)
     if must_stop:
-        if stages.entry(status, stage).state == "Running":
-            return _stopping(status, stage, run, observed)
-        if not spec.suspend:
-            return _failed(status, "DeadlineExceeded", lifecycle.deadline_message(spec), observed)
-        return _suspended(status, observed)
+        return _with(_suspended(status, observed), keep)
     status = lifecycle.resumed(status, now)
 
-    # 7. A stage that has only now become the next is looked for in storage before it is started.
+    # 8. A stage that has only now become the next is looked for in storage before it is started.
     if stages.next_stage(recorded) is not stage:
-        return Decision(status, (Requeue(0.0),))
+        return Decision(status, (*keep, Requeue(0.0)))
 
-    # 8. The next stage, after a pause if it failed before. An attempt that is recorded but not seen is started again.
+    # 9. The next stage, after a pause if it failed before. An attempt that is recorded but not seen is started again.
     pause = failures.pause_seconds(status, now)
     if stages.entry(status, stage).state == "Failed" and pause > 0:
-        return _pausing(status, stage, pause, observed)
-    return _working(status, stage, run, lifecycle.seconds_to_deadline(spec, status, now), observed)
+        return _with(_pausing(status, stage, pause, observed), keep)
+    left = lifecycle.seconds_to_deadline(spec, status, now)
+    return _with(_working(spec, status, stage, run, left, observed), keep)
 
 
 def _working(
-    status: PretrainJobStatus, stage: Stage, run: StageRun | None, left: float | None, observed: Observed
+    spec: PretrainJobSpec,
+    status: PretrainJobStatus,
+    stage: Stage,
+    run: StageRun | None,
+    left: float | None,
+    observed: Observed,
 ) -> Decision:
     entry = stages.entry(status, stage)
     plan: list[Action] = [] if left is None else [Requeue(left)]
     if entry.state != "Running":
-        start = entry.start_time or observed.now
-        status = stages.changed(status, stage, state="Running", attempts=entry.attempts + 1, start_time=start)
-    if run is None:
-        attempt = stages.entry(status, stage).attempts
-        plan.insert(0, StartStage(stage, attempt, stages.upstream(status, stage)))
+        start, phase = entry.start_time or observed.now, phases.at(entry, observed.parts)
+        attempt = entry.attempts + 1
+        status = stages.changed(status, stage, state="Running", attempts=attempt, start_time=start, phase=phase.name)
+        if stage is Stage.TRAIN:
+            status = world.planned(status, spec, attempt, observed.most_workers)
+    entry = stages.entry(status, stage)
+    if run is None or (stage is Stage.TRAIN and observed.workers and not world.is_whole(status, observed, run.attempt)):
+        plan.insert(0, _started(status, stage, observed))
+    elif stage is Stage.TRAIN and observed.workers:
+        plan += _gathered(spec, status, observed, run.attempt)
+    if waits := troubles.seconds_of_doubt(status, run, observed.now):
+        plan.append(Requeue(waits))
     now = observed.now
     status = conditions.stated(status, conditions.RUNNING, "True", stage, f"{stage} is at work; wait for it.", now)
     if conditions.condition(status, conditions.SUSPENDED).status == "True":
         message = "The job goes on; set spec.suspend to true to suspend it again."
         status = conditions.stated(status, conditions.SUSPENDED, "False", "Resumed", message, now)
     return Decision(_summary(status, "Unknown", "Working", f"{stage} is at work; wait for it.", observed), tuple(plan))
+
+
+def _started(status: PretrainJobStatus, stage: Stage, observed: Observed) -> StartStage:
+    entry = stages.entry(status, stage)
+    parts = observed.parts if phases.named(stage, entry.phase).indexed else 1
+    if stage is Stage.TRAIN:
+        parts = status.world.workers
+    return StartStage(stage, entry.attempts, stages.upstream(status, stage), _start(status, stage).phase, parts)
+
+
+def _gathered(spec: PretrainJobSpec, status: PretrainJobStatus, observed: Observed, attempt: int) -> list[Action]:
+    """The workers' roster, when it is time for one, and the end of those that it leaves out."""
+    match world.next_world(status, spec, observed, attempt):
+        case World() as roster:
+            return [PublishWorld(roster)]
+        case float(seconds):
+            return [Requeue(seconds)]
+    late = world.left_out(observed, attempt)
+    return [DropWorkers(attempt, late)] if late else []
 
 
 def _pausing(status: PretrainJobStatus, stage: Stage, pause: float, observed: Observed) -> Decision:
@@ -95,16 +175,44 @@ def _pausing(status: PretrainJobStatus, stage: Stage, pause: float, observed: Ob
 
 
 def _stopping(status: PretrainJobStatus, stage: Stage, run: StageRun | None, observed: Observed) -> Decision:
-    attempt = stages.entry(status, stage).attempts
+    start = _start(status, stage)
     if run is None:  # recorded, never started or not seen any more: nothing is there to stop
         status = stages.changed(status, stage, state="Pending")
-        return Decision(status, (StopStage(stage, attempt), Requeue(0)))
+        return Decision(status, (StopStage(start.stage, start.attempt, start.phase), Requeue(0)))
     left = lifecycle.STOP_GRACE_SECONDS - conditions.stopping_seconds(status, observed.now)
     message = f"{stage} was asked to save and leave; it is killed {lifecycle.STOP_GRACE_SECONDS:.0f} s later."
     status = conditions.stated(status, conditions.RUNNING, "Unknown", conditions.STOPPING, message, observed.now)
     if left <= 0:
-        return Decision(status, (KillStage(stage, attempt),))
-    return Decision(status, (StopStage(stage, attempt), Requeue(left)))
+        return Decision(status, (KillStage(start.stage, start.attempt, start.phase), Requeue(_LEAVING_SECONDS)))
+    return Decision(status, (StopStage(start.stage, start.attempt, start.phase), Requeue(left)))
+
+
+def _cleared(status: PretrainJobStatus, leftover: frozenset[Start]) -> Decision:
+    """Nothing new begins while something of an earlier start is there: two gangs must never meet."""
+    ends = [KillStage(s.stage, s.attempt, s.phase) for s in sorted(leftover, key=str)]
+    return Decision(status, (*ends, Requeue(_LEAVING_SECONDS)))
+
+
+def _leaving(recorded: PretrainJobStatus, observed: Observed) -> Decision:
+    asked = observed.deleted or observed.now
+    left = lifecycle.DELETION_GRACE_SECONDS - (observed.now - asked).total_seconds()
+    starts = sorted(observed.alive, key=str)
+    if not starts or left <= -_LEAVING_SECONDS:
+        return Decision(recorded, (ReleaseJob(),))
+    message = "The job is being deleted; its programs were asked to save and leave."
+    status = conditions.stated(recorded, conditions.RUNNING, "Unknown", conditions.STOPPING, message, observed.now)
+    if left <= 0:
+        return Decision(status, (*(KillStage(s.stage, s.attempt, s.phase) for s in starts), Requeue(_LEAVING_SECONDS)))
+    return Decision(status, (*(StopStage(s.stage, s.attempt, s.phase) for s in starts), Requeue(left)))
+
+
+def _ended(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: Observed) -> Decision:
+    if observed.alive:
+        return _cleared(recorded, observed.alive)
+    left = lifecycle.seconds_to_live(spec, recorded, observed.now) if spec and observed.is_unattended else None
+    if left is None:
+        return Decision(recorded)
+    return Decision(recorded, (DeleteJob(),) if left <= 0 else (Requeue(left),))
 
 
 def _suspended(status: PretrainJobStatus, observed: Observed) -> Decision:
@@ -120,13 +228,33 @@ def _succeeded(status: PretrainJobStatus, observed: Observed) -> Decision:
     message = "Every stage is complete; the model lies in export/, the report in report/."
     status = conditions.stated(status, conditions.RUNNING, "False", "Succeeded", message, observed.now)
     status = _summary(status.model_copy(update={"stage": ""}), "True", "Complete", message, observed)
-    return Decision(lifecycle.ended(status, "Succeeded", observed.now))
+    return _last(lifecycle.ended(status, "Succeeded", observed.now), observed)
 
 
 def _failed(status: PretrainJobStatus, reason: str, message: str, observed: Observed) -> Decision:
     status = conditions.stated(status, conditions.RUNNING, "False", reason, message, observed.now)
     status = _summary(status, "False", reason, message, observed)
-    return Decision(lifecycle.ended(status, "Failed", observed.now))
+    return _last(lifecycle.ended(status, "Failed", observed.now), observed)
+
+
+def _last(status: PretrainJobStatus, observed: Observed) -> Decision:
+    """A terminal status; the next look ends what still runs and knows when the job is to be deleted."""
+    return Decision(status, (Requeue(0.0),) if observed.is_unattended else ())
+
+
+def _kept(spec: PretrainJobSpec, recorded: PretrainJobStatus, observed: Observed) -> tuple[Action, ...]:
+    """The accepted spec is put down when it is not there as recorded."""
+    known = observed.accepted is not None and edits.digest(observed.accepted) == edits.digest(spec)
+    return () if known or not recorded.accepted_job else (KeepSpec(spec),)
+
+
+def _with(decision: Decision, first: tuple[Action, ...]) -> Decision:
+    return Decision(decision.recorded, (*first, *decision.plan))
+
+
+def _start(status: PretrainJobStatus, stage: Stage) -> Start:
+    entry = stages.entry(status, stage)
+    return Start(stage, entry.attempts, entry.phase) if entry.phase else Start(stage, entry.attempts)
 
 
 def _summary(

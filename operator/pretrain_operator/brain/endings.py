@@ -3,9 +3,9 @@
 Each attempt is taken in once: it is the recorded attempt of a stage that is recorded as running.
 """
 
-from pretrain_api.stages import Stage
+from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
-from pretrain_operator.brain import conditions, failures, progress, stages
+from pretrain_operator.brain import conditions, failures, phases, progress, stages
 from pretrain_operator.brain.failures import Verdict
 from pretrain_operator.brain.observed import Observed, StageRun
 
@@ -15,7 +15,9 @@ _ADVICE = "It is tried again by itself; nothing needs to be done."
 def current(recorded: PretrainJobStatus, observed: Observed, stage: Stage) -> StageRun | None:
     """The run that the recorded status speaks of; None when the stage is not running or its run is not seen yet."""
     entry, run = stages.entry(recorded, stage), observed.runs.get(stage)
-    return run if run and entry.state == "Running" and run.attempt == entry.attempts else None
+    if run is None or entry.state != "Running":
+        return None
+    return run if (run.attempt, run.phase) == (entry.attempts, entry.phase or FINISH.name) else None
 
 
 def taken_in(
@@ -23,9 +25,11 @@ def taken_in(
 ) -> PretrainJobStatus:
     """The status after a run that ended or was lost."""
     now, stage = observed.now, run.stage
-    match failures.verdict(run, asked_to_stop):
+    match failures.verdict(run, asked_to_stop, observed.is_unattended):
         case Verdict.COMPLETE:
-            said = run.outcome
+            said, following = run.outcome, phases.following(stage, run.phase)
+            if following and not (said and said.fingerprint):
+                return stages.changed(failures.forgotten(recorded), stage, phase=following.name)
             message = "skipped (done before)" if said and said.skipped else (said.message if said else "")
             status = stages.completed(recorded, stage, said.fingerprint if said else "", run.started, now, message)
             return _recovered(failures.forgotten(status), run, observed)
@@ -35,8 +39,13 @@ def taken_in(
             failed = failures.failure(run, now)
             status = stages.changed(recorded, stage, state="Failed", message=failed.message)
             return failures.noted(status, failed)
+        case Verdict.WAITING:
+            failed = failures.failure(run, now)
+            status = stages.changed(recorded, stage, state="Failed", message=failed.message)
+            return failures.waited(status, failed)
         case Verdict.DISRUPTION:
-            message = f"{stage} was stopped from outside. {_ADVICE}"
+            where = f" ({run.worker} on node {run.node}: {run.reason})" if run.reason else ""
+            message = f"{stage} was stopped from outside{where}. {_ADVICE}"
             status = stages.changed(failures.disrupted(recorded), stage, state="Pending", message=message)
             return _recovering(status, run, message, observed)
         case Verdict.FAILURE:

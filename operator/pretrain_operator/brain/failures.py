@@ -17,6 +17,10 @@ from pretrain_operator.brain.observed import StageRun
 
 USER_ERROR = "UserError"
 """Kind of a failure that no retry can mend."""
+WAITING = "Waiting"
+"""Kind of a user's mistake that may be mended outside the job while it waits."""
+_MENDED_OUTSIDE = ("no-credentials", "no-permission", "unreachable", "storage-missing", "disk-full", "file-not-found")
+"""Codes of user errors about storage and credentials: no word of the job need change to mend them."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 _LONGEST_MESSAGE = 8000
@@ -30,18 +34,23 @@ class Verdict(Enum):
     COMPLETE = auto()
     STOPPED = auto()
     USER_ERROR = auto()
+    WAITING = auto()
     FAILURE = auto()
     DISRUPTION = auto()
 
 
-def verdict(run: StageRun, asked_to_stop: bool) -> Verdict:
-    """What the end of a run means. `asked_to_stop`: the job itself wanted the program to leave."""
+def verdict(run: StageRun, asked_to_stop: bool, is_unattended: bool = False) -> Verdict:
+    """What the end of a run means. `asked_to_stop`: the job itself wanted the program to leave.
+
+    Where the job is unattended, what the world outside lacks is waited for; a person in front of it reads it at once.
+    """
     said = run.outcome.outcome if run.outcome else ""
     code = run.exit_code if run.exit_code is not None else 0
     if said == "complete":  # the record is in storage: whatever happened to the process afterwards is no matter
         return Verdict.COMPLETE
     if said == "userError" or (not said and code == EXIT_USER_ERROR):
-        return Verdict.USER_ERROR
+        may_wait = is_unattended and run.outcome and run.outcome.code in _MENDED_OUTSIDE
+        return Verdict.WAITING if may_wait else Verdict.USER_ERROR
     if asked_to_stop:  # ranks that leave one after the other break each other's collectives: that is no failure
         return Verdict.STOPPED
     if said == "failed":
@@ -72,6 +81,8 @@ def failure(run: StageRun, now: datetime) -> Failure:
         kind, rank, message = "Signal", run.rank, f"exit {code} ({number.name})\n{lines}"
     else:
         kind, rank, message = "Exit", run.rank, f"exit {code}\n{lines}"
+    if run.reason == "OOMKilled":
+        kind, message = "OutOfMemory", f"exit {code} (OOMKilled)\n{lines}"
     return Failure(
         stage=run.stage.value,
         worker=run.worker,
@@ -101,6 +112,17 @@ def noted(recorded: PretrainJobStatus, failed: Failure) -> PretrainJobStatus:
     return _with_recovery(recorded, last_failure=failed)
 
 
+def waited(recorded: PretrainJobStatus, failed: Failure) -> PretrainJobStatus:
+    """The status with one more attempt that found something outside missing. It costs no budget."""
+    waiting = failed.model_copy(update={"kind": WAITING})
+    return _with_recovery(recorded, last_failure=waiting, waits=recorded.recovery.waits + 1)
+
+
+def waited_enough(recorded: PretrainJobStatus) -> PretrainJobStatus:
+    """The status once there is reason to think that nothing is missing any more."""
+    return _with_recovery(recorded, waits=0) if recorded.recovery.waits else recorded
+
+
 def user_error(recorded: PretrainJobStatus) -> str:
     """The terminal message when the newest failure is a user's mistake; empty when it is not."""
     last = recorded.recovery.last_failure
@@ -114,7 +136,7 @@ def disrupted(recorded: PretrainJobStatus) -> PretrainJobStatus:
 
 def forgotten(recorded: PretrainJobStatus) -> PretrainJobStatus:
     """The status after progress: the window is empty again."""
-    return _with_recovery(recorded, recent_failures=[], first_failure=None)
+    return _with_recovery(recorded, recent_failures=[], first_failure=None, waits=0)
 
 
 def reset_by_checkpoint(recorded: PretrainJobStatus) -> PretrainJobStatus:
@@ -131,12 +153,17 @@ def exhausted(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> bool:
 
 
 def pause_seconds(recorded: PretrainJobStatus, now: datetime) -> float:
-    """Seconds still to wait before the next try: 1, 2, 4 ... 30 after the newest failure."""
-    recent = recorded.recovery.recent_failures
-    if not recent:
-        return 0.0
-    pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(len(recent) - 1, 30), LONGEST_PAUSE_SECONDS)
-    return max(0.0, pause - (now - recent[-1]).total_seconds())
+    """Seconds still to wait before the next try: 1, 2, 4 ... 30 after the newest failure or vain try."""
+    recovery = recorded.recovery
+    times = [(len(recovery.recent_failures), recovery.recent_failures[-1])] if recovery.recent_failures else []
+    if recovery.waits and recovery.last_failure and recovery.last_failure.time:
+        times.append((recovery.waits, recovery.last_failure.time))
+    pauses = (_pause(count) - (now - newest).total_seconds() for count, newest in times)
+    return max(0.0, *pauses, 0.0)
+
+
+def _pause(count: int) -> float:
+    return min(FIRST_PAUSE_SECONDS * 2.0 ** min(count - 1, 30), LONGEST_PAUSE_SECONDS)
 
 
 def last_words(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> str:

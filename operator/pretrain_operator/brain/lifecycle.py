@@ -9,6 +9,8 @@ from pretrain_operator.brain import failures, stages
 TERMINAL = ("Succeeded", "Failed")
 STOP_GRACE_SECONDS = 300.0
 """How long a program may take to save and leave before it is killed."""
+DELETION_GRACE_SECONDS = 60.0
+"""How long the programs of a job that somebody deleted may take to leave."""
 
 
 def opened(recorded: PretrainJobStatus, now: datetime, generation: int) -> PretrainJobStatus:
@@ -65,6 +67,13 @@ def seconds_to_deadline(spec: PretrainJobSpec, recorded: PretrainJobStatus, now:
         return None
     end = recorded.start_time + timedelta(seconds=spec.active_deadline_seconds + recorded.suspended_seconds)
     return (end - now).total_seconds()
+
+
+def seconds_to_live(spec: PretrainJobSpec, recorded: PretrainJobStatus, now: datetime) -> float | None:
+    """Seconds until a finished job is deleted; None: it is not."""
+    if spec.ttl_seconds_after_finished is None or recorded.completion_time is None:
+        return None
+    return (recorded.completion_time + timedelta(seconds=spec.ttl_seconds_after_finished) - now).total_seconds()
 
 
 def deadline_message(spec: PretrainJobSpec) -> str:

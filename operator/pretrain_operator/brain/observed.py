@@ -1,4 +1,4 @@
-"""What can be seen of a job from outside: the newest program of each stage, finished records, the time.
+"""What can be seen of a job from outside: programs, training workers, finished records, troubles, the time.
 
 Values only. The bodies make them; the rules read them.
 """
@@ -9,8 +9,11 @@ from datetime import datetime
 from typing import Literal
 
 from pretrain_api.events import Outcome
-from pretrain_api.stages import Stage
+from pretrain_api.report import Report
+from pretrain_api.stages import FINISH, Stage
+from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.status import CheckpointStatus
+from pretrain_api.world import World
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,12 @@ class StageRun:
 
     stage: Stage
     attempt: int
-    """Number of the start, from 1: together with the stage it is the run's name."""
+    """Number of the start, from 1."""
     state: Literal["Running", "Ended", "Lost"]
-    """Lost: it was started and is gone without a trace of how (the host or the body went down)."""
+    """Lost: something outside took it away (its host or body went down, it was evicted, preempted or deleted)."""
     started: datetime
+    phase: str = FINISH.name
+    """The part of the stage that it works on; with stage and attempt it is the run's name."""
     exit_code: int | None = None
     """Ended: as the shell of the program saw it; negative is minus the signal's number."""
     outcome: Outcome | None = None
@@ -33,8 +38,12 @@ class StageRun:
     """The machine it ran on."""
     rank: int = -1
     """The rank that ended first; -1 where there is none or it is not known."""
+    reason: str = ""
+    """What the machine calls the end: OOMKilled, Evicted, Preempted, Deleted ..."""
     last_lines: str = ""
     """The last lines of its log."""
+    is_outdated: bool = False
+    """Nothing of it ever ran, and the body would start it in another way now."""
     figures: Mapping[str, float] = field(default_factory=dict)
     """Train: the newest figures of this attempt (`pretrain_api.events.ProgressEvent.figures`)."""
     figures_time: datetime | None = None
@@ -52,6 +61,50 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Worker:
+    """A training worker of one attempt, where training runs in several places."""
+
+    worker: int
+    pod: str
+    uid: str
+    state: Literal["Waiting", "Running", "Ended", "Lost"]
+    """Waiting: it exists and does not run yet. Lost: something outside took it away; it may still be leaving."""
+    is_alive: bool = True
+    """Whether anything of it may still run."""
+    started: datetime | None = None
+    """When it was made; once it runs, when it began to."""
+    ended: datetime | None = None
+    address: str = ""
+    node: str = ""
+    exit_code: int | None = None
+    outcome: Outcome | None = None
+    reason: str = ""
+    """What the machine calls the end."""
+    last_lines: str = ""
+    is_outdated: bool = False
+    """As in StageRun."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start of a part of a stage by its name."""
+
+    stage: Stage
+    attempt: int
+    phase: str = FINISH.name
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something outside the job that keeps it from going on, and that somebody has to mend."""
+
+    reason: str
+    """One word for machines: ImagePullBackOff, Unschedulable, SecretMissing ..."""
+    message: str
+    """Names the object and the field to change."""
+
+
+@dataclass(frozen=True)
 class Observed:
     """Everything that one decision rests on beside the spec and the recorded status."""
 
@@ -59,8 +112,30 @@ class Observed:
     generation: int = 1
     """`metadata.generation` of the spec that is decided on."""
     runs: Mapping[Stage, StageRun] = field(default_factory=dict)
-    """The newest attempt at each stage that the body knows of."""
+    """The newest run of each stage that the body knows of."""
     checkpoint: CheckpointStatus | None = None
     """The newest complete checkpoint in storage, as far as the body has looked."""
     finished: Mapping[Stage, Finished] = field(default_factory=dict)
     """Stages that are known to be complete without asking their program."""
+
+    is_unattended: bool = False
+    """Nobody waits in front of the job: what the world outside lacks is waited for, and edits arrive while it runs."""
+    deleted: datetime | None = None
+    """When somebody asked for the job to be deleted."""
+    accepted: PretrainJobSpec | None = None
+    """The spec as it was last accepted, where the body keeps it."""
+    invalid: str = ""
+    """What is wrong with the spec as it stands, when it cannot be followed."""
+    parts: int = 1
+    """Into how many parts a phase may be divided."""
+    most_workers: int = 1
+    """How many workers can train at all."""
+    workers: tuple[Worker, ...] = ()
+    """The workers of the recorded attempt at training, where the body starts them one by one."""
+    world: World | None = None
+    """The roster that was last published."""
+    report: Report | None = None
+    """What the programs last said about how far they are."""
+    alive: frozenset[Start] = frozenset()
+    """Every start of which something is still there that runs, may run, or is leaving."""
+    troubles: tuple[Trouble, ...] = ()

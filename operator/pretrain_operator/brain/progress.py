@@ -1,11 +1,14 @@
 """How far training is: the newest figures of the training program as recorded status."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus, Progress
 from pretrain_operator.brain.observed import StageRun
+
+FIGURES_SECONDS = 30.0
+"""How often figures alone are written to an API server."""
 
 
 def taken_in(
@@ -19,6 +22,16 @@ def taken_in(
     return recorded.model_copy(update={"progress": _progress(train)})
 
 
+def is_news(before: PretrainJobStatus, after: PretrainJobStatus, now: datetime) -> bool:
+    """Whether a status is worth writing where writing is dear: figures alone are, every half minute."""
+    if before == after:
+        return False
+    newest = before.progress.update_time
+    if newest is None or not timedelta() <= now - newest < timedelta(seconds=FIGURES_SECONDS):
+        return True
+    return before.model_copy(update={"progress": after.progress, "checkpoint": after.checkpoint}) != after
+
+
 def has_stepped(train: StageRun) -> bool:
     """Whether this attempt has made a step of its own."""
     return "step" in train.figures
@@ -28,12 +41,14 @@ def _progress(train: StageRun) -> Progress:
     figures = train.figures
     step, total, tokens = figures["step"], figures.get("totalSteps", 0.0), figures.get("tokens", 0.0)
     rate = figures.get("tokensPerSecond", 0.0)
-    end = None
+    end, left = None, ""
     if train.figures_time and rate > 0 and step > 0 and total >= step:
-        end = train.figures_time + timedelta(seconds=round((total - step) * (tokens / step) / rate))
+        remaining = timedelta(seconds=round((total - step) * (tokens / step) / rate))
+        end, left = train.figures_time + remaining, _duration(remaining)
     return Progress(
         step=int(step),
         total_steps=int(total),
+        steps=f"{int(step)}/{int(total)}" if total else str(int(step)),
         samples=int(figures.get("samples", 0)),
         tokens=int(tokens),
         loss=_decimal(figures, "loss"),
@@ -41,8 +56,19 @@ def _progress(train: StageRun) -> Progress:
         mfu_ratio=_decimal(figures, "mfuRatio"),
         data_wait_ratio=_decimal(figures, "dataWaitRatio"),
         estimated_completion_time=end,
+        time_left=left,
         update_time=train.figures_time,
     )
+
+
+def _duration(span: timedelta) -> str:
+    """A span of time in its two greatest units: 3h12m."""
+    minutes, seconds = divmod(int(span.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
+    first = next((i for i, (amount, _) in enumerate(parts) if amount), len(parts) - 1)
+    return "".join(f"{amount}{unit}" for amount, unit in parts[first : first + 2])
 
 
 def _decimal(figures: Mapping[str, float], name: str) -> str:

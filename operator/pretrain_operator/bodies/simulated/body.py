@@ -80,7 +80,7 @@ class SimulatedBody:
     def carry_out(self, action: Action) -> None:
         self._live()
         cluster = self.cluster
-        program = None if isinstance(action, Requeue) else cluster.programs.get(action.stage)
+        program = cluster.programs.get(action.stage) if isinstance(action, StartStage | StopStage | KillStage) else None
         match action:
             case StartStage() if program is None or program.attempt < action.attempt:
                 cluster.settle()

@@ -1,0 +1,172 @@
+"""What is known of one kind of object: a list, then a watch that keeps it current, grouped by PretrainJob.
+
+Values are parsed once, on arrival, and only what the body reads is kept. No decisions here.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from pretrain_api.cluster import LABEL_JOB
+from pretrain_operator.bodies.kubernetes.client import ApiError, Client, Manifest, Resource
+
+_PAGE = "500"
+_WATCH_SECONDS = 300
+_LONGEST_PAUSE_SECONDS = 15.0
+_LOG = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Namespace and name of a PretrainJob."""
+
+
+class Named(Protocol):
+    """What every cached value has."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+
+
+Value = TypeVar("Value", bound=Named)
+
+
+class Informer(Generic[Value]):
+    """The children of one kind, in the given namespaces or in all."""
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        namespaces: Sequence[str],
+        parse: Callable[[Manifest], Value],
+        on_change: Callable[[Key], None],
+    ) -> None:
+        self._client, self._resource, self._parse, self._on_change = client, resource, parse, on_change
+        self._namespaces = list(namespaces) or [""]
+        self._groups: dict[Key, dict[str, Value]] = {}
+        self._synced = {namespace: asyncio.Event() for namespace in self._namespaces}
+        self._heard: dict[str, float] = {}
+
+    def of(self, key: Key) -> Mapping[str, Value]:
+        """The children of a job by name."""
+        return self._groups.get(key, {})
+
+    def count(self) -> int:
+        return sum(len(group) for group in self._groups.values())
+
+    async def synced(self) -> None:
+        """Wait until everything that exists is known."""
+        for event in self._synced.values():
+            await event.wait()
+
+    def silence_seconds(self) -> float:
+        """Seconds since the API server was last heard, where it is longest ago."""
+        now = asyncio.get_running_loop().time()
+        return max((now - heard for heard in self._heard.values()), default=0.0)
+
+    def add(self, manifest: Manifest) -> None:
+        """Take in an object that somebody else has read or made, unless the watch was faster."""
+        if key := _key(manifest):
+            value, group = self._parse(manifest), self._groups.setdefault(key, {})
+            if value.name not in group or group[value.name].uid != value.uid:
+                group[value.name] = value
+
+    def forget(self, key: Key, name: str, uid: str) -> None:
+        """Take out an object that somebody else has found gone."""
+        group = self._groups.get(key, {})
+        if name in group and group[name].uid == uid:
+            del group[name]
+
+    async def run(self) -> None:
+        """Follow all namespaces until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for namespace in self._namespaces:
+                tasks.create_task(self._follow(namespace))
+
+    async def _follow(self, namespace: str) -> None:
+        version, faults = "", 0
+        self._hear(namespace)
+        while True:
+            try:
+                if not version:
+                    version = await self._list(namespace)
+                    self._synced[namespace].set()
+                version = await self._watch(namespace, version)
+                faults = 0
+            except ApiError as error:
+                if error.status == 410:  # the history that we know ends is gone: read everything again
+                    _LOG.info("reading all %s again: %s", self._resource.plural, error.message)
+                    version = ""
+                    continue
+                faults += 1
+                pause = random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.2 * 2**faults))
+                _LOG.warning("watch of %s: %s; again in %.1f s", self._resource.plural, error, pause)
+                await asyncio.sleep(pause)
+
+    async def _list(self, namespace: str) -> str:
+        found: dict[Key, dict[str, Value]] = {}
+        query = {"labelSelector": LABEL_JOB, "limit": _PAGE}
+        while True:
+            page = await self._client.list_page(self._resource, namespace, **query)
+            for manifest in page["items"]:
+                if key := _key(manifest):
+                    value = self._parse(manifest)
+                    found.setdefault(key, {})[value.name] = value
+            self._hear(namespace)
+            following = page["metadata"].get("continue")
+            if not following:
+                break
+            query["continue"] = following
+        before = {key for key in self._groups if not namespace or key[0] == namespace}
+        for key in before - set(found):
+            del self._groups[key]
+        self._groups.update(found)
+        for key in before | set(found):
+            self._on_change(key)
+        return str(page["metadata"]["resourceVersion"])
+
+    async def _watch(self, namespace: str, version: str) -> str:
+        """Follow one stream to its end; gives the place to go on from."""
+        seconds = str(round(_WATCH_SECONDS * random.uniform(0.8, 1.2)))
+        query = {"labelSelector": LABEL_JOB, "resourceVersion": version, "timeoutSeconds": seconds}
+        try:
+            async for event in self._client.watch(self._resource, namespace, **query):
+                self._hear(namespace)
+                manifest = event["object"]
+                version = manifest["metadata"]["resourceVersion"]
+                if event["type"] != "BOOKMARK":
+                    self._take(event["type"], manifest)
+        except ApiError as error:
+            if error.status == 410:
+                raise
+            _LOG.debug("watch of %s ended: %s", self._resource.plural, error)
+            if error.status:
+                raise
+            await asyncio.sleep(random.uniform(0, 1))  # cut off: go on from where it was
+        return version
+
+    def _take(self, kind: str, manifest: Manifest) -> None:
+        key = _key(manifest)
+        if key is None:
+            return
+        if kind == "DELETED":
+            group = self._groups.get(key, {})
+            group.pop(manifest["metadata"]["name"], None)
+            if not group:
+                self._groups.pop(key, None)
+        else:
+            value = self._parse(manifest)
+            self._groups.setdefault(key, {})[value.name] = value
+        self._on_change(key)
+
+    def _hear(self, namespace: str) -> None:
+        self._heard[namespace] = asyncio.get_running_loop().time()
+
+
+def _key(manifest: Manifest) -> Key | None:
+    metadata = manifest["metadata"]
+    job = metadata.get("labels", {}).get(LABEL_JOB)
+    return (metadata["namespace"], job) if job else None

@@ -1,0 +1,173 @@
+"""From cached children to what the brain observes. Pure: caches and the time come in as arguments."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from pretrain_api import cluster
+from pretrain_api.events import Outcome
+from pretrain_api.report import Report
+from pretrain_api.stages import FINISH, Stage
+from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import CheckpointStatus
+from pretrain_api.world import World
+from pretrain_operator.bodies.kubernetes.seen import BatchJob, Config, Pod
+from pretrain_operator.brain import stages
+from pretrain_operator.brain.observed import StageRun, Start, Worker
+
+_LAST_LINES = 20
+
+
+@dataclass(frozen=True)
+class Children:
+    """The children of one job, those of other owners left out."""
+
+    pods: Sequence[Pod]
+    jobs: Mapping[str, BatchJob]
+    configs: Mapping[str, Config]
+
+
+def owned(pods: Mapping[str, Pod], jobs: Mapping[str, BatchJob], configs: Mapping[str, Config], uid: str) -> Children:
+    """The children of the PretrainJob with this uid. An earlier job of the same name may still have some."""
+    own_jobs = {name: job for name, job in jobs.items() if job.owner == uid}
+    return Children(list(pods.values()), own_jobs, {name: c for name, c in configs.items() if c.owner == uid})
+
+
+def alive(children: Children, now: datetime) -> frozenset[Start]:
+    """Every start of which a pod may still run, or whose Job may still make one."""
+    pods = {_start(pod) for pod in children.pods if pod.stage and pod.is_alive(now)}
+    jobs = {_start(job) for job in children.jobs.values() if job.stage and not (job.is_complete or job.is_failed)}
+    return frozenset(start for start in (*pods, *jobs) if start)
+
+
+def stage_run(
+    children: Children, recorded: PretrainJobStatus, job_name: str, made_with: str, now: datetime
+) -> StageRun | None:
+    """The run of the phase that is recorded as running, outside of training."""
+    entry = next((s for s in recorded.stages if s.state == "Running" and s.name != Stage.TRAIN), None)
+    if entry is None:
+        return None
+    stage, phase = Stage(entry.name), entry.phase or FINISH.name
+    job = children.jobs.get(cluster.phase_name(job_name, stage, entry.attempts, phase))
+    pods = [p for p in children.pods if p.stage is stage and (p.attempt, p.phase) == (entry.attempts, phase)]
+    is_alive = any(pod.is_alive(now) for pod in pods)
+    if job is None and not is_alive:
+        return None  # never made, or deleted by somebody: it is made again
+    started = job.created if job else min(pod.created for pod in pods)
+    outdated = bool(pods) and not any(p.began for p in pods) and all(p.made_with != made_with for p in pods)
+    running = StageRun(stage, entry.attempts, "Running", started, phase=phase, is_outdated=outdated)
+    if job is None or job.is_leaving:
+        if is_alive:
+            return running
+        return _ended(running, state="Lost", reason="Deleted")
+    if job.is_complete:
+        return _completed(running, pods, is_last=phase == FINISH.name)
+    if job.is_failed:
+        return running if is_alive else _failed(running, job, pods)
+    return running
+
+
+def _completed(running: StageRun, pods: Sequence[Pod], is_last: bool) -> StageRun:
+    said = [pod.outcome for pod in pods if pod.outcome and pod.outcome.outcome == "complete"]
+    outcome = next((o for o in said if o.fingerprint), said[0] if said and not is_last else None)
+    if outcome is None and is_last:  # the pod that knew the fingerprint is gone: the next one finds the record
+        return _ended(running, state="Lost", reason="PodGone")
+    return _ended(running, exit_code=0, outcome=outcome or Outcome(outcome="complete"))
+
+
+def _failed(running: StageRun, job: BatchJob, pods: Sequence[Pod]) -> StageRun:
+    broken = [p for p in pods if p.state == "Failed"]
+    own = [p for p in broken if not p.taken_away]
+    if not broken:
+        return _ended(running, exit_code=1, last_lines=f"{job.reason}: {job.message}")
+    pod = min(own or broken, key=lambda p: (not _is_user_error(p), p.ended or p.created))
+    return _ended(
+        running,
+        state="Ended" if own else "Lost",
+        exit_code=pod.exit_code,
+        outcome=pod.outcome if own else None,
+        worker=pod.name,
+        node=pod.node,
+        reason=pod.taken_away or pod.reason,
+        last_lines=_last_lines(pod),
+    )
+
+
+def workers(
+    children: Children, recorded: PretrainJobStatus, uid: str, made_with: str, now: datetime
+) -> tuple[Worker, ...]:
+    """The training workers of the recorded attempt."""
+    attempt = stages.entry(recorded, Stage.TRAIN).attempts
+    return tuple(
+        _worker(pod, made_with, now)
+        for pod in children.pods
+        if pod.worker >= 0 and pod.attempt == attempt and pod.owner == uid
+    )
+
+
+def _worker(pod: Pod, made_with: str, now: datetime) -> Worker:
+    is_alive = pod.is_alive(now)
+    said = pod.outcome
+    is_complete = said is not None and said.outcome == "complete"
+    if (pod.taken_away and not is_complete) or (pod.leave_by and not pod.is_over):
+        state, said = "Lost", None
+    elif pod.is_over:
+        state = "Ended"
+    else:
+        state = "Running" if pod.is_running else "Waiting"
+    return Worker(
+        worker=pod.worker,
+        pod=pod.name,
+        uid=pod.uid,
+        state=state,  # type: ignore[arg-type]
+        is_alive=is_alive,
+        started=pod.began or pod.created,
+        ended=pod.ended,
+        address=pod.address,
+        node=pod.node,
+        exit_code=pod.exit_code,
+        outcome=said,
+        reason=pod.taken_away or ("Deleted" if state == "Lost" else pod.reason),
+        last_lines=_last_lines(pod),
+        is_outdated=pod.began is None and pod.made_with != made_with,
+    )
+
+
+def world(config: Config | None) -> World | None:
+    """The published roster; None when there is none, or one of another version."""
+    try:
+        return World.model_validate_json(config.data[cluster.WORLD_KEY]) if config else None
+    except (KeyError, ValidationError):
+        return None
+
+
+def report(config: Config | None) -> Report | None:
+    """What a pod last reported."""
+    try:
+        return Report.model_validate_json(config.data[cluster.REPORT_KEY]) if config else None
+    except (KeyError, ValidationError):
+        return None
+
+
+def checkpoint(reported: Report | None) -> CheckpointStatus | None:
+    """The newest checkpoint as reported."""
+    found = reported.checkpoint if reported else None
+    return CheckpointStatus(step=found.step, uri=found.uri, time=found.time) if found else None
+
+
+def _start(child: Pod | BatchJob) -> Start | None:
+    return Start(child.stage, child.attempt, child.phase or FINISH.name) if child.stage else None
+
+
+def _is_user_error(pod: Pod) -> bool:
+    return bool(pod.outcome and pod.outcome.outcome == "userError")
+
+
+def _last_lines(pod: Pod) -> str:
+    return "" if pod.outcome else "\n".join(pod.said.splitlines()[-_LAST_LINES:])
+
+
+def _ended(running: StageRun, **changes: object) -> StageRun:
+    return StageRun(**{**vars(running), "state": "Ended", **changes})

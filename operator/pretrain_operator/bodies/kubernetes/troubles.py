@@ -1,0 +1,100 @@
+"""What keeps a job's children from running, in words that name the object and the field to change. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from pretrain_api.types import PretrainJobSpec
+from pretrain_operator.bodies.kubernetes.observe import Children
+from pretrain_operator.bodies.kubernetes.seen import BatchJob, Pod
+from pretrain_operator.brain.observed import Trouble
+
+PATIENCE = timedelta(seconds=10)
+"""How long pods may take to be placed and made ready without a word about it."""
+_IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
+_CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+
+
+def of_pods(children: Children, spec: PretrainJobSpec, said: Mapping[str, str], now: datetime) -> Iterator[Trouble]:
+    """Troubles of pods and Jobs. `said`: by uid, what the cluster's events say about those that do not get on."""
+    for pod in sorted(children.pods, key=lambda p: p.name):
+        if pod.is_over or pod.leave_by or pod.is_running:
+            continue
+        if pod.waits_for in _IMAGE:
+            yield Trouble(
+                pod.waits_for,
+                f"Pod {pod.name} cannot pull image {pod.image}: {pod.waits_message or pod.waits_for}. Push the image, or "
+                "give the operator another one (--trainer-image, in the chart trainer.image); it goes on by itself.",
+            )
+        elif pod.waits_for in _CONFIG:
+            yield _config_trouble(pod, spec)
+        elif pod.unschedulable and now - (pod.unschedulable_since or pod.created) >= PATIENCE:
+            yield Trouble(
+                "Unschedulable",
+                f"Pod {pod.name} fits on no node: {pod.unschedulable} Add nodes, or change spec.workers.resources, "
+                "spec.workers.template.nodeSelector, .affinity or .tolerations.",
+            )
+        elif pod.uid in said:
+            yield Trouble("NotStarting", f"Pod {pod.name} does not start: {said[pod.uid]} {_place(said[pod.uid])}")
+    for job in children.jobs.values():
+        if job.uid in said:
+            yield Trouble(
+                "PodsRefused", f"Job {job.name} cannot make its pods: {said[job.uid]} {_place(said[job.uid])}"
+            )
+
+
+def in_doubt(children: Children, now: datetime) -> list[Pod | BatchJob]:
+    """Children that do not get on and do not say why; the cluster's events may."""
+    pods: Iterable[Pod | BatchJob] = [
+        pod
+        for pod in children.pods
+        if not (pod.is_over or pod.leave_by or pod.is_running or pod.unschedulable)
+        and pod.waits_for in ("", "ContainerCreating", "PodInitializing")
+        and now - pod.created >= PATIENCE
+    ]
+    owners = {pod.owner for pod in children.pods}
+    jobs = [
+        job
+        for job in children.jobs.values()
+        if not (job.is_complete or job.is_failed or job.is_leaving)
+        and job.uid not in owners
+        and now - job.created >= PATIENCE
+    ]
+    return [*list(pods)[:3], *jobs]
+
+
+def refused(kind: str, name: str, message: str) -> Trouble:
+    """The API server did not take a child."""
+    return Trouble("PodsRefused", f"{kind} {name} was refused: {message} {_place(message)}")
+
+
+def _config_trouble(pod: Pod, spec: PretrainJobSpec) -> Trouble:
+    message, secret = pod.waits_message, spec.storage.secret_ref
+    if secret and secret.name in message:
+        return Trouble(
+            "SecretMissing",
+            f"Pod {pod.name} needs Secret {secret.name} with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: "
+            f"{message}. Create it, or change spec.storage.secretRef; it goes on by itself.",
+        )
+    return Trouble(
+        pod.waits_for,
+        f"Pod {pod.name} cannot be set up: {message}. Mend what it names, or change spec.workers.template "
+        "(env, volumes, volumeMounts); it goes on by itself.",
+    )
+
+
+def _place(message: str) -> str:
+    """Where to look, by what the cluster says."""
+    text = message.lower()
+    if "quota" in text:
+        return "Raise the ResourceQuota of the namespace, or lower spec.workers.max or spec.workers.resources."
+    if "volume" in text or "mount" in text:
+        return "Mend the volume, or change spec.workers.template.volumes."
+    if "serviceaccount" in text or "service account" in text:
+        return "The operator makes the ServiceAccount of the job again by itself."
+    if "podsecurity" in text:
+        return "Change spec.workers.template so that the pods fit the namespace's Pod Security level."
+    if "priorityclass" in text or "priority class" in text:
+        return "Create the PriorityClass, or change spec.scheduling.priorityClassName."
+    if "limitrange" in text or "usage per" in text:
+        return "Change the LimitRange of the namespace, or spec.workers.resources."
+    return "Mend what it names; it goes on by itself."

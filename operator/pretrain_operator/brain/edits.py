@@ -1,0 +1,112 @@
+"""Edits of a spec while its job is at work: what is followed, what is refused, and what has to start again.
+
+What is learned cannot change once training began; how it is done can.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from pretrain_api import changes
+from pretrain_api.changes import Change
+from pretrain_api.stages import Stage
+from pretrain_api.types import PretrainJob, PretrainJobSpec, PretrainJobStatus
+from pretrain_api.types.job import Metadata
+from pretrain_operator.brain import conditions, failures, stages
+
+_OPERATOR_S_OWN = {"suspend", "recovery", "active_deadline_seconds", "ttl_seconds_after_finished"}
+"""Read by the rules alone; no program looks at them."""
+_TRAINING_ONLY = (
+    "spec.workers.min",
+    "spec.workers.max",
+    "spec.workers.processesPerWorker",
+    "spec.checkpoint",
+    "spec.evaluation.everySteps",
+)
+_EVERY_PROGRAM = (
+    "spec.storage",
+    "spec.workers.resources",
+    "spec.workers.template",
+    "spec.scheduling.priorityClassName",
+)
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What becomes of the spec as it stands."""
+
+    spec: PretrainJobSpec
+    """What is followed: the wanted spec without what may not change any more."""
+    followed: tuple[Change, ...] = ()
+    refused: tuple[Change, ...] = ()
+
+
+def digest(spec: PretrainJobSpec) -> str:
+    """Identity of what programs read of a spec."""
+    return hashlib.sha256(spec.model_dump_json(by_alias=True, exclude=_OPERATOR_S_OWN).encode()).hexdigest()[:16]
+
+
+def taken(wanted: PretrainJobSpec, accepted: PretrainJobSpec | None, recorded: PretrainJobStatus) -> Edits:
+    """What to follow of the wanted spec."""
+    if accepted is None or digest(accepted) == digest(wanted):
+        return Edits(wanted)
+    before, after = _job(accepted), _job(wanted)
+    differing = changes.changed_fields(before, after)
+    refused = tuple(c for c in differing if not c.mutable) if _began(recorded) else ()
+    followed = tuple(c for c in differing if c not in refused)
+    spec = changes.with_changes(before, after, followed).spec if refused else wanted
+    return Edits(spec, followed, refused)
+
+
+def followed(recorded: PretrainJobStatus, edits: Edits, accepted: PretrainJobSpec | None) -> PretrainJobStatus:
+    """The status once the edits are followed: stages whose result would differ are asked anew."""
+    recorded = recorded.model_copy(update={"accepted_job": digest(edits.spec)})
+    if accepted is None or not edits.followed:
+        return recorded
+    again = set(changes.stages_to_rerun(_job(accepted), _job(edits.spec)))
+    if any(c.path.startswith("spec.storage") for c in edits.followed):
+        again = set(Stage)
+    for stage in again:
+        if stages.entry(recorded, stage).state != "Running":
+            recorded = stages.changed(recorded, stage, state="Pending", phase="")
+    return failures.waited_enough(recorded)
+
+
+def concerns(edits: Edits, stage: Stage) -> bool:
+    """Whether a program of the stage that runs already has to start again to follow the edits."""
+    places = (*_EVERY_PROGRAM, *(_TRAINING_ONLY if stage is Stage.TRAIN else ()))
+    return any(stage in c.stages or c.path.startswith(places) for c in edits.followed)
+
+
+def stated(recorded: PretrainJobStatus, edits: Edits, invalid: str, now: datetime) -> PretrainJobStatus:
+    """The status with the ACCEPTED condition; it is shown once something was refused."""
+    kind = conditions.ACCEPTED
+    if invalid:
+        message = f"{invalid} The job goes on with the spec as it was before."
+        return conditions.stated(recorded, kind, "False", "Invalid", message[:30000], now)
+    if edits.refused:
+        fields = "; ".join(str(change) for change in edits.refused)
+        message = (
+            f"These fields cannot change once training began: {fields}. The job goes on without the change: write the "
+            "old value again, or make a job with another name and storage.uri."
+        )
+        return conditions.stated(recorded, kind, "False", "Immutable", message[:30000], now)
+    if conditions.condition(recorded, kind).status == "False":
+        message = "The spec is followed as it stands; nothing needs to be done."
+        return conditions.stated(recorded, kind, "True", "Accepted", message, now)
+    return recorded
+
+
+def unreadable(recorded: PretrainJobStatus, problem: str, now: datetime) -> PretrainJobStatus:
+    """The status of a job whose spec could never be followed; it begins once the spec is right."""
+    message = f"{problem} Nothing was started; correct the spec."[:30000]
+    recorded = conditions.stated(recorded, conditions.ACCEPTED, "False", "Invalid", message, now)
+    return conditions.stated(recorded, conditions.SUCCEEDED, "Unknown", "Invalid", message, now)
+
+
+def _began(recorded: PretrainJobStatus) -> bool:
+    return recorded.progress.step > 0 or recorded.checkpoint is not None
+
+
+def _job(spec: PretrainJobSpec) -> PretrainJob:
+    return PretrainJob(metadata=Metadata(name="job"), spec=spec)

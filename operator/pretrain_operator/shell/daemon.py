@@ -1,0 +1,105 @@
+"""One job's daemon: waits for a wake-up, reconciles, tells what happened. Wake-ups that come together count as one."""
+
+import asyncio
+import contextlib
+import logging
+import random
+
+from pretrain_api.types import PretrainJobStatus
+from pretrain_operator.bodies.body import reconcile_remote
+from pretrain_operator.bodies.kubernetes.apply import ForeignObject
+from pretrain_operator.bodies.kubernetes.body import KubernetesBody, Outdated, Surroundings
+from pretrain_operator.bodies.kubernetes.client import ApiError, Manifest
+from pretrain_operator.brain.plan import Decision
+from pretrain_operator.metrics import Metrics
+from pretrain_operator.shell.events import EventWriter
+
+_LEAST_SECONDS = 0.05
+"""Between two reconciles of one job, so that a burst of events costs one."""
+_LONGEST_SECONDS = 600.0
+"""At the latest then a job is looked at again, should an event have been lost."""
+_OUTDATED_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+_LOG = logging.getLogger(__name__)
+
+
+class Daemon:
+    """The task of one PretrainJob, from its first sight to its end."""
+
+    def __init__(self, surroundings: Surroundings, manifest: Manifest, events: EventWriter, metrics: Metrics) -> None:
+        self._body = KubernetesBody(surroundings, manifest)
+        self._events, self._metrics = events, metrics
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._faults = 0
+        self._task = asyncio.create_task(self._run(), name=f"job {'/'.join(self._body.key)}")
+
+    @property
+    def uid(self) -> str:
+        return self._body.uid
+
+    def see(self, manifest: Manifest) -> None:
+        """Take in a version of the job and look at it."""
+        if manifest["metadata"]["uid"] != self._body.uid:
+            self._body = KubernetesBody(self._body.around, manifest)
+        self._body.see(manifest)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Something of the job changed."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """End the task; a step that has begun may be left half done, which is no harm."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._metrics.jobs.forget(self._body.key)
+
+    async def _run(self) -> None:
+        wait = 0.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+            self._wake.clear()
+            with self._metrics.reconciling():
+                wait = await self._reconciled()
+            await asyncio.sleep(_LEAST_SECONDS)
+
+    async def _reconciled(self) -> float:
+        """Look and act once. Gives the seconds until the next look if nothing happens."""
+        body, before = self._body, self._body.recorded()
+        name = "/".join(body.key)
+        try:
+            decision = await self._step(body)
+        except (Outdated, ForeignObject) as error:
+            _LOG.info("%s: %s; looking again", name, error)
+            wait = _OUTDATED_SECONDS
+        except ApiError as error:
+            self._faults += 1
+            wait = random.uniform(0.5, 1) * min(_LONGEST_PAUSE_SECONDS, 0.5 * 2**self._faults)
+            _LOG.warning("%s: %s; again in %.1f s", name, error, wait)
+        except Exception:  # noqa: BLE001 - a border
+            # One job that cannot be handled must not end the others; the error is shown, counted and met again.
+            self._faults += 1
+            self._metrics.errors.inc()
+            wait = _LONGEST_PAUSE_SECONDS
+            _LOG.exception("%s: this is a defect of the operator; again in %.0f s", name, wait)
+        else:
+            self._faults = 0
+            seconds = decision.look_again_seconds
+            wait = _LONGEST_SECONDS if seconds is None else min(seconds, _LONGEST_SECONDS)
+        await self._tell(body, before)
+        return wait
+
+    async def _step(self, body: KubernetesBody) -> Decision:
+        await body.hold()
+        await body.prepare()
+        return await reconcile_remote(body, body.wanted)
+
+    async def _tell(self, body: KubernetesBody, before: PretrainJobStatus) -> None:
+        """Events and figures, of what was written and of nothing else."""
+        after = body.recorded()
+        self._metrics.jobs.show(body.key, after)
+        if after != before:
+            await self._events.tell(body.reference, before, after)

@@ -1,0 +1,251 @@
+"""One operator process: connect, lead, follow children, let Kopf bring the jobs, end cleanly."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import kopf
+
+from pretrain_api.cluster import GROUP, PLURAL, VERSION
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, UserError
+from pretrain_operator.bodies.kubernetes import seen
+from pretrain_operator.bodies.kubernetes.body import Surroundings
+from pretrain_operator.bodies.kubernetes.children import PodSettings
+from pretrain_operator.bodies.kubernetes.client import (
+    CONFIG_MAPS,
+    JOBS,
+    PODS,
+    PRETRAIN_JOBS,
+    ApiError,
+    Client,
+    Manifest,
+    configuration,
+)
+from pretrain_operator.bodies.kubernetes.informer import Informer, Key
+from pretrain_operator.metrics import Metrics
+from pretrain_operator.shell.daemon import Daemon
+from pretrain_operator.shell.events import EventWriter
+from pretrain_operator.shell.lease import Leadership
+from pretrain_operator.shell.probes import Probes
+from pretrain_operator.shell.settings import OperatorSettings
+
+STALE_SECONDS = 180.0
+"""A watch that was silent for so long is stale: bookmarks come every minute."""
+_CRD_SECONDS = 5.0
+_SAMPLE_SECONDS = 5.0
+_NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+_NO_FINALIZER = f"{GROUP}/none"
+"""Kopf removes a finalizer that it takes for its own when no handler needs one; ours must not be it."""
+_LOG = logging.getLogger(__name__)
+
+
+class Operator:
+    """Everything that lives as long as the process."""
+
+    def __init__(self, settings: OperatorSettings, client: Client, metrics: Metrics) -> None:
+        self._settings, self._client, self.metrics = settings, client, metrics
+        self.identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+        self._daemons: dict[Key, Daemon] = {}
+        self._events = EventWriter(client, self.identity)
+        self._surroundings = Surroundings(
+            client,
+            Informer(client, PODS, settings.namespaces, seen.pod, self._wake),
+            Informer(client, JOBS, settings.namespaces, seen.batch_job, self._wake),
+            Informer(client, CONFIG_MAPS, settings.namespaces, seen.config, self._wake),
+            PodSettings(settings.trainer_image, settings.image_pull_policy),
+        )
+        self._is_ready = False
+        self._is_ending = False
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        """Work until told to stop; gives the exit code."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        probes = Probes(self._wrong, lambda: self._is_ready)
+        await probes.serve_health(settings.health_address)
+        await probes.serve_metrics(settings.metrics_address, self.metrics.registry)
+        try:
+            if not await self._unless_stopped(self._crd_is_there()):
+                return EXIT_OK
+            self._is_ready = True  # a replica that waits for its turn is as it should be
+            if not settings.leader_election:
+                return await self._lead(None)
+            leadership = Leadership(self._client, settings.lease_namespace or own_namespace(), self.identity)
+            if not await self._unless_stopped(leadership.won()):
+                return EXIT_OK
+            code = await self._lead(leadership)
+            await leadership.release()
+            return code
+        finally:
+            await probes.close()
+            await self._client.close()
+
+    async def _lead(self, leadership: Leadership | None) -> int:
+        self.metrics.leading.set(1)
+        informers = (self._surroundings.pods, self._surroundings.jobs, self._surroundings.configs)
+        async with _ended_with([i.run() for i in informers] + [self._events.run(), self._sample()]):
+            lost = asyncio.create_task(leadership.lost() if leadership else asyncio.Event().wait())
+            synced = asyncio.gather(*(informer.synced() for informer in informers))
+            try:
+                if not await self._unless_stopped(synced, lost):
+                    return EXIT_FAILURE if lost.done() else EXIT_OK
+                _LOG.info("all children are known: %d pods", self._surroundings.pods.count())
+                await self._serve(lost)
+                return EXIT_FAILURE if lost.done() else EXIT_OK
+            finally:
+                lost.cancel()
+                self.metrics.leading.set(0)
+
+    async def _serve(self, lost: asyncio.Future[Any]) -> None:
+        """Let Kopf bring the jobs until we are told to stop or do not lead any more."""
+        stop = asyncio.Event()
+        kopf_run = asyncio.create_task(
+            kopf.operator(
+                registry=self._registry(),
+                clusterwide=not self._settings.namespaces,
+                namespaces=self._settings.namespaces,
+                stop_flag=stop,
+                settings=_kopf_settings(),
+            )
+        )
+        told = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([kopf_run, told, lost], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._stop_daemons()
+            stop.set()
+            told.cancel()
+            await kopf_run
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        def login(**kwargs: Any) -> Any:
+            return kopf.login_with_kubeconfig(**kwargs) or kopf.login_with_service_account(**kwargs)
+
+        # Kopf's own daemons are not started for a job that is already being deleted when the operator starts, and its
+        # finalizer goes with them; ours stays until the job's programs have left (docs/decisions/0004).
+        @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+        async def on_job_event(event: Any, body: Any, **kwargs: Any) -> None:
+            await self._see(event["type"], event["object"])
+
+        @kopf.on.cleanup(registry=registry)
+        async def on_cleanup(**kwargs: Any) -> None:
+            await self._stop_daemons()
+
+        return registry
+
+    async def _see(self, kind: str, manifest: Manifest) -> None:
+        key = (manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+        known = self._daemons.get(key)
+        if kind == "DELETED":
+            if known and known.uid == manifest["metadata"]["uid"]:
+                del self._daemons[key]
+                await known.stop()
+        elif known:
+            known.see(manifest)
+        elif not self._is_ending:
+            self._daemons[key] = Daemon(self._surroundings, manifest, self._events, self.metrics)
+
+    def _wake(self, key: Key) -> None:
+        if daemon := self._daemons.get(key):
+            daemon.wake()
+
+    async def _stop_daemons(self) -> None:
+        self._is_ending = True
+        daemons, self._daemons = list(self._daemons.values()), {}
+        await asyncio.gather(*(daemon.stop() for daemon in daemons))
+
+    async def _crd_is_there(self) -> None:
+        """Wait for the CustomResourceDefinition: the chart may install it after us."""
+        namespace = next(iter(self._settings.namespaces), "")
+        while True:
+            try:
+                await self._client.list_page(PRETRAIN_JOBS, namespace, limit="1")
+                return
+            except ApiError as error:
+                _LOG.warning("PretrainJobs cannot be listed yet: %s", error)
+            await asyncio.sleep(_CRD_SECONDS)
+
+    async def _sample(self) -> None:
+        while True:
+            self.metrics.queue.set(self._client.limiter.waiting)
+            self.metrics.silence.set(self._silence())
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+    def _silence(self) -> float:
+        around = self._surroundings
+        return max(informer.silence_seconds() for informer in (around.pods, around.jobs, around.configs))
+
+    def _wrong(self) -> dict[str, object]:
+        silence = self._silence()
+        return {"watchSilenceSeconds": round(silence)} if silence > STALE_SECONDS else {}
+
+    async def _unless_stopped(self, work: Any, *others: asyncio.Future[Any]) -> bool:
+        """Wait for the work; False when we were told to stop, or another one ended, before."""
+        task, told = asyncio.ensure_future(work), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([task, told, *others], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+            return bool(task.done())
+        finally:
+            for waiting in (task, told):
+                waiting.cancel()
+
+
+async def serve(settings: OperatorSettings) -> int:
+    """Run an operator. Raises UserError when it cannot begin."""
+    metrics = Metrics()
+    client = Client(await configuration(), settings.qps, settings.burst, metrics.answered)
+    return await Operator(settings, client, metrics).run()
+
+
+def own_namespace() -> str:
+    """The namespace that this process lives in."""
+    if namespace := os.environ.get("POD_NAMESPACE"):
+        return namespace
+    try:
+        with open(_NAMESPACE_FILE) as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        raise UserError(
+            "no-lease-namespace",
+            "--lease-namespace",
+            "The operator does not run in a pod, so that its namespace is not known.",
+            "Write --lease-namespace NAMESPACE, or --no-leader-election when it is the only one.",
+        ) from None
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.persistence.finalizer = _NO_FINALIZER
+    settings.networking.request_timeout = 30
+    settings.watching.server_timeout = 300
+    settings.process.ultimate_exiting_timeout = 30
+    return settings
+
+
+@contextlib.asynccontextmanager
+async def _ended_with(work: Sequence[Any]) -> AsyncIterator[None]:
+    """Work that goes on during the block and ends with it."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

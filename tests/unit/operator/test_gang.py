@@ -1,0 +1,103 @@
+"""Many workers as one run: who ended it."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from support.stage_runs import NOON
+
+from pretrain_api.events import Outcome
+from pretrain_api.stages import Stage
+from pretrain_api.types import PretrainJobStatus
+from pretrain_api.world import Member, World
+from pretrain_operator.brain import conditions, gang, stages
+from pretrain_operator.brain.observed import Observed, StageRun, Worker
+
+BEGUN = stages.changed(stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=1, phase="finish")
+
+
+def worker(number: int, said: str = "", **changes: Any) -> Worker:
+    plain = Worker(number, f"w{number}", f"uid-{number}", "Running", started=NOON, node=f"node-{number}")
+    if said:
+        outcome = Outcome(outcome=said, fingerprint="f" if said == "complete" else "", rank=number)  # type: ignore[arg-type]
+        plain = replace(plain, state="Ended", is_alive=False, exit_code=0 if said == "complete" else 1, outcome=outcome)
+    return replace(plain, **changes)
+
+
+def lost(number: int, reason: str = "Evicted") -> Worker:
+    return worker(number, state="Lost", is_alive=False, reason=reason)
+
+
+def killed(number: int, seconds: float = 0) -> Worker:
+    ended = NOON + timedelta(seconds=seconds)
+    return worker(number, state="Ended", is_alive=False, exit_code=137, reason="OOMKilled", ended=ended)
+
+
+def roster(*workers: Worker) -> World:
+    members = tuple(Member(worker=w.worker, pod=w.pod, uid=w.uid, address="10.0.0.1") for w in workers)
+    return World(generation=1, roster=members, leader="10.0.0.1")
+
+
+def joined(*workers: Worker, world: World | None = None, recorded: PretrainJobStatus = BEGUN) -> StageRun | None:
+    seen = Observed(NOON, workers=workers, world=world or roster(*workers))
+    return gang.joined(recorded, seen).runs.get(Stage.TRAIN)
+
+
+class TestRunning:
+    def test_while_all_go_on(self) -> None:
+        assert joined(worker(0), worker(1)).state == "Running"  # type: ignore[union-attr]
+
+    def test_while_some_have_done_their_part(self) -> None:
+        done = replace(worker(1, "complete"), outcome=Outcome(outcome="complete"))
+        assert joined(worker(0), done).state == "Running"  # type: ignore[union-attr]
+
+    def test_while_the_others_still_save(self) -> None:
+        stopping = conditions.stated(BEGUN, conditions.RUNNING, "Unknown", conditions.STOPPING, "", NOON)
+        run = joined(worker(0), worker(1, "stopped"), recorded=stopping)
+        assert run is not None
+        assert run.state == "Running"
+
+    def test_not_before_it_is_recorded(self) -> None:
+        assert joined(worker(0), recorded=stages.listed(PretrainJobStatus())) is None
+
+
+class TestComplete:
+    def test_once_one_has_written_the_record(self) -> None:
+        run = joined(worker(0, "complete"), worker(1))
+        assert run is not None
+        assert (run.state, run.outcome.fingerprint) == ("Ended", "f")  # type: ignore[union-attr]
+
+    def test_with_the_record_whatever_happened_to_another(self) -> None:
+        run = joined(worker(0, "complete"), lost(1))
+        assert run is not None
+        assert run.outcome is not None
+        assert run.outcome.outcome == "complete"
+
+
+class TestCause:
+    @pytest.mark.parametrize(
+        ("workers", "cause"),
+        [
+            ((worker(0, "failed"), lost(1)), "w1"),
+            ((worker(0, "failed"), killed(1)), "w1"),
+            ((killed(0, 5), killed(1, 3)), "w1"),
+            ((worker(0, "stopped"), worker(1, "failed")), "w1"),
+            ((lost(0), worker(1, "userError")), "w1"),
+            ((worker(0), worker(1, "failed")), "w1"),
+        ],
+    )
+    def test_is_named(self, workers: tuple[Worker, ...], cause: str) -> None:
+        run = joined(*workers)
+        assert run is not None
+        assert run.worker == cause
+
+    def test_is_lost_when_a_member_of_the_roster_is_gone(self) -> None:
+        run = joined(worker(0), world=roster(worker(0), worker(1)))
+        assert run is not None
+        assert (run.state, run.worker, run.reason) == ("Lost", "w1", "Deleted")
+
+    def test_is_lost_when_another_pod_has_the_name(self) -> None:
+        run = joined(replace(worker(0), uid="another"), world=roster(worker(0)))
+        assert run is not None
+        assert run.state == "Lost"
