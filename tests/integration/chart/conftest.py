@@ -1,14 +1,12 @@
 """A real API server that knows PretrainJobs, and namespaces to try things in."""
 
 import pytest
-from support.charts import CHART
 from support.cluster import programs
 from support.cluster.control_plane import ControlPlane
 from support.cluster.fixtures import new_namespace
 from support.cluster.kubectl import Kubectl
 from support.cluster.missing import visibly
-
-from pretrain_api import crd
+from support.crds import install_crd
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +18,8 @@ def helm() -> str:
 @pytest.fixture(scope="module")
 def kubectl(api_server: ControlPlane) -> Kubectl:
     """kubectl as administrator of an API server with the CustomResourceDefinition."""
-    kubectl = api_server.kubectl
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART.parents[1] / "manifests" / "crd.yaml"))
-    kubectl("wait", "--for=condition=Established", f"crd/{crd.definition()['metadata']['name']}")
-    return kubectl
+    install_crd(api_server.kubectl)
+    return api_server.kubectl
 
 
 @pytest.fixture(scope="module")

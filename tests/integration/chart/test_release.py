@@ -18,12 +18,12 @@ from support.cluster.missing import visibly
 from support.eventually import eventually
 from support.golden import assert_golden
 from support.jobs import a_job
+from support.permissions import allowed
 
 GOLDEN = Path(__file__).parent / "golden"
 CRD = "crd/pretrainjobs.pretrain.dev"
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 JOB = "test"
-HEAD = "Resources Non-Resource URLs Resource Names Verbs"
 
 
 class Helm:
@@ -214,15 +214,3 @@ class TestPermissions:
                 allowed(release.kubectl, OPERATOR, namespace) for namespace in ("default", NAMESPACE, "kube-system")
             ]
         assert_golden(GOLDEN / "operator-namespace.txt", "\n".join(seen))
-
-
-def allowed(kubectl: Kubectl, user: str, namespace: str) -> str:
-    """What a user may do in a namespace, without what everyone may."""
-    everyone = lines(kubectl, "system:serviceaccount:default:nobody", namespace)
-    head, *own = [line for line in lines(kubectl, user, namespace) if line == HEAD or line not in everyone]
-    return "\n".join([f"# {user} in namespace {namespace}", head, *sorted(own), ""])
-
-
-def lines(kubectl: Kubectl, user: str, namespace: str) -> list[str]:
-    said = kubectl("auth", "can-i", "--list", "-n", namespace, "--as", user)
-    return [" ".join(line.split()) for line in said.splitlines()]

@@ -133,7 +133,6 @@ class TestSecurity:
     def test_a_namespaced_operator_reaches_nothing_cluster_wide(self, helm: str) -> None:
         rendered = render(helm, {"rbac": {"scope": "namespace", "aggregate": False}})
         assert rendered.all("ClusterRole") == rendered.all("ClusterRoleBinding") == []
-        assert [rule for rule in rules(rendered) if "nodes" in rule["resources"]] == []
 
     def test_the_lease_is_the_only_one(self, helm: str) -> None:
         leases = [
