@@ -72,6 +72,7 @@ def main() -> None:
                 max_grad_norm=settings.max_gradient_norm,
                 lr_scheduler_type="constant",
                 train_sampling_strategy="sequential",
+                bf16=settings.precision == "bf16",
                 logging_steps=1,
                 save_strategy="no",
                 remove_unused_columns=False,

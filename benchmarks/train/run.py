@@ -44,7 +44,7 @@ def write_job(root: Path, options: argparse.Namespace, name: str, document_mask:
                 "microBatchSize": options.micro_batch,
                 # One more than is timed, so that no contender ends the run and writes its last checkpoint inside a turn.
                 "steps": options.steps + 1,
-                "precision": "fp32",
+                "precision": options.precision,
                 # The rival decays embeddings too; without decay the curves can be compared.
                 "optimizer": {"adamw": {"learningRate": 1e-3, "weightDecay": 0.0}},
                 # The two warm up differently (the rival's first step has a rate of 0), so neither does.
@@ -74,7 +74,8 @@ def main() -> None:
     """Run the rounds and print, and write, the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="llama-tiny")
-    parser.add_argument("--vocab-size", type=int, default=4096)
+    parser.add_argument("--vocab-size", type=int, default=32768)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of all contenders")
     parser.add_argument("--sequence-length", type=int, default=256)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--micro-batch", type=int, default=8)

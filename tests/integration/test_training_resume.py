@@ -51,16 +51,17 @@ def kill_everything(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path, ranks: int) -> None:
+@pytest.mark.parametrize(("ranks", "precision"), [(1, "bf16"), (2, "fp32")])
+def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path, ranks: int, precision: str) -> None:
+    """In both precisions whatever the machine has: without instructions for bf16 they are emulated."""
     rng = random.Random(SEED + ranks)
     quiet, rough = tmp_path / "quiet", tmp_path / "rough"
     for root in (quiet, rough):
         root.mkdir()
     steps = 150
-    undisturbed = finish(quiet, a_job(quiet, steps=steps), ranks)
+    undisturbed = finish(quiet, a_job(quiet, steps=steps, precision=precision), ranks)
 
-    job = a_job(rough, steps=steps)
+    job = a_job(rough, steps=steps, precision=precision)
     for kill_after in sorted(rng.sample(range(10, steps - 10), 3)):
         process = start(rough, job, ranks)
         eventually(

@@ -22,12 +22,18 @@ def linear_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of softmax(hidden @ weight.T) against targets.
 
-    `hidden` [rows, width] in any floating type, `weight` [vocabulary, width], `targets` int64 [rows], `weights` float32
+    `hidden` [rows, width] in any floating type (under autocast the products are in autocast's), `weight` [vocabulary, width], `targets` int64 [rows], `weights` float32
     or float64 [rows]: what each row counts. Returns the weighted sum over rows of the cross-entropy plus `z_loss` times the
     squared log partition function, [], differentiable; and the cross-entropy of each row whose weight is not 0 (else 0),
     [rows], not differentiable. Both are float32, or float64 where the inputs are.
     """
-    objective, losses = _LinearCrossEntropy.apply(hidden, weight, targets, weights, z_loss)
+    kind = hidden.device.type
+    if torch.is_autocast_enabled(kind):
+        # As autocast does before any matrix product: some models end in float32 all the same. It cannot do so itself,
+        # since the products below have given outputs.
+        hidden = hidden.to(torch.get_autocast_dtype(kind))
+    with torch.autocast(kind, enabled=False):
+        objective, losses = _LinearCrossEntropy.apply(hidden, weight, targets, weights, z_loss)
     return objective, losses
 
 

@@ -44,7 +44,8 @@ def _attend(
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     length = query.shape[2]
     fits = key.shape[2] == length <= _LONGEST and query.shape[3] == value.shape[3]
-    if not (causal and fits and query.dtype == torch.float32 and query.device.type == "cpu") or dropout:
+    fits = fits and query.dtype == torch.float32 and not torch.is_autocast_enabled(query.device.type)
+    if not (causal and fits and query.device.type == "cpu") or dropout:
         output: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **settings
         )

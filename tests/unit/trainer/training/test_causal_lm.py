@@ -1,3 +1,4 @@
+import contextlib
 from typing import Any
 
 import pytest
@@ -69,6 +70,22 @@ def test_the_chunked_loss_and_its_gradient_equal_the_plain_ones(config: dict[str
         results.append((sums.objective.detach(), sums.loss, *(p.grad for p in model.parameters())))
     for plain, chunked in zip(*results, strict=True):
         torch.testing.assert_close(chunked, plain, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
+def test_in_bf16_the_gradient_is_near_that_in_fp32(config: dict[str, Any]) -> None:
+    batch, gradients = a_batch([100, 41], [20, 121], padding=5), []
+    for context in (contextlib.nullcontext(), torch.autocast("cpu", torch.bfloat16)):
+        model, objective = a_model(config), CausalLanguageModel(z_loss=1e-2)
+        objective.prepare(model)
+        attention.use(model)
+        with context:
+            sums = objective.sums(model, batch, 1.0)
+        sums.objective.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+        assert sums.objective.dtype == gradients[-1].dtype == torch.float32
+    exact, rounded = gradients
+    assert torch.linalg.vector_norm(rounded - exact) < 0.02 * torch.linalg.vector_norm(exact)
 
 
 def test_the_gradient_is_that_of_the_whole_batch_however_it_is_cut() -> None:
