@@ -5,7 +5,11 @@ BIN := .venv/bin
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration check format generate lock clean
+.PHONY: help setup run test test-unit test-integration test-cluster check format generate lock clean
+.PHONY: cluster-programs cluster-up cluster-down cluster-env
+CLUSTER := PYTHONPATH=tests $(BIN)/python -m support.cluster
+# Of the development cluster that `make cluster-up` starts.
+NODES ?= 2
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -18,13 +22,29 @@ run: setup  ## pre-train a small model on this machine's own text (examples/quic
 
 test:  ## set everything up and run all tests, fast ones first
 	@$(PYTHON) scripts/setup.py --with-test-tools
-	@$(MAKE) --no-print-directory test-unit test-integration
+	@$(MAKE) --no-print-directory cluster-programs test-unit test-integration test-cluster
 
 test-unit: setup  ## the fast tests: under a minute
 	$(BIN)/python -m pytest tests/unit -n $(TEST_PROCESSES) -q
 
 test-integration: setup  ## tests with real processes, files and browsers
 	$(BIN)/python -m pytest tests/integration -n $(TEST_PROCESSES) -q --dist loadfile
+
+test-cluster: setup  ## tests on a cluster with containers (as root), or on the one that KUBECONFIG names
+	$(BIN)/python -m pytest tests/cluster -q
+
+cluster-programs: setup  ## get the programs that a cluster needs and this machine lacks
+	@$(CLUSTER) programs
+
+cluster-up:  ## start the development cluster (as root); NODES=3 for another number of nodes
+	@$(PYTHON) scripts/setup.py --with-test-tools
+	@$(CLUSTER) up --nodes $(NODES)
+
+cluster-down: setup  ## remove the development cluster
+	@$(CLUSTER) down
+
+cluster-env:  ## print the lines that point a shell at it, for eval
+	@$(CLUSTER) env
 
 check: setup  ## format, lint, types, imports, spelling
 	$(BIN)/ruff format --check

@@ -37,9 +37,15 @@ UV_WHEELS = {
 SYSTEM_PACKAGES = {
     "chromium": "chromium",
     "fc-list": "fonts-dejavu-core fontconfig",
-    "etcd": "etcd-server",
     "openssl": "openssl",
-    "setpriv": "util-linux",
+    "nsenter": "util-linux",
+    # What a node of the development cluster uses.
+    "runc": "runc",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "socat": "socat",
+    "ip": "iproute2",
 }
 """Program that the tests use -> Debian packages that bring it."""
 

@@ -46,8 +46,9 @@ class TestApiServer:
     def test_leaves_nothing_when_it_ends(self) -> None:
         with api_server() as plane:
             folder = plane.folder
-            running = [each.process for each in (plane.etcd, plane.server) if each is not None]
-        assert not any(process.is_running() for process in running)
+            running = [each for each in (plane.etcd, plane.server) if each is not None]
+            assert len(running) == 2
+        assert not any(process.runs() for process in running)
         assert not folder.exists()
 
 

@@ -34,7 +34,7 @@ class Authority:
         return self.pair.certificate
 
     def client(self, user: str, *groups: str) -> Pair:
-        """What a user of the API proves who it is with."""
+        """What a user of the API proves who it is with. The first certificate of a name stays."""
         return self._signed(user, "".join(f"/O={_escaped(group)}" for group in groups), "extendedKeyUsage=clientAuth")
 
     def client_of(self, user: str) -> Pair:
@@ -60,6 +60,8 @@ class Authority:
 
     def _signed(self, name: str, organizations: str, extensions: str) -> Pair:
         pair = self._place(name)
+        if pair.certificate.exists():
+            return pair
         request, text = pair.key.with_suffix(".csr"), pair.key.with_suffix(".ext")
         text.write_text(extensions + "\n")
         _openssl("req", "-new", *_NEW_KEY, "-keyout", pair.key, "-out", request,

@@ -24,18 +24,31 @@ SERVICE_ADDRESS = "10.96.0.1"
 
 
 class ControlPlane:
-    """One Kubernetes API, in a folder and with certificates of its own."""
+    """One Kubernetes API, in a folder and with certificates of its own.
+
+    What has to be known again by another process, or after a restart, is in the folder.
+    """
 
     def __init__(self, folder: Path, address: str = "127.0.0.1", *, dies_with_parent: bool = True) -> None:
         self.folder = folder
         self.address = address
         self.dies_with_parent = dies_with_parent
         self.authority = Authority(folder / "certificates")
-        self.etcd: Process | None = None
-        self.server: Process | None = None
-        self.controllers: dict[str, Process] = {}
-        self.port = free_port(address)
+        self._ports = folder / "ports.json"
+        if not self._ports.exists():
+            ports = {"server": free_port(address), "etcd": free_port(), "etcd-peer": free_port()}
+            self._ports.write_text(json.dumps(ports))
+        self.port: int = json.loads(self._ports.read_text())["server"]
+        self._flags: tuple[str, ...] = ()
         self.kubeconfig = self.kubeconfig_for("admin", "system:masters")
+
+    @property
+    def etcd(self) -> Process | None:
+        return processes.named(self.folder, "etcd")
+
+    @property
+    def server(self) -> Process | None:
+        return processes.named(self.folder, "kube-apiserver")
 
     @property
     def url(self) -> str:
@@ -54,30 +67,31 @@ class ControlPlane:
 
     def start(self, *flags: str) -> None:
         """etcd and the API server, until it is ready; `flags` are added to the API server's."""
-        self._start_etcd()
-        self.start_server(*flags)
+        self._flags = flags
+        self.start_etcd()
+        self.start_server()
 
-    def _start_etcd(self) -> None:
-        client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-        self.etcd_url = client
-        self.etcd = self._process(
+    def start_etcd(self) -> None:
+        """Also after it was killed: what was stored is still there."""
+        client, peer = (f"http://127.0.0.1:{self._port(name)}" for name in ("etcd", "etcd-peer"))
+        process = self._start(
             "etcd",
             "--data-dir", self.folder / "etcd", "--unsafe-no-fsync", "--log-level", "warn", "--logger", "zap",
             "--listen-client-urls", client, "--advertise-client-urls", client,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
         )  # fmt: skip
-        self.etcd.until(lambda: _healthy(f"{client}/health"))
+        process.until(lambda: _healthy(f"{client}/health"))
 
-    def start_server(self, *flags: str) -> None:
-        """The API server on the running etcd: also after it was stopped, at the same address."""
+    def start_server(self) -> None:
+        """The API server on the running etcd: also after it was killed, at the same address."""
         own = self.authority.server("kube-apiserver", self.address, SERVICE_ADDRESS, "127.0.0.1", "localhost",
                                     "kubernetes.default.svc")  # fmt: skip
         tokens = self.authority.signing_key("service-accounts")
         to_kubelets = self.authority.client("kube-apiserver-kubelet-client", "system:masters")
         loopback = self.address.startswith("127.")
-        self.server = self._process(
+        process = self._start(
             "kube-apiserver",
-            "--etcd-servers", self.etcd_url,
+            "--etcd-servers", f"http://127.0.0.1:{self._port('etcd')}",
             "--bind-address", self.address, "--advertise-address", self.address, "--secure-port", str(self.port),
             # An address of this machine alone cannot be an endpoint of the Service "kubernetes".
             "--endpoint-reconciler-type", "none" if loopback else "lease",
@@ -93,13 +107,13 @@ class ControlPlane:
             # Debian's etcd is too old for it. Switched off, clients list and watch; left on, they stumble over errors.
             "--feature-gates", "WatchList=false",
             "--allow-privileged", "--profiling=false",
-            *flags,
+            *self._flags,
         )  # fmt: skip
-        self.server.until(self.is_ready)
+        process.until(self.is_ready)
 
     def start_controllers(self, *flags: str) -> None:
         """The controller manager: Jobs, garbage collection, service accounts, node states, namespaces."""
-        self.controllers["kube-controller-manager"] = self._process(
+        self._start(
             "kube-controller-manager",
             "--kubeconfig", self.kubeconfig_for("system:kube-controller-manager"), "--bind-address", "127.0.0.1",
             "--secure-port", str(free_port()), "--leader-elect=false", "--use-service-account-credentials",
@@ -111,7 +125,7 @@ class ControlPlane:
         )  # fmt: skip
 
     def start_scheduler(self, *flags: str) -> None:
-        self.controllers["kube-scheduler"] = self._process(
+        self._start(
             "kube-scheduler",
             "--kubeconfig", self.kubeconfig_for("system:kube-scheduler"), "--bind-address", "127.0.0.1",
             "--secure-port", str(free_port()), "--leader-elect=false", "--kube-api-qps=400", "--kube-api-burst=800",
@@ -134,12 +148,14 @@ class ControlPlane:
         return content
 
     def stop(self) -> None:
-        """End everything, in the order in which each part can still tell the next that it ends."""
-        for process in [*self.controllers.values(), self.server, self.etcd]:
-            if process is not None:
-                process.stop()
+        """End everything at once: nothing of it is needed again."""
+        for process in processes.recorded(self.folder):
+            process.kill()
 
-    def _process(self, name: str, *arguments: str | Path) -> Process:
+    def _port(self, name: str) -> int:
+        return int(json.loads(self._ports.read_text())[name])
+
+    def _start(self, name: str, *arguments: str | Path) -> Process:
         command = [programs.find(name), *arguments]
         return processes.start(self.folder, name, command, dies_with_parent=self.dies_with_parent)
 

@@ -1,12 +1,26 @@
-"""Pytest fixtures: an API server, simulated nodes, a namespace for each test. Conftest files import what they offer."""
+"""Pytest fixtures: an API server, simulated nodes, a whole cluster, a namespace for each test. Conftest files import them."""
 
+import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
 
 import pytest
+from support.cluster.cluster import DevelopmentCluster, kept, running_cluster
 from support.cluster.control_plane import ControlPlane, api_server
+from support.cluster.foreign import ForeignCluster
+from support.cluster.kubectl import Kubectl
 from support.cluster.kwok import SimulatedNodes
-from support.cluster.missing import visibly
+from support.cluster.missing import MissingPart, visibly
+from support.eventually import eventually
+
+
+class HasKubectl(Protocol):
+    """Anything with an API: a control plane or a cluster."""
+
+    @property
+    def kubectl(self) -> Kubectl: ...
 
 
 @pytest.fixture(scope="session", name="api_server")
@@ -32,9 +46,49 @@ def simulated_nodes() -> Iterator[SimulatedNodes]:
             nodes.stop()
 
 
-def new_namespace(plane: ControlPlane) -> str:
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevelopmentCluster | ForeignCluster]:
+    """A cluster with two nodes that run containers (10 s), or the one that KUBECONFIG names."""
+    given = os.environ.get("KUBECONFIG")
+    if given is None:
+        with visibly(), running_cluster() as started:
+            yield started
+        return
+    ours = [running for running in kept() if running.kubeconfig == Path(given)]
+    if ours:
+        yield ours[0]
+        return
+    foreign = ForeignCluster(Path(given), tmp_path_factory.mktemp("foreign"))
+    try:
+        yield foreign
+    finally:
+        foreign.stop()
+
+
+@pytest.fixture
+def development_cluster(cluster: DevelopmentCluster | ForeignCluster) -> DevelopmentCluster:
+    """The cluster, for tests that do something to its nodes or its control plane."""
+    with visibly():
+        if isinstance(cluster, ForeignCluster):
+            raise MissingPart(
+                "nodes of the cluster that KUBECONFIG names cannot be cut off, frozen or killed from here"
+            )
+    return cluster
+
+
+@pytest.fixture
+def namespace(cluster: DevelopmentCluster | ForeignCluster) -> Iterator[str]:
+    """A namespace for one test, under the strictest Pod Security."""
+    name = new_namespace(cluster)
+    # Pods need the account, which the controller manager adds some moments later.
+    eventually(lambda: cluster.kubectl.run("get", "serviceaccount", "default", "-n", name).returncode == 0)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def new_namespace(cluster: HasKubectl) -> str:
     """A namespace with a name of its own, under the strictest Pod Security."""
     name = f"test-{secrets.token_hex(3)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    plane.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     return name

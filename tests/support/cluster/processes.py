@@ -12,10 +12,13 @@ from pathlib import Path
 import psutil
 from support.eventually import eventually
 
+_CHILDREN: list["subprocess.Popen[bytes]"] = []
+"""Those that this process started; kept, as a forgotten child that still runs is a warning."""
+
 
 @dataclass(frozen=True)
 class Process:
-    """A program that was started in the background."""
+    """A program that runs in the background, whoever started it."""
 
     name: str
     process: psutil.Process
@@ -27,9 +30,7 @@ class Process:
         return self.process.pid
 
     def runs(self) -> bool:
-        with suppress(psutil.NoSuchProcess):
-            return self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE
-        return False
+        return runs(self.process)
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(psutil.NoSuchProcess):
@@ -40,16 +41,14 @@ class Process:
         self.signal(signal.SIGTERM)
         self.signal(signal.SIGCONT)
         try:
-            self.process.wait(within_seconds)
-        except psutil.TimeoutExpired:
+            wait_for_end([self.process], within_seconds)
+        except AssertionError:
             self.kill()
-        self.record.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """End it as a crash does."""
         self.signal(signal.SIGKILL)
-        with suppress(psutil.TimeoutExpired):
-            self.process.wait(10)
+        wait_for_end([self.process])
 
     def until(self, ready: Callable[[], bool], within_seconds: float = 60.0) -> None:
         """Wait until it serves; an early end is reported with the end of its log."""
@@ -63,6 +62,21 @@ class Process:
 
     def log_end(self, lines: int = 30) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it does anything still. One that ended may wait for its parent to take notice."""
+    with suppress(psutil.NoSuchProcess):
+        # Its first thread can have ended while others still do.
+        ended = process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+        return bool(process.is_running() and not ended)
+    return False
+
+
+def wait_for_end(ending: Sequence[psutil.Process], within_seconds: float = 20.0) -> None:
+    eventually(lambda: [process for process in ending if runs(process)], lambda left: not left, within_seconds)
+    for child in _CHILDREN:
+        child.poll()
 
 
 def start(
@@ -80,7 +94,7 @@ def start(
     fate = ["setpriv", "--pdeathsig", "KILL", "--"] if dies_with_parent else []
     log = logs / f"{name}.log"
     with log.open("ab") as output:
-        child = psutil.Popen(
+        child = subprocess.Popen(
             [*fate, *map(str, command)],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -88,18 +102,26 @@ def start(
             env={**os.environ, **(environment or {})},
             start_new_session=True,  # Ctrl-C is for the tests, which then stop their cluster in order
         )
+    _CHILDREN.append(child)
+    process = psutil.Process(child.pid)
     record = records / f"{name}.json"
-    record.write_text(json.dumps({"pid": child.pid, "created": child.create_time(), "log": str(log)}))
-    return Process(name, child, log, record)
+    record.write_text(json.dumps({"pid": child.pid, "created": process.create_time(), "log": str(log)}))
+    return Process(name, process, log, record)
+
+
+def named(folder: Path, name: str) -> Process | None:
+    """The program that was started last under this name, if it still runs."""
+    path = folder / "processes" / f"{name}.json"
+    with suppress(psutil.NoSuchProcess, FileNotFoundError, ValueError):
+        record = json.loads(path.read_text())
+        process = psutil.Process(record["pid"])
+        found = Process(name, process, Path(record["log"]), path)
+        if abs(process.create_time() - record["created"]) < 0.05 and found.runs():
+            return found
+    return None
 
 
 def recorded(folder: Path) -> list[Process]:
-    """The programs below a folder that still run, whoever started them."""
-    found = []
-    for path in sorted((folder / "processes").glob("*.json")):
-        with suppress(psutil.NoSuchProcess, ValueError, KeyError):
-            record = json.loads(path.read_text())
-            process = psutil.Process(record["pid"])
-            if abs(process.create_time() - record["created"]) < 0.05:
-                found.append(Process(path.stem, process, Path(record["log"]), path))
-    return found
+    """All programs below a folder that still run."""
+    names = sorted(path.stem for path in (folder / "processes").glob("*.json"))
+    return [process for process in (named(folder, name) for name in names) if process]

@@ -1,0 +1,94 @@
+"""An S3 server on a folder of this machine, for tests and pods: versitygw with its POSIX backend."""
+
+import json
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.cluster import places, processes, programs
+from support.cluster.ports import free_port
+
+
+class S3Server:
+    """One server; buckets are folders below `buckets`. Another process finds it again by its folder."""
+
+    def __init__(self, folder: Path, address: str = "127.0.0.1", *, dies_with_parent: bool = True) -> None:
+        self.folder = folder
+        self.buckets = folder / "buckets"
+        self._dies_with_parent = dies_with_parent
+        self._settings = folder / "s3.json"
+        if not self._settings.exists():
+            self.buckets.mkdir(parents=True)
+            keys = {
+                "access": "pretrain",
+                "secret": secrets.token_hex(16),
+                "endpoint": f"{address}:{free_port(address)}",
+            }
+            self._settings.write_text(json.dumps(keys))
+        settings = json.loads(self._settings.read_text())
+        self.access_key: str = settings["access"]
+        self.secret_key: str = settings["secret"]
+        self._listen: str = settings["endpoint"]
+
+    @property
+    def url(self) -> str:
+        """The endpoint, for this machine and for pods of a cluster whose network the server is in."""
+        return f"http://{self._listen}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What S3 clients read."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def start(self) -> None:
+        """Also after it was stopped or killed, with the same buckets at the same address."""
+        process = processes.start(
+            self.folder,
+            "versitygw",
+            [programs.find("versitygw"), "--quiet", "--keep-alive", "--port", self._listen, "posix", self.buckets],
+            environment={"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key},
+            dies_with_parent=self._dies_with_parent,
+        )
+        process.until(self._answers)
+
+    def make_bucket(self, name: str) -> str:
+        """A bucket; its URI."""
+        (self.buckets / name).mkdir(exist_ok=True)
+        return f"s3://{name}"
+
+    def stop(self) -> None:
+        for process in processes.recorded(self.folder):
+            process.kill()
+
+    def _answers(self) -> bool:
+        try:
+            urllib.request.urlopen(self.url, timeout=5).close()
+        except urllib.error.HTTPError as error:
+            error.close()  # it refuses a stranger, so it is there
+        except OSError:
+            return False
+        return True
+
+
+@contextmanager
+def s3_server(address: str = "127.0.0.1") -> Iterator[S3Server]:
+    """A server of its own, gone at the end."""
+    for folder, lock in places.left_behind("s3"):
+        S3Server(folder).stop()
+        places.remove_folder(folder, lock)
+    folder, lock = places.new_folder("s3")
+    server = S3Server(folder, address)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        places.remove_folder(folder, lock)

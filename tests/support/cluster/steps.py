@@ -1,0 +1,18 @@
+"""What `make cluster-up` does once all nodes are Ready. A new step is one more entry."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from support.cluster.cluster import DevelopmentCluster
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that a fresh cluster gets. Safe to repeat, as `make cluster-up` on a running cluster does so."""
+
+    act: Callable[[DevelopmentCluster], None]
+    done: str
+    """What a person reads afterwards, as a sentence without its full stop."""
+
+
+AFTER_START: tuple[Step, ...] = ()
