@@ -49,6 +49,14 @@ KUBECONFIG, or of ~/.kube/config, or of the pod's service account.""",
     help="Pull policy of these pods.",
 )
 @click.option(
+    "--image-pull-secret",
+    "image_pull_secrets",
+    multiple=True,
+    metavar="SECRET",
+    envvar="PRETRAIN_OPERATOR_IMAGE_PULL_SECRET",
+    help="Secret of each job's namespace with which nodes pull the image; may be given again.",
+)
+@click.option(
     "--namespace",
     "namespaces",
     multiple=True,

@@ -58,7 +58,7 @@ class Operator:
             Informer(client, PODS, settings.namespaces, seen.pod, self._wake),
             Informer(client, JOBS, settings.namespaces, seen.batch_job, self._wake),
             Informer(client, CONFIG_MAPS, settings.namespaces, seen.config, self._wake),
-            PodSettings(settings.trainer_image, settings.image_pull_policy),
+            PodSettings(settings.trainer_image, settings.image_pull_policy, settings.image_pull_secrets),
         )
         self._is_ready = False
         self._is_ending = False

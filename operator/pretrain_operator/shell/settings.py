@@ -9,6 +9,7 @@ class OperatorSettings:
 
     trainer_image: str
     image_pull_policy: str = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
     """Empty: all."""
     metrics_address: str = "0.0.0.0:8080"

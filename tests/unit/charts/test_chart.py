@@ -10,6 +10,7 @@ import yaml
 from support.charts import CHART, NAMESPACE, RELEASE, Rendered, Values, render, value_paths
 
 from pretrain_api import cluster, crd
+from pretrain_operator.__main__ import main
 
 ROOT = CHART.parents[1]
 EVERYTHING: Values = {
@@ -107,6 +108,22 @@ class TestGuide:
         named = re.findall(rf"`((?:{'|'.join(sorted(roots))})\.[\w.]+)", self.GUIDE.read_text())
         assert len(named) > 5
         assert set(named) - set(value_paths()) == set()
+
+
+class TestOperator:
+    @pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
+    def test_it_understands_every_argument(self, values: Values, helm: str) -> None:
+        arguments = render(helm, values).container["args"]
+        given = {text.partition("=")[0] for text in arguments}
+        context = main.make_context("operator", list(arguments))
+        assert context.params["trainer_image"] == "pretrain-trainer:0.1.0"
+        assert context.params["leader_election"] is ("--leader-election" in given)
+
+    def test_every_flag_is_decided_by_the_chart(self, helm: str) -> None:
+        values: Values = {**EVERYTHING, "trainer": {"imagePullSecrets": [{"name": "registry"}]}}
+        given = {text.partition("=")[0] for text in render(helm, values).container["args"]}
+        flags = {option.opts[0] for option in main.params if not option.is_eager}
+        assert flags == given
 
 
 class TestSecurity:

@@ -77,6 +77,7 @@ EFFECTS = [
     Effect("trainer.image.tag", "2.0", argument("trainer-image"), ["pretrain-trainer:2.0"]),
     Effect("trainer.image.digest", DIGEST, argument("trainer-image"), [f"pretrain-trainer@{DIGEST}"]),
     Effect("trainer.image.pullPolicy", "Always", argument("image-pull-policy"), ["Always"]),
+    Effect("trainer.imagePullSecrets", [{"name": "a"}, {"name": "b"}], argument("image-pull-secret"), ["a", "b"]),
     Effect("replicas", 3, at("Deployment", "spec.replicas"), 3),
     Effect("leaderElection.enabled", False, argument("no-leader-election"), [""], {"replicas": 1}),
     Effect("crds.enabled", False, kinds("CustomResourceDefinition"), []),

@@ -84,6 +84,12 @@ class TestPods:
             "valueFrom": {"secretKeyRef": {"name": "s3", "key": "AWS_SECRET_ACCESS_KEY"}},
         }
 
+    def test_are_pulled_with_the_operator_s_secrets_and_made_again_with_others(self) -> None:
+        private = PodSettings(SETTINGS.image, pull_secrets=("registry",))
+        assert children.training_pod(full(), TRAIN, 2, private)["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+        assert "imagePullSecrets" not in children.training_pod(full(), TRAIN, 2, SETTINGS)["spec"]
+        assert private.digest != SETTINGS.digest
+
     def test_cannot_be_given_another_job_s_label(self) -> None:
         pod = children.training_pod(full(), TRAIN, 0, SETTINGS)
         assert pod["metadata"]["labels"] | {"team": "research"} == pod["metadata"]["labels"]

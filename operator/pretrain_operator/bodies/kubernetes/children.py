@@ -44,11 +44,14 @@ class PodSettings:
 
     image: str
     pull_policy: str = "IfNotPresent"
+    pull_secrets: tuple[str, ...] = ()
+    """Names of Secrets in each job's namespace."""
 
     @property
     def digest(self) -> str:
         """What a pod was made with; one that never ran is made again when it differs."""
-        return hashlib.sha256(f"{self.image} {self.pull_policy}".encode()).hexdigest()[:16]
+        text = " ".join((self.image, self.pull_policy, *self.pull_secrets))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,7 @@ def _pod_spec(owner: Owner, start: StartStage, settings: PodSettings, arguments:
         "tolerations": tolerations,
         "affinity": template.affinity,
         "priorityClassName": spec.scheduling.priority_class_name,
+        "imagePullSecrets": [{"name": name} for name in settings.pull_secrets],
     }
     return found | {key: value for key, value in optional.items() if value}
 
