@@ -8,6 +8,9 @@ import pytest
 from support.charts import CHART, NAMESPACE, Rendered, Values, render
 from support.cluster.control_plane import ControlPlane
 from support.cluster.kubectl import Failed, Kubectl
+from support.cluster.missing import visibly
+from support.eventually import eventually
+from support.monitors import definitions
 
 MANIFESTS = CHART.parents[1] / "manifests"
 SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
@@ -16,6 +19,10 @@ VARIANTS: dict[str, Values] = {
     "one namespace": {"rbac": {"scope": "namespace"}, "replicas": 1, "leaderElection": {"enabled": False}},
     "everything": {
         "commonLabels": {"team": "research"},
+        "metrics": {
+            "serviceMonitor": {"enabled": True},
+            "podMonitor": {"enabled": True, "labels": {"release": "main"}},
+        },
         "imagePullSecrets": [{"name": "registry"}],
         "image": {"digest": "sha256:" + "0" * 64},
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
@@ -46,6 +53,17 @@ def release(kubectl: Kubectl) -> str:
     return NAMESPACE
 
 
+@pytest.fixture(scope="module")
+def monitors(kubectl: Kubectl) -> None:
+    """ServiceMonitor and PodMonitor are known."""
+    with visibly():
+        for definition in definitions():
+            kubectl("apply", "--server-side", "-f", str(definition))
+    for plural in ("servicemonitors", "podmonitors"):
+        command = ("get", f"{plural}.monitoring.coreos.com", "--all-namespaces")
+        eventually(lambda asked=command: kubectl.run(*asked).returncode, lambda code: code == 0, within_seconds=60)
+
+
 def try_out(kubectl: Kubectl, objects: Any, namespace: str = NAMESPACE) -> None:
     """Server-side, and strict: a field that Kubernetes does not know is an error."""
     kubectl("apply", "--server-side", "--dry-run=server", "--force-conflicts", "--validate=strict",
@@ -54,7 +72,9 @@ def try_out(kubectl: Kubectl, objects: Any, namespace: str = NAMESPACE) -> None:
 
 class TestChart:
     @pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
-    def test_every_object_is_taken(self, values: Values, helm: str, kubectl: Kubectl, release: str) -> None:
+    def test_every_object_is_taken(
+        self, values: Values, helm: str, kubectl: Kubectl, release: str, monitors: None
+    ) -> None:
         try_out(kubectl, list(render(helm, values).objects))
 
     @pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())

@@ -1,10 +1,7 @@
 """Install, upgrade and uninstall by Helm on a real control plane: RBAC, Pod Security, controllers, simulated nodes."""
 
-import json
 import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,43 +14,13 @@ from support.cluster.kwok import SimulatedNodes
 from support.cluster.missing import visibly
 from support.eventually import eventually
 from support.golden import assert_golden
+from support.helm import CRD, WAIT, Helm
 from support.jobs import a_job
 from support.permissions import allowed
 
 GOLDEN = Path(__file__).parent / "golden"
-CRD = "crd/pretrainjobs.pretrain.dev"
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 JOB = "test"
-
-
-class Helm:
-    """Helm as administrator of one cluster."""
-
-    def __init__(self, program: str, plane: ControlPlane) -> None:
-        self.program, self.plane, self.kubectl = program, plane, plane.kubectl
-
-    def run(self, *arguments: str | Path, values: Values | None = None) -> subprocess.CompletedProcess[str]:
-        command = [self.program, *map(str, arguments), "--kubeconfig", str(self.plane.kubeconfig)]
-        if values is not None:
-            command.append("--values=-")
-        return subprocess.run(
-            command, input=json.dumps(values), capture_output=True, text=True, check=False, timeout=300
-        )
-
-    def __call__(self, *arguments: str | Path, values: Values | None = None) -> str:
-        done = self.run(*arguments, values=values)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    @contextmanager
-    def release(self, values: Values, chart: Path = CHART, name: str = RELEASE) -> Iterator[None]:
-        """An installed chart whose pods are ready, removed at the end with its definition and its jobs."""
-        self("install", name, chart, "-n", NAMESPACE, "--wait", "--timeout=120s", values=values)
-        try:
-            yield
-        finally:
-            self.run("uninstall", name, "-n", NAMESPACE, "--wait", "--ignore-not-found")
-            self.kubectl("delete", CRD, "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +41,8 @@ def plane() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-def release(helm: str, plane: ControlPlane) -> Helm:
-    return Helm(helm, plane)
+def release(plane: ControlPlane) -> Helm:
+    return Helm(plane.kubectl)
 
 
 def apply_job(kubectl: Kubectl, namespace: str = "default") -> None:
@@ -150,7 +117,7 @@ class TestUpgrade:
         with release.release({}, older_chart(tmp_path)):
             apply_job(kubectl)
             before = job(kubectl)
-            release("upgrade", RELEASE, CHART, "-n", NAMESPACE, "--wait", "--timeout=120s", values={"replicas": 3})
+            release("upgrade", RELEASE, CHART, "-n", NAMESPACE, *WAIT, values={"replicas": 3})
             assert job(kubectl) == before
             assert kubectl.get("deployment", RELEASE, "-n", NAMESPACE)["status"]["readyReplicas"] == 3
             columns = kubectl.get(CRD)["spec"]["versions"][0]["additionalPrinterColumns"]
@@ -162,13 +129,13 @@ class TestUpgrade:
         with release.release({}):
             apply_job(release.kubectl)
             release("upgrade", RELEASE, CHART, "-n", NAMESPACE, values={"log": {"level": "debug"}})
-            release("rollback", RELEASE, "1", "-n", NAMESPACE, "--wait", "--timeout=120s")
+            release("rollback", RELEASE, "1", "-n", NAMESPACE, *WAIT)
             assert job(release.kubectl)["metadata"]["generation"] == 1
 
     def test_from_the_cluster_to_one_namespace_the_cluster_role_goes(self, release: Helm) -> None:
         with release.release({}):
             values: Values = {"rbac": {"scope": "namespace"}}
-            release("upgrade", RELEASE, CHART, "-n", NAMESPACE, "--wait", "--timeout=120s", values=values)
+            release("upgrade", RELEASE, CHART, "-n", NAMESPACE, *WAIT, values=values)
             assert release.kubectl.run("get", "clusterrole", RELEASE).returncode != 0
             assert release.kubectl.get("role", RELEASE, "-n", NAMESPACE)
 
