@@ -42,5 +42,7 @@ class Helm:
             self("install", name, chart, "-n", NAMESPACE, *WAIT, values=values)
             yield
         finally:
+            # While the operator is there to release them.
+            self.kubectl.run("delete", "pretrainjobs", "--all", "--all-namespaces", "--timeout=120s", within_seconds=180)
             self.run("uninstall", name, "-n", NAMESPACE, "--wait", "--ignore-not-found")
             self.kubectl("delete", CRD, "--ignore-not-found")
