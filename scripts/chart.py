@@ -47,13 +47,30 @@ metadata:
 
 PAGE_HEAD = """\
 <!-- {note} -->
-# The chart's values
+# The chart
+
+## Values
 
 `charts/pretrain-operator` installs the operator; [install](../how-to/install.md) says how. A schema checks every value:
 a misspelt one is refused. `helm show values charts/pretrain-operator` prints them as a file.
 
 | value | type | default | |
 | --- | --- | --- | --- |
+"""
+
+
+PERMISSIONS_HEAD = """
+## What the operator may do
+
+In every namespace, or with `rbac.scope: namespace` in those of its jobs. Secrets are not among it: pods refer to them by
+name. A test holds this against what the operator asks an API server for in the life of a job.
+
+| API group | resources | verbs | |
+| --- | --- | --- | --- |
+"""
+PERMISSIONS_TAIL = """
+In its own namespace also the Lease `pretrain-operator`, if `leaderElection.enabled`. A job's pods may read one ConfigMap,
+the job's world, and read and patch one, its report.
 """
 
 
@@ -80,8 +97,10 @@ def install_manifest(note: str) -> str:
 
 
 def values_page(note: str) -> str:
-    """docs/reference/chart.md: every value with the comment above it."""
-    return PAGE_HEAD.format(note=note) + "".join(_rows())
+    """docs/reference/chart.md: every value and every permission with the comment above it."""
+    return (
+        PAGE_HEAD.format(note=note) + "".join(_rows()) + PERMISSIONS_HEAD + "".join(_permissions()) + PERMISSIONS_TAIL
+    )
 
 
 def _rows() -> Iterator[str]:
@@ -89,8 +108,21 @@ def _rows() -> Iterator[str]:
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     lines = text.splitlines()
     for path, line, default, node in _values(yaml.compose(text), schema, ()):
-        cells = (f"`{'.'.join(path)}`", _type(node), f"`{json.dumps(default)}`", _comment(lines, line))
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+        yield _row(f"`{'.'.join(path)}`", _type(node), f"`{json.dumps(default)}`", _comment(lines, line))
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _permissions() -> Iterator[str]:
+    text = (CHART / "templates" / "_rules.tpl").read_text(encoding="utf-8")
+    text = re.sub(r"^\{\{.*\}\}$", "", text, flags=re.MULTILINE)
+    lines, rules = text.splitlines(), yaml.safe_load(text)
+    for item, rule in zip(yaml.compose(text).value, rules, strict=True):
+        groups = ", ".join(group or "core" for group in rule["apiGroups"])
+        resources = ", ".join(f"`{resource}`" for resource in rule["resources"])
+        yield _row(groups, resources, ", ".join(rule["verbs"]), _comment(lines, item.start_mark.line))
 
 
 def _values(

@@ -43,6 +43,8 @@ class Helm:
             yield
         finally:
             # While the operator is there to release them.
-            self.kubectl.run("delete", "pretrainjobs", "--all", "--all-namespaces", "--timeout=120s", within_seconds=180)
+            self.kubectl.run(
+                "delete", "pretrainjobs", "--all", "--all-namespaces", "--timeout=120s", within_seconds=180
+            )
             self.run("uninstall", name, "-n", NAMESPACE, "--wait", "--ignore-not-found")
             self.kubectl("delete", CRD, "--ignore-not-found")
