@@ -2,12 +2,12 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
-from support.cluster import images, node, programs, teardown
+from support.cluster import node, programs, teardown
 from support.cluster.containerd import PAUSE
 from support.cluster.control_plane import ControlPlane
 from support.cluster.kubectl import Kubectl
@@ -19,6 +19,9 @@ from support.cluster.prometheus import Prometheus
 from support.cluster.s3 import S3Server
 from support.cluster.scratch_image import busybox_image
 
+Stock = Callable[[Path], None]
+"""Fills the folder of a containerd that has never run, so that a node starts with images that are too large to import."""
+
 
 class DevelopmentCluster:
     """A Kubernetes cluster on this machine. `network.number` tells several apart; everything lies in `folder`."""
@@ -26,13 +29,16 @@ class DevelopmentCluster:
     busybox = "localhost/pretrain/busybox:1"
     """An image with a shell that every node has."""
 
-    def __init__(self, network: Network, nodes: int, *, dies_with_parent: bool = True) -> None:
+    def __init__(
+        self, network: Network, nodes: int, *, dies_with_parent: bool = True, stock: Stock | None = None
+    ) -> None:
         if not 1 <= nodes <= NODES:
             raise ValueError(f"a cluster has 1 to {NODES} nodes, not {nodes}")
         self.network = network
         self.folder = teardown.folder_of(network)
         self._count = nodes
         self._dies_with_parent = dies_with_parent
+        self._stock = stock
 
     @cached_property
     def plane(self) -> ControlPlane:
@@ -73,15 +79,19 @@ class DevelopmentCluster:
             for name, command in ((PAUSE, ["sleep", "infinity"]), (self.busybox, ["sh"]))
         ]
         for each in self.nodes:
+            each.folder.mkdir()
+            if self._stock is not None:
+                self._stock(each.store)
             each.switch_on()
             for archive in archives:
                 each.ctr("images", "import", str(archive))
             each.start_kubelet()
         self.wait_until_ready()
 
-    def load_image(self, source: str | Path) -> None:
-        """Bring an image into every node: an archive, or the name of an image that buildah has."""
-        images.load(self.nodes, source)
+    def load_image(self, archive: Path) -> None:
+        """Bring the image of an archive into every node."""
+        for each in self.nodes:
+            each.ctr("images", "import", str(archive))
 
     def node(self, name: str) -> Node:
         (found,) = [each for each in self.nodes if each.name == name]
@@ -92,9 +102,9 @@ class DevelopmentCluster:
 
 
 @contextmanager
-def running_cluster(nodes: int = 2) -> Iterator[DevelopmentCluster]:
+def running_cluster(nodes: int = 2, stock: Stock | None = None) -> Iterator[DevelopmentCluster]:
     """A cluster for the length of a test run."""
-    cluster, lock = _claimed(nodes, dies_with_parent=True)
+    cluster, lock = _claimed(nodes, dies_with_parent=True, stock=stock)
     try:
         cluster.start()
         yield cluster
@@ -103,11 +113,11 @@ def running_cluster(nodes: int = 2) -> Iterator[DevelopmentCluster]:
         lock.remove()
 
 
-def bring_up(nodes: int) -> DevelopmentCluster:
+def bring_up(nodes: int, stock: Stock | None = None) -> DevelopmentCluster:
     """The cluster that stays until it is taken down; a running one as it is."""
     for running in kept():
         return running
-    cluster, lock = _claimed(nodes, dies_with_parent=False)
+    cluster, lock = _claimed(nodes, dies_with_parent=False, stock=stock)
     try:
         cluster.start()
         teardown.keep(cluster.network, nodes)
@@ -124,13 +134,13 @@ def kept() -> list[DevelopmentCluster]:
     return [DevelopmentCluster(network, nodes, dies_with_parent=False) for network, nodes in teardown.kept()]
 
 
-def _claimed(nodes: int, *, dies_with_parent: bool) -> tuple[DevelopmentCluster, Lock]:
+def _claimed(nodes: int, *, dies_with_parent: bool, stock: Stock | None) -> tuple[DevelopmentCluster, Lock]:
     """A cluster that is not there yet, and the right to make it."""
     require()
     teardown.clean_up()
     for number in range(CLUSTERS):
         if lock := teardown.claim(Network(number)):
-            return DevelopmentCluster(Network(number), nodes, dies_with_parent=dies_with_parent), lock
+            return DevelopmentCluster(Network(number), nodes, dies_with_parent=dies_with_parent, stock=stock), lock
     raise MissingPart(f"{CLUSTERS} clusters run on this machine already")
 
 

@@ -39,17 +39,12 @@ class ForeignCluster:
         server.start()
         return server
 
-    def load_image(self, source: str | Path) -> None:
+    def load_image(self, archive: Path) -> None:
         loader = os.environ.get(IMAGE_LOADER)
         if loader is None:
             raise MissingPart(
-                f"set {IMAGE_LOADER}, to `kind load image-archive {{}}` say, to bring {source} to the nodes"
+                f"set {IMAGE_LOADER}, to `kind load image-archive {{}}` say, to bring {archive} to the nodes"
             )
-        archive = Path(source)
-        if not archive.exists():
-            archive = self._folder / "image.tar"
-            archive.unlink(missing_ok=True)
-            subprocess.run(["buildah", "push", str(source), f"docker-archive:{archive}:{source}"], check=True)
         subprocess.run([part.replace("{}", str(archive)) for part in shlex.split(loader)], check=True)
 
     def stop(self) -> None:
