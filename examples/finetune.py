@@ -64,7 +64,7 @@ def split(tokenizer: Any, sources: list[Path], most: int, seed: int) -> Split:
     """At most `most` sequences from the sources, in an order of the seed."""
     sequences = []
     for file in sources:
-        tokens = tokenizer(file.read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"]
+        tokens = tokenizer(file.read_text(encoding="utf-8"), add_special_tokens=False, verbose=False)["input_ids"]
         starts = range(0, len(tokens) - SEQUENCE_LENGTH + 1, SEQUENCE_LENGTH)
         sequences.extend(tokens[start : start + SEQUENCE_LENGTH] for start in starts)
     order = np.random.default_rng(seed).permutation(len(sequences))[:most]
