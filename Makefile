@@ -5,7 +5,7 @@ BIN := .venv/bin
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-cluster check format generate lock clean
+.PHONY: help setup run test test-unit test-integration test-cluster check format generate lock images clean
 .PHONY: cluster-programs cluster-up cluster-down cluster-env
 CLUSTER := PYTHONPATH=tests $(BIN)/python -m support.cluster
 # Of the development cluster that `make cluster-up` starts.
@@ -60,9 +60,16 @@ format: setup  ## format and fix what can be fixed
 generate: setup  ## write the CRD and the reference pages from the types
 	$(BIN)/python scripts/generate.py
 
-lock: setup  ## compile requirements.lock from pyproject.toml; add UPGRADE=1 for newer versions
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+  --no-header
+lock: setup  ## compile the lock files from pyproject.toml; add UPGRADE=1 for newer versions
+	$(LOCK) pyproject.toml --all-extras $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+	$(LOCK) --group pyproject.toml:operator-image --constraints requirements.lock --upgrade --output-file requirements-operator.lock
+	$(LOCK) pyproject.toml --extra trainer --no-emit-package kubernetes --constraints requirements.lock --upgrade --output-file requirements-trainer.lock
+
+images: setup  ## build the images of operator and trainer with buildah (root, Debian; minutes at first, then seconds)
+	@$(PYTHON) scripts/setup.py --with-test-tools
+	@PYTHONPATH=tests $(BIN)/python -m support.images
 
 clean:  ## remove what the commands above made, the environment included
 	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

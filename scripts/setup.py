@@ -5,9 +5,7 @@ to repeat: what was downloaded stays in uv's cache, and a finished environment i
 """
 
 import argparse
-import configparser
 import hashlib
-import io
 import os
 import platform
 import re
@@ -15,25 +13,12 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-import zipfile
 from pathlib import Path
+
+import fetch_uv
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-UV_VERSION = "0.13.9"
-UV_WHEELS = {
-    "x86_64": (
-        f"uv-{UV_VERSION}-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
-        "d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19",
-    ),
-    "aarch64": (
-        f"uv-{UV_VERSION}-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64.whl",
-        "5435c5ce14a56431208ca0996416d310f1598e8c2c8ba707688985a16bb82dbe",
-    ),
-}
 SYSTEM_PACKAGES = {
     "chromium": "chromium",
     "fc-list": "fonts-dejavu-core fontconfig",
@@ -46,6 +31,9 @@ SYSTEM_PACKAGES = {
     "conntrack": "conntrack",
     "socat": "socat",
     "ip": "iproute2",
+    # What builds the images.
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
 }
 """Program that the tests use -> Debian packages that bring it."""
 
@@ -66,7 +54,7 @@ def main() -> None:
 
 def identity() -> str:
     """Digest of all that decides what the environment holds."""
-    files = [ROOT / "requirements.lock", ROOT / "pyproject.toml", Path(__file__)]
+    files = [ROOT / "requirements.lock", ROOT / "pyproject.toml", Path(__file__), Path(fetch_uv.__file__)]
     content = b"".join(file.read_bytes() for file in files) + f"{sys.version}{ROOT}".encode()
     return hashlib.sha256(content).hexdigest()
 
@@ -86,8 +74,8 @@ def set_up() -> None:
         # Without pip: Debian's python3 alone has no ensurepip, and uv does not need it.
         run(sys.executable, "-m", "venv", "--without-pip", str(VENV))
     uv = VENV / "bin" / "uv"
-    if not is_this_uv(uv):
-        fetch_uv(uv)
+    if not fetch_uv.is_current(uv):
+        fetch_uv.fetch(uv)
     # The machine's own certificates: a mirror in a company has one that uv does not bring along.
     python = ["--system-certs", "--python", str(VENV / "bin" / "python")]
     run(str(uv), "pip", "sync", *python, "--require-hashes", "--compile-bytecode", "requirements.lock")
@@ -95,59 +83,6 @@ def set_up() -> None:
     run(str(VENV / "bin" / "python"), "-m", "compileall", "-q", "api", "operator", "trainer", "cli")
     (VENV / "complete").write_text(identity())
     say(f"Set up in {time.monotonic() - start:.0f} s. The command is .venv/bin/pretrain.")
-
-
-def is_this_uv(uv: Path) -> bool:
-    if not uv.exists():
-        return False
-    return subprocess.run([uv, "--version"], capture_output=True, text=True).stdout.split()[1:2] == [UV_VERSION]
-
-
-def fetch_uv(target: Path) -> None:
-    """Take uv's program out of its wheel. It does the rest: several downloads at once, hashes checked, resumable."""
-    machine = platform.machine()
-    if machine not in UV_WHEELS or platform.system() != "Linux":
-        sys.exit(f"error: no pinned uv for {platform.system()} on {machine}. Install uv {UV_VERSION} as {target}.")
-    name, sha256 = UV_WHEELS[machine]
-    say(f"Fetching uv {UV_VERSION}")
-    index = package_index().rstrip("/") + "/uv/"
-    page = download(index).decode()
-    link = re.search(rf'href="([^"]*{re.escape(name)}[^"]*)"', page)
-    if not link:
-        sys.exit(f"error: the package index has no {name}. Is it a full mirror of PyPI?")
-    wheel = download(urllib.parse.urljoin(index, link.group(1).replace("&amp;", "&")))
-    if hashlib.sha256(wheel).hexdigest() != sha256:
-        sys.exit(f"error: {name} from the package index has another SHA-256 than the pinned {sha256}.")
-    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-        program = archive.read(f"uv-{UV_VERSION}.data/scripts/uv")
-    temporary = target.with_suffix(".tmp")
-    temporary.write_bytes(program)
-    temporary.chmod(0o755)
-    temporary.replace(target)
-
-
-def package_index() -> str:
-    """The index that uv or pip is configured for, else PyPI."""
-    for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
-        if os.environ.get(variable):
-            return os.environ[variable]
-    config = configparser.ConfigParser(interpolation=None)
-    config.read([os.environ.get("PIP_CONFIG_FILE", ""), "/etc/pip.conf", Path.home() / ".config/pip/pip.conf"])
-    return config.get("global", "index-url", fallback=urllib.parse.urlunsplit(("https", "pypi.org", "/simple", "", "")))
-
-
-def download(url: str) -> bytes:
-    for attempt in range(4):
-        try:
-            with urllib.request.urlopen(url, timeout=60) as response:
-                return response.read()
-        except OSError as error:
-            if isinstance(error, urllib.error.HTTPError) and error.code < 500:
-                sys.exit(f"error: the package index answers {error.code} for {urllib.parse.urlsplit(url).path}")
-            if attempt == 3:
-                sys.exit(f"error: the package index cannot be reached: {error}. Run the same command again later.")
-            time.sleep(2**attempt)  # noqa: TID251 - nothing to wait on but time
-    raise AssertionError("unreachable")
 
 
 def install_test_tools() -> None:
