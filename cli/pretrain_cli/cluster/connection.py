@@ -132,14 +132,14 @@ class Connection:
         return response
 
 
-def lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The lines of a streamed answer. One that is cut off by a broken connection is not given: the break is raised."""
+def lines(answer: urllib3.BaseHTTPResponse, unfinished: list[bytes]) -> Iterator[bytes]:
+    """The lines of a streamed answer; what stands after the last line break is put into `unfinished` instead."""
     rest = b""
     for chunk in answer.stream(1 << 16):
         *whole, rest = (rest + chunk).split(b"\n")
         yield from whole
     if rest:
-        yield rest
+        unfinished.append(rest)
 
 
 def connect(kubeconfig: str = "", context: str = "", namespace: str = "", all_namespaces: bool = False) -> Connection:
@@ -226,9 +226,9 @@ def _unreachable(server: str, error: Exception) -> PretrainError:
 
 
 def _short(error: object) -> str:
-    """An error without the addresses of Python objects."""
+    """An error without the names of Python objects and numbers of system errors."""
     text = str(error).splitlines()[-1] if str(error) else type(error).__name__
-    return text.rpartition("> ")[2].rpartition("): ")[2].rstrip(".") or text
+    return text.rpartition("] ")[2].rpartition("): ")[2].rstrip(".") or text
 
 
 def _refused(server: str, status: int, answer: Json) -> PretrainError:

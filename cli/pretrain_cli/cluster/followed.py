@@ -161,7 +161,8 @@ class Followed:
         """Read a pod for a while; gives when to read on, None when it was read to its end."""
         log = self._logs[uid]
         # Asked before reading: what was written before the end is then read for certain.
-        ended = self._pods[uid].has_ended or log.is_gone
+        log.pod = self._pods[uid]
+        ended = log.pod.has_ended or log.is_gone
         arriving = log.written() if ended or self._is_crowded() else log.arriving(self._is_crowded)
         try:
             for line in arriving:
@@ -175,7 +176,6 @@ class Followed:
         if not ended:
             return _PAUSE_SECONDS
         with self._lock:
-            log.pod = self._pods[uid]
             log.is_read = True
             self._open.discard(uid)
         return None

@@ -1,11 +1,16 @@
-"""The log of one pod, read through the API server, and read on after the connection broke: no line twice, none lost."""
+"""The log of one pod, read through the API server, and read on after the connection broke: no line twice, none lost.
+
+An API server hides a kubelet's broken connection: the answer just ends, in the middle of a line perhaps. So an answer's
+end is never taken for the log's end before another read has found nothing new.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from pretrain_api.errors import PretrainError
 from pretrain_cli.cluster.connection import NOT_FOUND, ApiRefusal, Connection, lines
@@ -36,24 +41,27 @@ class PodLog:
         self.is_read = False
         """Whether it was read to its end."""
         self._connection = connection
-        self._tail, self._since = tail, since.strftime("%Y-%m-%dT%H:%M:%SZ") if since else ""
+        self._tail, self._since = tail, _time(since) if since else ""
         self._position = Position()
+        self._unfinished = b""
+        """What stood after the last line break when the last answer ended."""
         self._path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/log"
 
     def written(self) -> Iterator[LogLine]:
         """What was written up to now and not read yet. Raises LogLost when it cannot be had."""
-        tries, outage = 0, Outage()
+        failures, outage = 0, Outage()
         while True:
-            before = self._position
+            before = self._position, self._unfinished
             try:
                 yield from self._lines(follow=False)
-                self.is_read = self.is_read or self.pod.has_ended
-                return
+                if (self._position, self._unfinished) == before:
+                    self.is_read = self.is_read or self.pod.has_ended
+                    return
             except (PretrainError, HTTPError) as error:
-                tries = tries + 1 if self._position == before else 1
+                failures = failures + 1 if self._position == before[0] else 1
                 if not is_passing(error):
                     raise
-                if tries == _TRIES:
+                if failures == _TRIES:
                     raise LogLost(self._why(error)) from None
                 outage.bear(error, float("inf"))
 
@@ -86,13 +94,39 @@ class PodLog:
             if refusal.status in (NOT_FOUND, _NOT_STARTED):
                 return
             raise
+        rest: list[bytes] = []
         try:
-            for line in unread(map(parsed, lines(answer)), self._position):
+            for line in unread(map(parsed, lines(answer, rest)), self._position):
                 self._position = self._position.after(line)
                 yield line
+        except ReadTimeoutError:
+            self._begin_at(answer.headers.get("Date"))
+            raise
         finally:
             answer.close()
+        self._begin_at(answer.headers.get("Date"))
+        yield from self._last(rest)
+
+    def _begin_at(self, date: str | None) -> None:
+        """There was nothing in the tail: from now on every line is wanted, not those of a tail of that later time."""
+        if not self._position.key and self._tail is not None and date:
+            self._since, self._tail = _time(parsedate_to_datetime(date)), None
+
+    def _last(self, rest: list[bytes]) -> Iterator[LogLine]:
+        """The piece of a line at the end of an answer: the program's last words, if it has ended and the answer before
+        ended with the very same."""
+        unfinished = rest[0] if rest else b""
+        if not unfinished or unfinished != self._unfinished or not self.pod.has_ended:
+            self._unfinished = unfinished
+            return
+        for line in unread([parsed(unfinished)], self._position):
+            self._position = self._position.after(line)
+            yield line
 
     def _why(self, error: Exception) -> str:
         node = f" on node {self.pod.node}" if self.pod.node else ""
         return f"{self.pod.label}: the log of {self.pod.name}{node} cannot be read: {str(error).splitlines()[0]}"
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

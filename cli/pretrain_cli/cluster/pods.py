@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pretrain_api import cluster
-from pretrain_api.stages import Stage
+from pretrain_api.stages import PHASES, Stage
 from pretrain_cli.cluster.table import moment
 
 _INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
+_SHARED = {phase.name for phases in PHASES.values() for phase in phases if phase.indexed}
+"""Phases whose work is divided; the only pod of another has no number."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _ORDER = {stage.lower(): at for at, stage in enumerate(Stage)}
 
@@ -60,6 +62,7 @@ def pod(manifest: Mapping[str, Any]) -> JobPod:
     labels = metadata.get("labels", {})
     # The operator's container stands first; those that a mesh injects come later.
     container = (spec.get("containers") or [{}])[0].get("name", "")
+    share = labels.get(_INDEX_LABEL) if labels.get(cluster.LABEL_PHASE) in _SHARED else None
     states = [s.get("state", {}) for s in status.get("containerStatuses", []) if s.get("name") == container]
     ended = status.get("phase") in ("Succeeded", "Failed") or any("terminated" in state for state in states)
     return JobPod(
@@ -69,7 +72,7 @@ def pod(manifest: Mapping[str, Any]) -> JobPod:
         stage=labels.get(cluster.LABEL_STAGE, ""),
         phase=labels.get(cluster.LABEL_PHASE, ""),
         attempt=_number(labels.get(cluster.LABEL_ATTEMPT), 0),
-        worker=_number(labels.get(cluster.LABEL_WORKER, labels.get(_INDEX_LABEL)), -1),
+        worker=_number(labels.get(cluster.LABEL_WORKER, share), -1),
         container=container,
         created=moment(metadata.get("creationTimestamp")) or _EPOCH,
         node=spec.get("nodeName", ""),

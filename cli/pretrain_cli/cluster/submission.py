@@ -11,7 +11,10 @@ from pretrain_api.problems import InvalidJob, Path, Problem
 from pretrain_api.types import PretrainJob
 from pretrain_cli.cluster.connection import CONFLICT, INVALID, NOT_FOUND, ApiRefusal, Json
 
-_CAUSE = re.compile(r'^Invalid value: (?:"(?:[^"\\]|\\.)*"|[^:]*): (?P<text>.*)$', re.DOTALL)
+_CAUSE = re.compile(
+    r'(?:Invalid|Required|Unsupported) value: (?:(?:"(?:[^"\\]|\\.)*"|[-+.\w]+): )?(?P<text>.*)\Z', re.DOTALL
+)
+"""The value stands before the text, or not, as the rule wants it."""
 _CODE = re.compile(r" \[(?P<code>[a-z0-9-]+)\]$")
 _PART = re.compile(r"[^.\[\]]+|\[(\d+)\]")
 _OWNER = re.compile(r'conflicts? with "([^"]+)"')

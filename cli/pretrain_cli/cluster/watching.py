@@ -83,7 +83,7 @@ def _changes(
             asked = {**query, "watch": True, "resourceVersion": version, "allowWatchBookmarks": True}
             answer = connection.stream(path, seconds + 1, timeoutSeconds=max(1, round(seconds)), **asked)
             outage.over()
-            for line in lines(answer):
+            for line in lines(answer, []):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     return  # most often 410: the version is too old

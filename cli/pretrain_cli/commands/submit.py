@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -79,6 +80,7 @@ def command(
     made, verb = _applied(connection, submission.manifest(job, place), origin, dry_run == "server", force_conflicts)
     _print(made, verb, output)
     if wait or watch:
+        sys.stdout.flush()  # who reads this through a pipe waits for it now, not at the job's end
         from pretrain_cli.cluster.progress import followed
 
         return followed(connection, made, quiet=wait)
