@@ -64,7 +64,7 @@ WRONG: list[tuple[str, str]] = [
     ("list --kubeconfig no-current", "no current context is set. Contexts: broken, lab, production. [unknown-context]"),
     ("list --kubeconfig no-contexts", "no context is called lab. The file has no contexts."),
     ("list --kubeconfig no-file", "context lab cannot be used"),
-    ("list --context prodction", "no context is called prodction. Write --context production. [unknown-context]"),
+    ("list --context producktion", "no context is called producktion. Write --context production. [unknown-context]"),
     ("list --context broken", "context broken cannot be used"),
     ("list", "http://127.0.0.1:1: the API server does not answer: Connection refused"),
     ("get gpt", "[cluster-unreachable]"),
@@ -115,7 +115,7 @@ WRONG: list[tuple[str, str]] = [
     ("logs ./run -n research", "-n goes with the NAME of a job in the cluster"),
     # Where it runs
     ("status gpt", "`pretrain describe NAME` shows a job in the cluster. [no-run]"),
-    ("describ gpt", "Did you mean describe?"),
+    ("describee gpt", "Did you mean describe?"),
 ]
 
 
