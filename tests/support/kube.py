@@ -21,6 +21,7 @@ from support.cluster.control_plane import ControlPlane
 from support.cluster.kwok import EXIT_CODE, MESSAGE
 from support.cluster.ports import free_port
 from support.eventually import eventually
+from support.jobs import JobBuilder, a_job
 
 from pretrain_api.cluster import LABEL_PHASE, LABEL_STAGE, LABEL_WORKER
 
@@ -124,11 +125,55 @@ class Cluster:
     def until_state(self, *states: str, within_seconds: float = 120, name: str = "test") -> Manifest:
         return self.until(lambda status: status.get("state") in states, within_seconds, name)
 
+    def alive(self) -> list[str]:
+        """Names of pods that may still run."""
+        return [p["metadata"]["name"] for p in self.pods() if p["status"].get("phase") not in ("Succeeded", "Failed")]
+
+    def until_none_alive(self, within_seconds: float = 60) -> None:
+        eventually(self.alive, lambda names: not names, within_seconds, every_seconds=0.2)
+
+    def running(self, stage: str, count: int, within_seconds: float = 90) -> list[Manifest]:
+        """So many pods of a stage that run and are not leaving, as soon as there are."""
+
+        def look() -> list[Manifest]:
+            return [
+                p
+                for p in self.pods(stage)
+                if p["status"].get("phase") == "Running" and "deletionTimestamp" not in p["metadata"]
+            ]
+
+        return eventually(look, lambda pods: len(pods) == count, within_seconds, every_seconds=0.2)
+
+    def training(self, workers: int, attempt: int, within_seconds: float = 90) -> list[Manifest]:
+        """The workers of an attempt once their roster is published."""
+        self.until(lambda s: s.get("world", {}).get("generation") == attempt, within_seconds)
+        eventually(self.world, lambda world: world.get("generation") == attempt, within_seconds, every_seconds=0.2)
+        return self.running("train", workers, within_seconds)
+
+    def world(self, name: str = "test") -> Manifest:
+        """The published roster; empty before there is one."""
+        data = self.api.get(f"/api/v1/namespaces/{self.namespace}/configmaps/{name}-world").get("data", {})
+        found: Manifest = json.loads(data.get("world", "{}"))
+        return found
+
+    def events(self) -> list[tuple[str, str]]:
+        """Reasons and messages of the job's events, oldest first."""
+        found = [e for e in self.children("events") if e["involvedObject"]["kind"] == "PretrainJob"]
+        return [(e["reason"], e["message"]) for e in sorted(found, key=lambda e: e["lastTimestamp"])]
+
     def end(self, pod: str, exit_code: int, outcome: Mapping[str, Any] | None = None) -> None:
         """Let the program of a pod end."""
         message = json.dumps(outcome) if outcome else ""
         annotations = {EXIT_CODE: str(exit_code), MESSAGE: message}
         self.api.merge(f"/api/v1/namespaces/{self.namespace}/pods/{pod}", {"metadata": {"annotations": annotations}})
+
+
+STORAGE = {"uri": "s3://bucket/run", "endpointUrl": "http://store:9000", "secretRef": {"name": "s3"}}
+
+
+def a_cluster_job(**spec: Any) -> JobBuilder:
+    """A small job with storage that pods can reach."""
+    return a_job().with_spec(storage=STORAGE, **spec)
 
 
 Fate = Callable[[Manifest], tuple[int, Mapping[str, Any]] | None]

@@ -42,7 +42,8 @@ _AT_WORK: dict[Stage, State] = {
 
 def condition(recorded: PretrainJobStatus, kind: str) -> Condition:
     """The recorded condition of a type; Unknown when it was never set."""
-    return next((c for c in recorded.conditions if c.type == kind), Condition(type=kind, status="Unknown"))
+    found = next((c for c in recorded.conditions if c.type == kind), None)
+    return found or Condition(type=kind, status="Unknown")
 
 
 def stated(

@@ -61,7 +61,7 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
     edited, keep = edits.Edits(spec), tuple[Action, ...]()
     if observed.is_unattended:
         edited = edits.taken(spec, observed.accepted, status)
-        spec, keep = edited.spec, _kept(edited.spec, recorded, observed)
+        spec, keep = edited.spec, _kept(edited, recorded, observed)
         status = edits.stated(edits.followed(status, edited, observed.accepted), edited, observed.invalid, now)
 
     # 3. How far training is; a new checkpoint forgets the failures before it.
@@ -242,10 +242,10 @@ def _last(status: PretrainJobStatus, observed: Observed) -> Decision:
     return Decision(status, (Requeue(0.0),) if observed.is_unattended else ())
 
 
-def _kept(spec: PretrainJobSpec, recorded: PretrainJobStatus, observed: Observed) -> tuple[Action, ...]:
-    """The accepted spec is put down when it is not there as recorded."""
-    known = observed.accepted is not None and edits.digest(observed.accepted) == edits.digest(spec)
-    return () if known or not recorded.accepted_job else (KeepSpec(spec),)
+def _kept(edited: edits.Edits, recorded: PretrainJobStatus, observed: Observed) -> tuple[Action, ...]:
+    """The accepted spec is put down when it is not there as recorded. The first start of a stage does it by itself."""
+    is_there = observed.accepted is not None and recorded.accepted_job == edited.digest
+    return () if is_there or not recorded.accepted_job else (KeepSpec(edited.spec),)
 
 
 def _with(decision: Decision, first: tuple[Action, ...]) -> Decision:

@@ -37,6 +37,7 @@ class Edits:
 
     spec: PretrainJobSpec
     """What is followed: the wanted spec without what may not change any more."""
+    digest: str = ""
     followed: tuple[Change, ...] = ()
     refused: tuple[Change, ...] = ()
 
@@ -48,19 +49,23 @@ def digest(spec: PretrainJobSpec) -> str:
 
 def taken(wanted: PretrainJobSpec, accepted: PretrainJobSpec | None, recorded: PretrainJobStatus) -> Edits:
     """What to follow of the wanted spec."""
-    if accepted is None or digest(accepted) == digest(wanted):
-        return Edits(wanted)
+    wanted_digest = digest(wanted)
+    if accepted is None or accepted is wanted or digest(accepted) == wanted_digest:
+        return Edits(wanted, wanted_digest)
     before, after = _job(accepted), _job(wanted)
     differing = changes.changed_fields(before, after)
     refused = tuple(c for c in differing if not c.mutable) if _began(recorded) else ()
     followed = tuple(c for c in differing if c not in refused)
-    spec = changes.with_changes(before, after, followed).spec if refused else wanted
-    return Edits(spec, followed, refused)
+    if not refused:
+        return Edits(wanted, wanted_digest, followed)
+    spec = changes.with_changes(before, after, followed).spec
+    return Edits(spec, digest(spec), followed, refused)
 
 
 def followed(recorded: PretrainJobStatus, edits: Edits, accepted: PretrainJobSpec | None) -> PretrainJobStatus:
     """The status once the edits are followed: stages whose result would differ are asked anew."""
-    recorded = recorded.model_copy(update={"accepted_job": digest(edits.spec)})
+    if recorded.accepted_job != edits.digest:
+        recorded = recorded.model_copy(update={"accepted_job": edits.digest})
     if accepted is None or not edits.followed:
         return recorded
     again = set(changes.stages_to_rerun(_job(accepted), _job(edits.spec)))

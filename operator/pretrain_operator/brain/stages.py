@@ -15,13 +15,16 @@ from pretrain_operator.brain.observed import Finished
 def listed(recorded: PretrainJobStatus) -> PretrainJobStatus:
     """The status with an entry for every stage, in order."""
     known = {s.name: s for s in recorded.stages}
-    stages = [known.get(stage.value, StageStatus(name=stage.value)) for stage in Stage]
+    if list(known) == [stage.value for stage in Stage]:
+        return recorded
+    stages = [known.get(stage.value) or StageStatus(name=stage.value) for stage in Stage]
     return recorded.model_copy(update={"stages": stages})
 
 
 def entry(recorded: PretrainJobStatus, stage: Stage) -> StageStatus:
     """The recorded status of a stage."""
-    return next((s for s in recorded.stages if s.name == stage.value), StageStatus(name=stage.value))
+    name = stage.value
+    return next((s for s in recorded.stages if s.name == name), None) or StageStatus(name=name)
 
 
 def changed(recorded: PretrainJobStatus, stage: Stage, **changes: Any) -> PretrainJobStatus:

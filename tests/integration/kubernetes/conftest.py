@@ -1,7 +1,6 @@
 """The operator on a real API server, in a namespace of its own for each test."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -26,8 +25,10 @@ def cluster(simulated_nodes: SimulatedNodes, crd: None) -> Cluster:
     return Cluster(Api(plane), new_namespace(plane))
 
 
-@pytest.fixture
-def operator(simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path) -> Iterator[OperatorProcess]:
-    """A running operator for the test's namespace."""
-    with OperatorProcess(simulated_nodes.plane.kubeconfig, tmp_path, namespace=cluster.namespace) as operator:
-        yield operator
+@pytest.fixture(scope="module")
+def operator(
+    simulated_nodes: SimulatedNodes, crd: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """A running operator for all namespaces."""
+    with OperatorProcess(simulated_nodes.plane.kubeconfig, tmp_path_factory.mktemp("operator")) as operator:
+        yield operator.until_ready()

@@ -1,21 +1,15 @@
 """A job runs through all stages on a real API server; KWOK runs its pods."""
 
-from support.jobs import JobBuilder, a_job
-from support.kube import Cluster, OperatorProcess, Programs
+from support.jobs import a_job
+from support.kube import Cluster, OperatorProcess, Programs, a_cluster_job
 
 from pretrain_api.stages import PHASES, Stage
-
-STORAGE = {"uri": "s3://bucket/run", "endpointUrl": "http://store:9000", "secretRef": {"name": "s3"}}
-
-
-def a_cluster_job() -> JobBuilder:
-    return a_job().with_spec(storage=STORAGE)
 
 
 class TestHealthyJob:
     def test_runs_all_stages_and_succeeds(self, cluster: Cluster, operator: OperatorProcess) -> None:
         data = {**a_job().manifest["spec"]["data"], "prepare": {"parallelism": 3}}
-        cluster.apply(a_cluster_job().with_spec(data=data, workers={"min": 2, "max": 2}).manifest)
+        cluster.apply(a_cluster_job(data=data, workers={"min": 2, "max": 2}).manifest)
         with Programs(cluster).playing() as programs:
             status = cluster.until_state("Succeeded", "Failed")
         assert status["state"] == "Succeeded", status

@@ -100,4 +100,4 @@ class TestStated:
         assert conditions.condition(mended, conditions.ACCEPTED).status == "True"
 
     def test_nothing_is_said_when_nothing_was_refused(self) -> None:
-        assert edits.stated(TRAINING, edits.Edits(ACCEPTED), "", NOON) == TRAINING
+        assert edits.stated(TRAINING, edits.Edits(ACCEPTED, edits.digest(ACCEPTED)), "", NOON) == TRAINING

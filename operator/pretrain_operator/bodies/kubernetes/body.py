@@ -29,6 +29,7 @@ from pretrain_operator.bodies.kubernetes.client import (
 from pretrain_operator.bodies.kubernetes.informer import Informer, Key
 from pretrain_operator.bodies.kubernetes.observe import Children
 from pretrain_operator.bodies.kubernetes.seen import BatchJob, Config, Pod
+from pretrain_operator.bodies.kubernetes.seen import pod as parsed_pod
 from pretrain_operator.brain import edits, progress, stages
 from pretrain_operator.brain.observed import Observed, Trouble, Worker
 from pretrain_operator.brain.plan import (
@@ -244,14 +245,15 @@ class KubernetesBody:
     async def _publish(self, action: PublishWorld) -> None:
         """Write the roster over the one that was seen; whoever saw an older one is refused."""
         name = cluster.world_name(self.key[1])
-        seen = self._children().configs.get(name)
-        if seen is None:
+        found = self._children().configs.get(name)
+        if found is None:
             raise Outdated(f"ConfigMap {name} is not there yet")
-        before = observe.world(seen)
+        before = observe.world(found)
         if before and before.generation >= action.world.generation:
             return
+        await self._only_of(action.world.generation)
         patch = {
-            "metadata": {"uid": seen.uid, "resourceVersion": seen.version},
+            "metadata": {"uid": found.uid, "resourceVersion": found.version},
             "data": {cluster.WORLD_KEY: action.world.model_dump_json()},
         }
         try:
@@ -260,6 +262,15 @@ class KubernetesBody:
             if error.is_conflict or error.is_gone:
                 raise Outdated(str(error)) from error
             raise
+
+    async def _only_of(self, attempt: int) -> None:
+        """Raises Outdated while workers of another attempt are there, whatever the cache says: gangs must not meet."""
+        selector = f"{cluster.LABEL_JOB}={self.key[1]},{cluster.LABEL_WORKER},{cluster.LABEL_ATTEMPT}!={attempt}"
+        query = {"labelSelector": selector, "fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
+        for manifest in (await self.around.client.list_page(PODS, self.key[0], limit="500", **query))["items"]:
+            self.around.pods.add(manifest)
+            if parsed_pod(manifest).is_alive(self.around.now()):
+                raise Outdated(f"worker {manifest['metadata']['name']} of another attempt is still there")
 
     async def _end(self, stage: Stage, attempt: int, phase: str, grace: int | None) -> None:
         seen, pods = self._children(), []

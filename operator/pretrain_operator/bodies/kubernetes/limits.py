@@ -5,6 +5,8 @@ import heapq
 import itertools
 from enum import IntEnum
 
+_LEAST_SECONDS = 0.001
+
 
 class Urgency(IntEnum):
     """Who goes first when requests have to wait."""
@@ -50,7 +52,8 @@ class Limiter:
 
     def _wake_later(self) -> None:
         if self._timer is None:
-            delay = max(0.0, (1 - self._tokens) / self._rate)
+            # Never nothing: a token that lacks a rounding error would be waited for in a tight loop.
+            delay = max(_LEAST_SECONDS, (1 - self._tokens) / self._rate)
             self._timer = asyncio.get_running_loop().call_later(delay, self._serve)
 
     def _serve(self) -> None:

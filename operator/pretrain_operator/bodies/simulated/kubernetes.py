@@ -1,0 +1,456 @@
+"""A simulated Kubernetes, and operators that work on it: pods, Jobs and a roster under a clock of its own.
+
+The children look as the Kubernetes body sees them (`pretrain_operator.bodies.kubernetes.seen`) and are read by its
+functions; what an API server, its controllers and kubelets do to them is simulated. Faults on request.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pretrain_api import cluster as names
+from pretrain_api.errors import PretrainError
+from pretrain_api.events import Outcome
+from pretrain_api.report import Report, ReportedCheckpoint
+from pretrain_api.stages import FINISH, Stage, fingerprint
+from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
+from pretrain_api.types.status import CheckpointStatus
+from pretrain_api.world import World
+from pretrain_operator.bodies.body import look
+from pretrain_operator.bodies.kubernetes import observe
+from pretrain_operator.bodies.kubernetes.observe import Children
+from pretrain_operator.bodies.kubernetes.seen import BatchJob, Pod
+from pretrain_operator.brain import edits, stages
+from pretrain_operator.brain.observed import Observed, Worker
+from pretrain_operator.brain.plan import (
+    Action,
+    DeleteJob,
+    DropWorkers,
+    KeepSpec,
+    KillStage,
+    PublishWorld,
+    ReleaseJob,
+    Requeue,
+    StartStage,
+    StopStage,
+)
+
+JOB = "simulated"
+UID = "job-uid"
+PHASE_SECONDS = 6.0
+"""What a pod of a phase works."""
+TRAINING_SECONDS = 40.0
+CHECKPOINT_SECONDS = 10.0
+"""Work between two checkpoints."""
+SAVE_SECONDS = 3.0
+"""What a program takes to save and leave."""
+CONNECTION_SECONDS = 2.0
+"""How soon a worker fails after another one is gone."""
+TICK_SECONDS = 1.0
+_STEP_SECONDS = 1.0
+
+Fate = tuple[Literal["crash", "kill", "evict", "vanish", "userError", "missing"], float]
+"""What happens to a pod, and how many seconds after it began to run. missing: storage is not there."""
+
+
+class OperatorKilled(PretrainError):
+    """The operator died here; what it had done stays done."""
+
+
+class Outdated(PretrainError):
+    """Somebody else wrote in the meantime."""
+
+
+@dataclass
+class Life:
+    """A pod and what becomes of it."""
+
+    pod: Pod
+    begins: datetime
+    fate: Fate | None
+    asked: datetime | None = None
+    alone_since: datetime | None = None
+    """When it lost the others of its roster."""
+
+
+@dataclass
+class Views:
+    """What a cache holds at one time."""
+
+    pods: dict[str, Pod] = field(default_factory=dict)
+    jobs: dict[str, BatchJob] = field(default_factory=dict)
+    world: World | None = None
+    report: Report | None = None
+
+
+class SimulatedKubernetes:
+    """What outlives operators. Time passes in `advance` alone."""
+
+    def __init__(self, spec: PretrainJobSpec, chance: Callable[[], Fate | None]) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.spec, self.generation, self.chance = spec, 1, chance
+        self.status, self.version = PretrainJobStatus(), 0
+        self.deleted: datetime | None = None
+        self.is_gone = False
+        self.kept: dict[str, PretrainJobSpec] = {}
+        self.lives: dict[str, Life] = {}
+        self.jobs: dict[str, BatchJob] = {}
+        self.world: World | None = None
+        self.trained_seconds = 0.0
+        self.saved_seconds = 0.0
+        self.records: dict[Stage, set[str]] = {stage: set() for stage in Stage}
+        self.upstream: dict[str, dict[Stage, str]] = {}
+        """Of every start that made a child, by the child's name."""
+        self.views: list[Views] = [Views()]
+        self.most_gangs = 0
+        """The most rosters of which members trained at one time."""
+        self.faults: dict[tuple[Stage, int], set[str]] = {}
+        """What happened to each attempt's pods."""
+        self._numbers = 0
+        self._identities: dict[tuple[str, str, int], str] = {}
+
+    def advance(self, seconds: float = TICK_SECONDS) -> None:
+        """Let time pass, and everything happen that belongs to it."""
+        self.now += timedelta(seconds=seconds)
+        self._train(seconds)
+        for name in list(self.lives):
+            self._live(self.lives[name])
+        self._run_jobs()
+        if self.views[-1] != (view := self._view()):
+            self.views.append(view)
+
+    def edit(self, spec: PretrainJobSpec) -> None:
+        """A person changes the spec."""
+        self.spec, self.generation = spec, self.generation + 1
+
+    # What an API server does
+
+    def write_status(self, seen_version: int, status: PretrainJobStatus) -> None:
+        if seen_version != self.version:
+            raise Outdated("status")
+        self.status, self.version = status, self.version + 1
+
+    def make_pod(self, pod: Pod, upstream: dict[Stage, str]) -> None:
+        """Make a pod, unless one of its name exists."""
+        if pod.name not in self.lives:
+            begins = self.now + timedelta(seconds=1 + self._number() % 3)
+            self.upstream[pod.name] = upstream
+            made = replace(pod, uid=f"uid-{self._number()}", created=self.now)
+            self.lives[pod.name] = Life(made, begins, self.chance())
+
+    def make_job(self, job: BatchJob, parts: int, upstream: dict[Stage, str]) -> None:
+        """Make a Job with its pods, unless it exists."""
+        if job.name in self.jobs:
+            return
+        made = replace(job, uid=f"uid-{self._number()}", created=self.now)
+        self.jobs[job.name] = made
+        for index in range(parts):
+            self._make_job_pod(made, index, upstream)
+
+    def delete_pod(self, name: str, uid: str, at_once: bool) -> None:
+        """Ask a pod to leave; it is gone once it has."""
+        life = self.lives.get(name)
+        if life is None or life.pod.uid != uid:
+            return
+        grace = timedelta(seconds=1 if at_once else 300)
+        if life.pod.is_over or (life.pod.began is None and not life.pod.is_running):
+            del self.lives[name]
+            return
+        leave_by = self.now + grace
+        if life.pod.leave_by is None or leave_by < life.pod.leave_by:
+            life.pod = replace(life.pod, leave_by=leave_by)
+            life.asked = life.asked or self.now
+
+    def delete_job(self, name: str, uid: str) -> None:
+        """Delete a Job; its pods are asked to leave."""
+        job = self.jobs.get(name)
+        if job and job.uid == uid:
+            del self.jobs[name]
+            for life in list(self.lives.values()):
+                if life.pod.owner == uid:
+                    self.delete_pod(life.pod.name, life.pod.uid, at_once=False)
+
+    def collect(self) -> None:
+        """The job is gone: its children are collected."""
+        self.is_gone = True
+        self.jobs.clear()
+        for life in list(self.lives.values()):
+            self.delete_pod(life.pod.name, life.pod.uid, at_once=False)
+
+    def publish(self, seen: World | None, world: World) -> None:
+        """Write the roster over the one that was seen, unless workers of other attempts are there."""
+        if seen != self.world or any(
+            life.pod.worker >= 0 and life.pod.attempt != world.generation and not life.pod.is_over
+            for life in self.lives.values()
+        ):
+            raise Outdated("world")
+        self.world = world
+
+    # What controllers and kubelets do
+
+    def _live(self, life: Life) -> None:
+        pod, now = life.pod, self.now
+        if pod.is_over:
+            return
+        if not pod.is_running:
+            if now >= life.begins:
+                address = f"10.0.0.{self._number()}"
+                life.pod = replace(pod, state="Running", is_running=True, began=now, address=address, node="node")
+            return
+        assert pod.began is not None
+        seconds = (now - pod.began).total_seconds()
+        if life.asked and now >= min(life.asked + timedelta(seconds=SAVE_SECONDS), pod.leave_by or now):
+            del self.lives[pod.name]
+        elif life.fate and seconds >= life.fate[1]:
+            self._strike(life, life.fate[0])
+        elif pod.stage is Stage.TRAIN:
+            self._live_in_gang(life)
+        elif seconds >= (0.5 if self._is_recorded(pod) else PHASE_SECONDS):
+            self._end(life, 0, self._complete(pod))
+
+    def _live_in_gang(self, life: Life) -> None:
+        pod, members = life.pod, self._members()
+        if self.world is None or pod.uid not in {m.uid for m in self.world.roster}:
+            return
+        if self._is_recorded(pod) or self.trained_seconds >= TRAINING_SECONDS:
+            self._end(life, 0, self._complete(pod))
+        elif len(members) < len(self.world.roster):
+            life.alone_since = life.alone_since or self.now
+            if (self.now - life.alone_since).total_seconds() >= CONNECTION_SECONDS:
+                said = Outcome(outcome="failed", kind="Connection", message="a worker is gone", rank=pod.worker)
+                self._end(life, 1, said)
+
+    def _strike(self, life: Life, kind: str) -> None:
+        pod = life.pod
+        if pod.stage:
+            self.faults.setdefault((pod.stage, pod.attempt), set()).add(kind)
+        life.fate = None
+        match kind:
+            case "vanish":
+                del self.lives[pod.name]
+            case "evict":
+                life.pod = replace(pod, taken_away="EvictionByEvictionAPI")
+                self._end(life, 143, None)
+            case "kill":
+                life.pod = replace(pod, reason="OOMKilled")
+                self._end(life, 137, None)
+            case "userError":
+                self._end(life, 2, Outcome(outcome="userError", code="unknown-format", message="wrong"))
+            case "missing":
+                self._end(life, 2, Outcome(outcome="userError", code="unreachable", message="no storage"))
+            case _:
+                self._end(life, 1, Outcome(outcome="failed", kind="Runtime", message="boom", rank=max(0, pod.worker)))
+
+    def _end(self, life: Life, code: int, said: Outcome | None) -> None:
+        state = "Succeeded" if code == 0 else "Failed"
+        text = said.model_dump_json() if said else ""
+        life.pod = replace(life.pod, state=state, is_running=False, exit_code=code, ended=self.now, said=text)
+
+    def _complete(self, pod: Pod) -> Outcome:
+        assert pod.stage is not None
+        is_last = pod.phase in ("", FINISH.name)
+        if not is_last and not self._is_recorded(pod):
+            return Outcome(outcome="complete")
+        made = self._identity(pod)
+        skipped = made in self.records[pod.stage]
+        self.records[pod.stage].add(made)
+        return Outcome(outcome="complete", fingerprint=made, skipped=skipped)
+
+    def _identity(self, pod: Pod) -> str:
+        assert pod.stage is not None
+        key = (pod.name, pod.uid, self.generation)
+        if key not in self._identities:
+            self._identities[key] = fingerprint(pod.stage, self.spec, self.upstream[pod.name])
+        return self._identities[key]
+
+    def _is_recorded(self, pod: Pod) -> bool:
+        return pod.stage is not None and self._identity(pod) in self.records[pod.stage]
+
+    def _members(self) -> list[Pod]:
+        """Workers of the roster that run."""
+        if self.world is None:
+            return []
+        uids = {m.uid for m in self.world.roster}
+        return [life.pod for life in self.lives.values() if life.pod.uid in uids and life.pod.is_running]
+
+    def _train(self, seconds: float) -> None:
+        training = self._members()
+        if self.world and training and len(training) == len(self.world.roster):
+            self.trained_seconds += seconds
+            self.saved_seconds = max(
+                self.saved_seconds, self.trained_seconds // CHECKPOINT_SECONDS * CHECKPOINT_SECONDS
+            )
+        elif not training:
+            self.trained_seconds = self.saved_seconds
+        waiting = {p.attempt for p in (life.pod for life in self.lives.values()) if p.worker >= 0 and p.is_running}
+        gangs = {self.world.generation} & waiting if self.world else set()
+        old = {
+            life.pod.attempt
+            for life in self.lives.values()
+            if life.pod.is_running and life.pod.worker >= 0 and life.alone_since and life.pod.attempt not in gangs
+        }
+        self.most_gangs = max(self.most_gangs, len(gangs | old))
+
+    def _run_jobs(self) -> None:
+        for job in list(self.jobs.values()):
+            if job.is_complete or job.is_failed:
+                continue
+            pods = [life.pod for life in self.lives.values() if life.pod.owner == job.uid]
+            own = [p for p in pods if p.state == "Failed" and not p.taken_away]
+            if own:
+                self.jobs[job.name] = replace(job, is_failed=True, reason="FailedIndexes")
+                for pod in pods:
+                    if not pod.is_over:
+                        self.delete_pod(pod.name, pod.uid, at_once=False)
+                continue
+            wanted = set(range(job.active))
+            there = {_index(p) for p in pods if p.state in ("Pending", "Running", "Succeeded")}
+            for index in wanted - there:
+                self._make_job_pod(job, index, self.upstream[job.name])
+            if wanted <= {_index(p) for p in pods if p.state == "Succeeded"}:
+                self.jobs[job.name] = replace(job, is_complete=True)
+
+    def _make_job_pod(self, job: BatchJob, index: int, upstream: dict[Stage, str]) -> None:
+        self.upstream[job.name] = upstream
+        name = f"{job.name}-{index}-{self._number()}"
+        pod = Pod(name, "", job.uid, job.stage, job.attempt, job.phase, -1, "Pending", self.now, image=str(index))
+        self.make_pod(pod, upstream)
+
+    def _view(self) -> Views:
+        report = None
+        if self.world and self.trained_seconds >= _STEP_SECONDS and self._members():
+            saved, step = int(self.saved_seconds), int(self.trained_seconds)
+            kept = ReportedCheckpoint(step=saved, uri="x", time=self.now) if saved else None
+            figures = {"step": float(step), "totalSteps": TRAINING_SECONDS}
+            report = Report(
+                stage=Stage.TRAIN, attempt=self.world.generation, time=self.now, figures=figures, checkpoint=kept
+            )
+        pods = {name: life.pod for name, life in self.lives.items()}
+        return Views(pods, dict(self.jobs), self.world, report or self.views[-1].report)
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+
+def _index(pod: Pod) -> int:
+    """The index of a Job's pod."""
+    return int(pod.image)
+
+
+class SimulatedOperator:
+    """One operator: its caches lag behind, its clock may be wrong, and it may be killed between any two calls."""
+
+    def __init__(self, cluster: SimulatedKubernetes, chance: random.Random, lag: int = 0, death: float = 0.0) -> None:
+        self._cluster, self._chance, self._lag, self._death = cluster, chance, lag, death
+        self._view = max(0, len(cluster.views) - 1 - lag)
+        self._status, self._version = cluster.status, cluster.version
+        self.clock_seconds = 0.0
+
+    def turn(self) -> float | None:
+        """Look and act once; the seconds until the next look. Raises OperatorKilled."""
+        newest = len(self._cluster.views) - 1
+        self._view = max(self._view, newest - self._chance.randint(0, self._lag))
+        if self._chance.random() < 0.7 or self._version > self._cluster.version:
+            self._refresh()
+        try:
+            decision, news = look(self, self._cluster.spec)
+            if news is not None:
+                self._live()
+                self._cluster.write_status(self._version, news)
+                self._refresh()
+            for action in decision.actions:
+                self._live()
+                self._carry_out(action)
+        except Outdated:
+            self._refresh()
+            return 0.5
+        return decision.look_again_seconds
+
+    def recorded(self) -> PretrainJobStatus:
+        return self._status
+
+    def observe(self, recorded: PretrainJobStatus) -> Observed:
+        cluster, view, now = self._cluster, self._cluster.views[self._view], self._now()
+        seen = Children(list(view.pods.values()), view.jobs, {})
+        run = observe.stage_run(seen, recorded, JOB, "", now)
+        if run and run.outcome is None and run.state == "Lost" and self._view < len(cluster.views) - 1:
+            run = None if run.reason != "PodGone" else observe.stage_run(self._fresh(), recorded, JOB, "", now)
+        workers = observe.workers(seen, recorded, UID, "", now)
+        attempt = stages.entry(recorded, Stage.TRAIN).attempts
+        if view.world and view.world.generation == attempt:
+            known = {w.uid for w in workers}
+            there = {life.pod.uid for life in cluster.lives.values()}
+            missing = [m for m in view.world.roster if m.uid not in known and m.uid in there]
+            workers = (*workers, *(Worker(m.worker, m.pod, m.uid, "Running", address=m.address) for m in missing))
+        saved = view.report.checkpoint if view.report else None
+        return Observed(
+            now=now,
+            generation=cluster.generation,
+            runs={run.stage: run} if run else {},
+            checkpoint=CheckpointStatus(step=saved.step, uri=saved.uri) if saved else None,
+            is_unattended=True,
+            deleted=cluster.deleted,
+            accepted=cluster.kept.get(recorded.accepted_job),
+            parts=max(1, cluster.spec.data.prepare.parallelism),
+            most_workers=cluster.spec.workers.max,
+            workers=workers,
+            world=view.world,
+            report=view.report,
+            alive=observe.alive(seen, now),
+        )
+
+    def _carry_out(self, action: Action) -> None:
+        cluster, view = self._cluster, self._cluster.views[self._view]
+        match action:
+            case StartStage(stage=Stage.TRAIN):
+                existing = {p.worker for p in view.pods.values() if p.worker >= 0 and p.attempt == action.attempt}
+                for worker in range(action.parts):
+                    if worker not in existing:
+                        self._live()
+                        name = names.worker_name(JOB, worker, action.attempt)
+                        pod = Pod(name, "", UID, Stage.TRAIN, action.attempt, "", worker, "Pending", cluster.now)
+                        cluster.make_pod(pod, dict(action.upstream))
+            case StartStage():
+                name = names.phase_name(JOB, action.stage, action.attempt, action.phase)
+                job = BatchJob(
+                    name, "", UID, action.stage, action.attempt, action.phase, cluster.now, active=action.parts
+                )
+                cluster.make_job(job, action.parts, dict(action.upstream))
+                cluster.kept[edits.digest(cluster.spec)] = cluster.spec
+            case StopStage() | KillStage():
+                name = names.phase_name(JOB, action.stage, action.attempt, action.phase)
+                if job_ := view.jobs.get(name):
+                    cluster.delete_job(name, job_.uid)
+                for pod in view.pods.values():
+                    same = (pod.stage, pod.attempt) == (action.stage, action.attempt)
+                    if same and (pod.phase or FINISH.name) == action.phase and not pod.is_over:
+                        self._live()
+                        cluster.delete_pod(pod.name, pod.uid, at_once=isinstance(action, KillStage))
+            case PublishWorld():
+                cluster.publish(view.world, action.world)
+            case DropWorkers():
+                for pod in view.pods.values():
+                    if pod.attempt == action.attempt and pod.worker in action.workers:
+                        cluster.delete_pod(pod.name, pod.uid, at_once=True)
+            case KeepSpec():
+                cluster.kept[edits.digest(action.spec)] = action.spec
+            case ReleaseJob() | DeleteJob():
+                cluster.collect()
+            case Requeue():
+                pass
+
+    def _fresh(self) -> Children:
+        return Children([life.pod for life in self._cluster.lives.values()], self._cluster.jobs, {})
+
+    def _now(self) -> datetime:
+        return self._cluster.now + timedelta(seconds=self.clock_seconds)
+
+    def _refresh(self) -> None:
+        self._status, self._version = self._cluster.status, self._cluster.version
+
+    def _live(self) -> None:
+        if self._chance.random() < self._death:
+            raise OperatorKilled("killed between two calls")

@@ -1,0 +1,123 @@
+"""An API server that answers badly, operators that die, and two at once: the job ends the same."""
+
+import random
+from pathlib import Path
+
+import pytest
+from support.cluster.fixtures import new_namespace
+from support.cluster.kwok import SimulatedNodes
+from support.eventually import eventually
+from support.fault_proxy import Fault, fault_proxy
+from support.kube import Api, Cluster, Manifest, OperatorProcess, Programs, a_cluster_job, succeeds, succeeds_except
+
+TWO = {"min": 2, "max": 2}
+
+
+def assert_undisturbed(status: Manifest) -> None:
+    """The job succeeded as if nothing had happened."""
+    assert status["state"] == "Succeeded", status
+    assert [s["attempts"] for s in status["stages"]] == [1] * len(status["stages"])
+    assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 0)
+
+
+class TestBadAnswers:
+    @pytest.mark.parametrize(("seed", "share"), [(1, 0.1), (2, 0.25)])
+    def test_do_not_change_the_end(
+        self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path, seed: int, share: float
+    ) -> None:
+        print(f"seed {seed}")
+        chance = random.Random(seed)
+
+        def script(method: str, path: str) -> Fault:
+            if "watch=true" in path:
+                return "end" if chance.random() < 0.3 else None
+            if not path.startswith("/api") or chance.random() >= share:
+                return None
+            faults: list[Fault] = [429, 500, 503, "cut", "lost"]
+            return chance.choice([*faults, 409] if method in ("PATCH", "POST") else faults)
+
+        with fault_proxy(simulated_nodes.plane, script) as proxy:
+            kubeconfig = proxy.kubeconfig(tmp_path)
+            with (
+                OperatorProcess(kubeconfig, tmp_path, namespace=cluster.namespace),
+                Programs(cluster).playing(),
+            ):
+                cluster.apply(a_cluster_job(workers=TWO).manifest)
+                status = cluster.until_state("Succeeded", "Failed", within_seconds=240)
+            assert len(proxy.made) > 3
+        assert_undisturbed(status)
+
+
+class TestTwoOperators:
+    def test_that_both_work_do_nothing_twice(
+        self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        kubeconfig = simulated_nodes.plane.kubeconfig
+        with (
+            OperatorProcess(kubeconfig, tmp_path, namespace=cluster.namespace),
+            OperatorProcess(kubeconfig, tmp_path, namespace=cluster.namespace),
+            Programs(cluster, succeeds_except("train")).playing() as programs,
+        ):
+            cluster.apply(a_cluster_job(workers=TWO).manifest)
+            first = cluster.training(2, attempt=1)
+            name = first[0]["metadata"]["name"]
+            cluster.api("DELETE", f"/api/v1/namespaces/{cluster.namespace}/pods/{name}")
+            cluster.training(2, attempt=2)
+            programs.fate = succeeds
+            status = cluster.until_state("Succeeded", "Failed", within_seconds=240)
+        assert status["state"] == "Succeeded"
+        assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 1)
+        assert [s["attempts"] for s in status["stages"]] == [1, 1, 1, 1, 2, 1, 1, 1]
+
+
+class TestLease:
+    def test_is_handed_over_within_ten_seconds_of_the_leader_s_death(
+        self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        plane = simulated_nodes.plane
+        flags = (f"--lease-namespace={cluster.namespace}",)
+        lease = f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases/pretrain-operator"
+        with OperatorProcess(plane.kubeconfig, tmp_path, *flags, namespace=cluster.namespace) as first:
+            eventually(lambda: cluster.api.items(lease.rpartition("/")[0]), bool, 60)
+            holder = cluster.api.get(lease)["spec"]["holderIdentity"]
+            with OperatorProcess(plane.kubeconfig, tmp_path, *flags, namespace=cluster.namespace) as second:
+                second.until_ready()
+                assert cluster.api.get(lease)["spec"]["holderIdentity"] == holder
+                first.kill()
+                # 10 s is the promise; a busy machine may need a moment more to get there.
+                changed = eventually(
+                    lambda: cluster.api.get(lease)["spec"], lambda s: s["holderIdentity"] != holder, 20
+                )
+                assert changed["leaseDurationSeconds"] <= 8
+                with Programs(cluster).playing():
+                    cluster.apply(a_cluster_job().manifest)
+                    assert_undisturbed(cluster.until_state("Succeeded", "Failed"))
+                assert second.stop() == 0
+                assert cluster.api.get(lease)["spec"].get("holderIdentity", "") == ""
+
+
+class TestOperatorProcess:
+    def test_that_is_killed_in_every_stage_goes_on_where_it_was(
+        self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        operator = OperatorProcess(simulated_nodes.plane.kubeconfig, tmp_path, namespace=cluster.namespace)
+        with operator, Programs(cluster).playing():
+            cluster.apply(a_cluster_job(workers=TWO).manifest)
+            for state in ("Preparing", "Encoding", "Starting", "Exporting"):
+                cluster.until(lambda s, state=state: s.get("state") in (state, "Succeeded"))  # type: ignore[misc]
+                operator.kill()
+                operator.start()
+            status = cluster.until_state("Succeeded", "Failed", within_seconds=240)
+            _, metrics = operator.answer(operator.metrics, "/metrics")
+        assert_undisturbed(status)
+        assert f'pretrain_job_state{{job="test",namespace="{cluster.namespace}",state="Succeeded"}} 1.0' in metrics
+
+    def test_sees_nothing_outside_its_namespaces(
+        self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        other = Cluster(Api(simulated_nodes.plane), new_namespace(simulated_nodes.plane))
+        with OperatorProcess(simulated_nodes.plane.kubeconfig, tmp_path, namespace=cluster.namespace):
+            other.apply(a_cluster_job().manifest)
+            cluster.apply(a_cluster_job(suspend=True).manifest)
+            cluster.until_state("Suspended")
+            assert other.status() == {}

@@ -1,0 +1,169 @@
+"""Suspension, deletion, deadline, TTL, losses and edits of a job in a cluster."""
+
+import json
+from typing import Any
+
+import pytest
+from support.eventually import eventually
+from support.kube import ApiFault, Cluster, OperatorProcess, Programs, a_cluster_job, succeeds, succeeds_except
+
+TWO = {"min": 2, "max": 2}
+
+
+@pytest.fixture(autouse=True)
+def served(operator: OperatorProcess) -> None:
+    """Every test here needs the operator."""
+
+
+def of(status: dict[str, Any], stage: str) -> dict[str, Any]:
+    return next(s for s in status["stages"] if s["name"] == stage)
+
+
+class TestSuspension:
+    @pytest.mark.parametrize("stage", ["Prepare", "Train"])
+    def test_frees_every_pod_and_goes_on_when_resumed(self, cluster: Cluster, stage: str) -> None:
+        cluster.apply(a_cluster_job(workers=TWO).manifest)
+        with Programs(cluster, succeeds_except(stage.lower())).playing() as programs:
+            cluster.running(stage.lower(), 2 if stage == "Train" else 1)
+            cluster.edit(suspend=True)
+            cluster.until_state("Suspended")
+            cluster.until_none_alive()
+            assert cluster.condition("Suspended")["status"] == "True"
+            programs.fate = succeeds
+            cluster.edit(suspend=False)
+            status = cluster.until_state("Succeeded", "Failed")
+        assert status["state"] == "Succeeded"
+        assert of(status, stage)["attempts"] == 2
+        assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 0)
+
+    def test_before_the_first_stage_makes_nothing(self, cluster: Cluster) -> None:
+        cluster.apply(a_cluster_job(suspend=True).manifest)
+        cluster.until_state("Suspended")
+        assert cluster.pods() == []
+
+
+class TestDeletion:
+    @pytest.mark.parametrize("stage", ["Collect", "Train"])
+    def test_stops_the_programs_and_lets_the_job_go(self, cluster: Cluster, stage: str) -> None:
+        cluster.apply(a_cluster_job(workers=TWO).manifest)
+        with Programs(cluster, succeeds_except(stage.lower())).playing():
+            cluster.running(stage.lower(), 2 if stage == "Train" else 1)
+            cluster.delete()
+            eventually(cluster.is_there, lambda there: not there, 60, every_seconds=0.2)
+            assert cluster.alive() == []
+            eventually(lambda: cluster.children("jobs", "apis/batch/v1"), lambda jobs: not jobs, 60)
+
+    def test_of_a_job_that_cannot_be_followed_is_no_problem(self, cluster: Cluster) -> None:
+        cluster.apply(a_cluster_job(scheduling={"queueName": "research"}).manifest)
+        cluster.until(lambda s: any(c["type"] == "Accepted" for c in s.get("conditions", [])))
+        assert "spec.scheduling.queueName" in cluster.condition("Accepted")["message"]
+        cluster.edit(scheduling=None)
+        cluster.until_state("Collecting")
+        cluster.delete()
+        eventually(cluster.is_there, lambda there: not there, 60, every_seconds=0.2)
+
+
+class TestTimeToLive:
+    def test_of_a_finished_job_ends_in_its_deletion(self, cluster: Cluster) -> None:
+        cluster.apply(a_cluster_job(ttlSecondsAfterFinished=2).manifest)
+        with Programs(cluster).playing():
+            eventually(cluster.is_there, lambda there: not there, 120, every_seconds=0.2)
+
+
+class TestDeadline:
+    def test_stops_the_programs_and_fails_the_job(self, cluster: Cluster) -> None:
+        cluster.apply(a_cluster_job(activeDeadlineSeconds=5).manifest)
+        with Programs(cluster, succeeds_except("prepare")).playing():
+            status = cluster.until_state("Failed")
+            cluster.until_none_alive()
+        assert "spec.activeDeadlineSeconds (5)" in cluster.condition("Succeeded")["message"]
+        assert status["recovery"]["failures"] == 0
+
+
+class TestLostWorker:
+    @pytest.mark.parametrize("how", ["deleted", "evicted"])
+    def test_is_a_disruption_and_restarts_the_gang(self, cluster: Cluster, how: str) -> None:
+        cluster.apply(a_cluster_job(workers=TWO).manifest)
+        with Programs(cluster, succeeds_except("train")).playing() as programs:
+            first = cluster.training(2, attempt=1)
+            pod = f"/api/v1/namespaces/{cluster.namespace}/pods/{first[0]['metadata']['name']}"
+            if how == "deleted":
+                cluster.api("DELETE", pod)
+            else:
+                eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": first[0]["metadata"]}
+                cluster.api("POST", f"{pod}/eviction", eviction)
+            second = cluster.training(2, attempt=2)
+            assert not {p["metadata"]["uid"] for p in first} & {p["metadata"]["uid"] for p in second}
+            programs.fate = succeeds
+            status = cluster.until_state("Succeeded", "Failed")
+        assert status["state"] == "Succeeded"
+        assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 1)
+        assert "Disrupted" in [reason for reason, _ in cluster.events()]
+
+    def test_that_fails_is_counted_and_named(self, cluster: Cluster) -> None:
+        cluster.apply(a_cluster_job(workers=TWO, recovery={"maxFailures": 2}).manifest)
+        with Programs(cluster, succeeds_except("train")).playing():
+            for attempt in (1, 2):
+                pods = cluster.training(2, attempt)
+                cluster.end(pods[0]["metadata"]["name"], 1, {"outcome": "failed", "kind": "Runtime", "message": "boom"})
+            status = cluster.until_state("Failed")
+            cluster.until_none_alive()
+        message = cluster.condition("Succeeded")["message"]
+        assert status["recovery"]["failures"] == 2
+        for part in ("Train after 2 failures", "boom", "test-w", "simulated-"):
+            assert part in message
+
+
+class TestUserError:
+    def test_of_the_data_ends_the_job(self, cluster: Cluster) -> None:
+        wrong = {"outcome": "userError", "code": "unknown-format", "message": "x.bin: unknown. [unknown-format]"}
+        cluster.apply(a_cluster_job().manifest)
+        with Programs(cluster, lambda pod: (2, wrong)).playing():
+            cluster.until_state("Failed")
+        assert "[unknown-format]" in cluster.condition("Succeeded")["message"]
+
+    def test_of_storage_is_shown_and_waited_for(self, cluster: Cluster) -> None:
+        wrong = {"outcome": "userError", "code": "no-credentials", "message": "s3://bucket: refused. [no-credentials]"}
+        cluster.apply(a_cluster_job().manifest)
+        with Programs(cluster, lambda pod: (2, wrong)).playing() as programs:
+            eventually(lambda: cluster.condition("Stalled"), lambda c: c["status"] == "True", 60)
+            assert "[no-credentials]" in cluster.condition("Stalled")["message"]
+            programs.fate = succeeds
+            status = cluster.until_state("Succeeded", "Failed")
+        assert status["state"] == "Succeeded"
+        assert status["recovery"]["failures"] == 0
+        assert cluster.condition("Stalled")["status"] == "False"
+
+
+class TestEdits:
+    def test_of_workers_restart_training_with_the_new_number(self, cluster: Cluster) -> None:
+        cluster.apply(a_cluster_job(workers={"min": 1, "max": 1}).manifest)
+        with Programs(cluster, succeeds_except("train")).playing() as programs:
+            cluster.training(1, attempt=1)
+            cluster.edit(workers={"max": 2})
+            cluster.training(2, attempt=2)
+            programs.fate = succeeds
+            status = cluster.until_state("Succeeded", "Failed")
+        assert status["world"]["summary"].endswith("/2")
+        assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 0)
+
+    def test_of_what_is_learned_are_refused_with_the_field_and_the_job_goes_on(self, cluster: Cluster) -> None:
+        job = a_cluster_job()
+        cluster.apply(job.manifest)
+        with Programs(cluster, succeeds_except("train")).playing() as programs:
+            pods = cluster.training(1, attempt=1)
+            step = {
+                "version": 1,
+                "stage": "Train",
+                "attempt": 1,
+                "time": "2026-01-01T00:00:00Z",
+                "figures": {"step": 3},
+            }
+            report = f"/api/v1/namespaces/{cluster.namespace}/configmaps/test-report"
+            cluster.api.merge(report, {"data": {"report": json.dumps(step)}})
+            cluster.until(lambda s: s["progress"].get("step") == 3)
+            with pytest.raises(ApiFault, match=r"spec\.model cannot change once training began"):
+                cluster.edit(model={"config": {**job.manifest["spec"]["model"]["config"], "hidden_size": 64}})
+            assert cluster.training(1, attempt=1)[0]["metadata"]["uid"] == pods[0]["metadata"]["uid"]
+            programs.fate = succeeds
+            cluster.until_state("Succeeded")

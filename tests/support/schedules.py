@@ -1,0 +1,122 @@
+"""Random schedules for a job on the simulated Kubernetes: everything dies, lags, jumps and is edited, and must end well."""
+
+import random
+from dataclasses import dataclass
+
+from support.jobs import a_job
+
+from pretrain_api.types import PretrainJobSpec
+from pretrain_operator.bodies.simulated.kubernetes import (
+    Fate,
+    OperatorKilled,
+    SimulatedKubernetes,
+    SimulatedOperator,
+)
+from pretrain_operator.brain import conditions, lifecycle, stages
+
+LIMIT_SECONDS = 20_000
+_KINDS = ("crash", "kill", "evict", "vanish", "missing")
+
+
+@dataclass
+class Ended:
+    """A schedule that was run."""
+
+    cluster: SimulatedKubernetes
+    was_deleted: bool
+    turns: int
+
+
+def _spec(most: int, budget: int, suspend: bool = False) -> PretrainJobSpec:
+    data = {**a_job().manifest["spec"]["data"], "prepare": {"parallelism": 2}}
+    job = a_job().with_budget(budget).with_spec(workers={"min": 1, "max": most}, suspend=suspend, data=data)
+    return job.spec
+
+
+SPECS = {(most, budget, suspend): _spec(most, budget, suspend)
+         for most in (1, 2, 3) for budget in (1, 3, 50) for suspend in (False, True)}  # fmt: skip
+
+
+def run(seed: int) -> Ended:
+    """One schedule. Raises AssertionError with the seed when a promise is broken."""
+    chance = random.Random(seed)
+    budget = chance.choice((1, 3, 50))
+    rate, death, lag = chance.choice((0.0, 0.1, 0.3)), chance.choice((0.0, 0.02, 0.1)), chance.choice((0, 1, 3))
+
+    def fate() -> Fate | None:
+        if chance.random() >= rate:
+            return None
+        return chance.choice(_KINDS), chance.uniform(0, 15)  # type: ignore[return-value]
+
+    most = chance.choice((1, 2, 3))
+    cluster = SimulatedKubernetes(SPECS[most, budget, False], fate)
+    operators = [SimulatedOperator(cluster, chance, lag, death) for _ in range(chance.choice((1, 1, 2)))]
+    edits_left, is_suspended, is_deleted, turns = chance.randint(0, 3), False, False, 0
+    wakes = [0.0] * len(operators)
+    begin = cluster.now
+    seen_complete: set[str] = set()
+    while not _is_over(cluster):
+        elapsed = (cluster.now - begin).total_seconds()
+        assert elapsed < LIMIT_SECONDS, f"seed {seed}: {cluster.status.state} after {elapsed} s"
+        if (edits_left and chance.random() < 0.03) or (is_suspended and chance.random() < 0.1):
+            is_suspended = not is_suspended if is_suspended or chance.random() < 0.5 else False
+            edits_left -= not is_suspended
+            edits_left, most = max(0, edits_left), chance.choice((1, 2, 3))
+            cluster.edit(SPECS[most, budget, is_suspended])
+            wakes = [0.0] * len(operators)
+        if edits_left and chance.random() < 0.002:
+            cluster.deleted, is_deleted = cluster.now, True
+        if elapsed > LIMIT_SECONDS / 4:
+            rate = 0.0
+        for i, operator in enumerate(operators):
+            if elapsed < wakes[i] and chance.random() < 0.5:  # an event may be lost, or come again
+                continue
+            turns += 1
+            try:
+                again = operator.turn()
+                wakes[i] = elapsed + (again if again is not None else 5)
+            except OperatorKilled:
+                operators[i] = SimulatedOperator(cluster, chance, lag, death)
+            if chance.random() < 0.02:
+                operators[i].clock_seconds = chance.uniform(-20, 20)
+            if cluster.is_gone:
+                break
+        _check(cluster, seen_complete, seed, allow_again=cluster.generation > 1)
+        cluster.advance()
+    _check_end(cluster, is_deleted, budget, seed)
+    return Ended(cluster, is_deleted, turns)
+
+
+def _is_over(cluster: SimulatedKubernetes) -> bool:
+    """Whether the job is gone, or terminal with nothing running any more."""
+    is_terminal = cluster.status.state in lifecycle.TERMINAL
+    return cluster.is_gone or (is_terminal and not any(not life.pod.is_over for life in cluster.lives.values()))
+
+
+def _check(cluster: SimulatedKubernetes, complete: set[str], seed: int, allow_again: bool) -> None:
+    assert cluster.most_gangs <= 1, f"seed {seed}: {cluster.most_gangs} gangs at once"
+    for entry in cluster.status.stages:
+        if entry.name in complete and not allow_again:
+            assert entry.state == "Complete", f"seed {seed}: {entry.name} runs again"
+        if entry.state == "Complete":
+            complete.add(entry.name)
+
+
+def _check_end(cluster: SimulatedKubernetes, is_deleted: bool, budget: int, seed: int) -> None:
+    status, recovery = cluster.status, cluster.status.recovery
+    assert not any(not life.pod.is_over and life.asked is None for life in cluster.lives.values()), f"seed {seed}: left"
+    attempts = sum(entry.attempts for entry in status.stages)
+    assert recovery.failures + recovery.disruptions <= attempts, f"seed {seed}: an attempt was counted twice"
+    own = {start for start, kinds in cluster.faults.items() if kinds & {"crash", "kill"}}
+    outside = {start for start, kinds in cluster.faults.items() if kinds - {"crash", "kill"}}
+    assert recovery.failures <= len(own) + len(outside), f"seed {seed}: {recovery.failures} failures of {own}"
+    if cluster.is_gone:
+        assert is_deleted, f"seed {seed}: deleted by nobody"
+        return
+    reason = conditions.condition(status, conditions.SUCCEEDED).reason
+    if status.state == "Failed":
+        assert reason == "TooManyFailures", f"seed {seed}: {reason}"
+        assert len(recovery.recent_failures) >= budget, f"seed {seed}: {recovery}"
+    else:
+        assert all(entry.state == "Complete" for entry in status.stages), f"seed {seed}"
+        assert stages.next_stage(status) is None

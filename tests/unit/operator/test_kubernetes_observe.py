@@ -1,0 +1,158 @@
+"""From objects of an API server to what the brain observes."""
+
+from datetime import timedelta
+from typing import Any
+
+from support.stage_runs import NOON
+
+from pretrain_api.cluster import phase_name
+from pretrain_api.stages import Stage
+from pretrain_api.types import PretrainJobStatus
+from pretrain_operator.bodies.kubernetes import observe, seen
+from pretrain_operator.bodies.kubernetes.observe import Children
+from pretrain_operator.bodies.kubernetes.seen import BatchJob, Pod
+from pretrain_operator.brain import stages
+from pretrain_operator.brain.observed import StageRun, Start, Worker
+
+AT = "2026-01-01T12:00:00Z"
+OWN = "job-uid"
+
+
+def a_pod(name: str = "p", stage: str = "train", **parts: Any) -> dict[str, Any]:
+    labels = {"pretrain.dev/job": "gpt", "pretrain.dev/stage": stage, "pretrain.dev/attempt": "1"}
+    labels |= {"pretrain.dev/worker": "0"} if stage == "train" else {"pretrain.dev/phase": parts.pop("part", "finish")}
+    metadata = {
+        "name": name,
+        "namespace": "n",
+        "uid": f"uid-{name}",
+        "creationTimestamp": AT,
+        "labels": labels,
+        "ownerReferences": [{"uid": parts.pop("owner", OWN), "controller": True}],
+        **parts.pop("metadata", {}),
+    }
+    return {"metadata": metadata, "spec": {"nodeName": "a17", "containers": [{"image": "i"}]}, "status": parts}
+
+
+def ended(code: int, message: str = "", reason: str = "Error", phase: str = "Failed") -> dict[str, Any]:
+    terminated = {"exitCode": code, "reason": reason, "message": message, "finishedAt": AT, "startedAt": AT}
+    return {"phase": phase, "containerStatuses": [{"state": {"terminated": terminated}}]}
+
+
+RUNNING = {"phase": "Running", "podIP": "10.0.0.9", "containerStatuses": [{"state": {"running": {"startedAt": AT}}}]}
+DISRUPTED = {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}]}
+COMPLETE = '{"outcome": "complete", "fingerprint": "f"}'
+
+
+def worker(**status: Any) -> Worker:
+    recorded = stages.changed(stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=1)
+    [found] = observe.workers(Children([seen.pod(a_pod(**status))], {}, {}), recorded, OWN, "", NOON)
+    return found
+
+
+class TestWorker:
+    def test_that_runs_has_an_address_and_a_node(self) -> None:
+        found = worker(**RUNNING)
+        assert (found.state, found.address, found.node, found.is_alive) == ("Running", "10.0.0.9", "a17", True)
+
+    def test_that_is_not_placed_yet_waits(self) -> None:
+        assert worker(phase="Pending").state == "Waiting"
+
+    def test_that_failed_tells_how(self) -> None:
+        found = worker(**ended(137, reason="OOMKilled"))
+        assert (found.state, found.exit_code, found.reason, found.is_alive) == ("Ended", 137, "OOMKilled", False)
+
+    def test_that_was_preempted_is_lost_whatever_its_program_said(self) -> None:
+        found = worker(**ended(1, '{"outcome": "failed"}'), **DISRUPTED)
+        assert (found.state, found.outcome, found.reason) == ("Lost", None, "PreemptionByScheduler")
+
+    def test_that_was_evicted_by_its_kubelet_is_lost(self) -> None:
+        assert worker(phase="Failed", reason="Evicted", message="low on memory").state == "Lost"
+
+    def test_that_finished_before_it_was_preempted_is_complete(self) -> None:
+        found = worker(**ended(0, COMPLETE, phase="Succeeded"), **DISRUPTED)
+        assert found.outcome is not None
+        assert found.outcome.fingerprint == "f"
+
+    def test_that_somebody_deleted_is_lost_while_it_leaves(self) -> None:
+        found = worker(**RUNNING, metadata={"deletionTimestamp": AT})
+        assert (found.state, found.reason, found.is_alive) == ("Lost", "Deleted", True)
+
+    def test_on_a_node_that_does_not_answer_is_not_alive_for_ever(self) -> None:
+        pod = seen.pod(a_pod(**RUNNING, metadata={"deletionTimestamp": AT}))
+        assert pod.is_alive(NOON + timedelta(seconds=29))
+        assert not pod.is_alive(NOON + timedelta(seconds=31))
+
+    def test_of_another_job_of_the_same_name_is_not_ours(self) -> None:
+        recorded = stages.changed(stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=1)
+        pods = [seen.pod(a_pod(owner="another", **RUNNING))]
+        assert observe.workers(Children(pods, {}, {}), recorded, OWN, "", NOON) == ()
+
+    def test_without_an_outcome_gives_the_last_lines_of_its_log(self) -> None:
+        assert worker(**ended(1, "line 1\nline 2")).last_lines == "line 1\nline 2"
+
+
+def run(job: BatchJob | None, *pods: Pod, phase: str = "finish") -> StageRun | None:
+    recorded = stages.changed(
+        stages.listed(PretrainJobStatus()), Stage.PREPARE, state="Running", attempts=1, phase=phase
+    )
+    jobs = {job.name: job} if job else {}
+    return observe.stage_run(Children(pods, jobs, {}), recorded, "gpt", "made", NOON)
+
+
+def a_job(phase: str = "finish", **changes: Any) -> BatchJob:
+    name = phase_name("gpt", Stage.PREPARE, 1, phase)
+    return BatchJob(name, "uid-j", OWN, Stage.PREPARE, 1, phase, NOON, **changes)
+
+
+def pod(name: str = "p", **status: Any) -> Pod:
+    return seen.pod(a_pod(name, "prepare", owner="uid-j", **status))
+
+
+class TestStageRun:
+    def test_is_none_before_its_job_is_made(self) -> None:
+        assert run(None) is None
+
+    def test_goes_on_while_pods_of_a_deleted_job_leave(self) -> None:
+        assert run(None, pod(**RUNNING)).state == "Running"  # type: ignore[union-attr]
+
+    def test_that_is_complete_has_its_pod_s_fingerprint(self) -> None:
+        found = run(a_job(is_complete=True), pod(**ended(0, COMPLETE, phase="Succeeded")))
+        assert found is not None
+        assert found.outcome is not None
+        assert (found.state, found.outcome.fingerprint) == ("Ended", "f")
+
+    def test_that_is_complete_without_its_pod_finds_the_record_in_another_attempt(self) -> None:
+        assert run(a_job(is_complete=True)).state == "Lost"  # type: ignore[union-attr]
+
+    def test_of_an_earlier_phase_needs_no_fingerprint(self) -> None:
+        found = run(a_job("filter", is_complete=True), phase="filter")
+        assert found is not None
+        assert found.outcome is not None
+        assert (found.outcome.outcome, found.outcome.fingerprint) == ("complete", "")
+
+    def test_that_failed_names_the_pod_whose_own_fault_it_was(self) -> None:
+        broken = pod("b", **ended(1, '{"outcome": "failed", "kind": "Runtime", "message": "boom"}'))
+        found = run(a_job(is_failed=True), pod("a", **ended(143), **DISRUPTED), broken)
+        assert found is not None
+        assert (found.state, found.worker, found.node) == ("Ended", "b", "a17")
+
+    def test_that_failed_by_disruptions_alone_is_lost(self) -> None:
+        assert run(a_job(is_failed=True), pod(**ended(143), **DISRUPTED)).state == "Lost"  # type: ignore[union-attr]
+
+    def test_that_failed_waits_for_its_other_pods_to_end(self) -> None:
+        assert run(a_job(is_failed=True), pod("a", **ended(1)), pod("b", **RUNNING)).state == "Running"  # type: ignore[union-attr]
+
+    def test_that_never_ran_is_outdated_once_pods_would_be_made_in_another_way(self) -> None:
+        found = run(a_job(), pod(metadata={"annotations": {"pretrain.dev/made-with": "old"}}))
+        assert found is not None
+        assert found.is_outdated
+
+
+class TestAlive:
+    def test_are_pods_that_may_run_and_jobs_that_may_make_some(self) -> None:
+        pods = [seen.pod(a_pod("a", **RUNNING)), seen.pod(a_pod("b", "encode", **ended(0, phase="Succeeded")))]
+        job = a_job("filter")
+        assert observe.alive(Children(pods, {job.name: job}, {}), NOON) == {
+            Start(Stage.TRAIN, 1, "finish"),
+            Start(Stage.PREPARE, 1, "filter"),
+        }
