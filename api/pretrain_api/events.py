@@ -6,6 +6,7 @@ cluster, so it stays below 4 KiB: it carries the record's address, not the recor
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +15,18 @@ ENV_EVENTS = "PRETRAIN_EVENTS"
 """File that the stage program appends one JSON line to, at most a few a second. Unset: nothing is written."""
 ENV_OUTCOME = "PRETRAIN_OUTCOME"
 """File that the stage program writes its Outcome to, once. Unset: nothing is written."""
+OUTCOME_BYTES = 4096
+"""What a termination message may have; a longer one is cut by the kubelet and then cannot be read."""
+
+
+class ReportedCheckpoint(BaseModel):
+    """The newest complete checkpoint of a training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int
+    uri: str
+    time: datetime
 
 
 class ProgressEvent(BaseModel):
@@ -34,6 +47,8 @@ class ProgressEvent(BaseModel):
     """A line worth keeping in plain output."""
     figures: dict[str, float] = {}
     """Train: step, totalSteps, samples, tokens, loss, tokensPerSecond, learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps."""
+    checkpoint: ReportedCheckpoint | None = None
+    """Train: the newest commit, once there is one."""
 
 
 class Outcome(BaseModel):
@@ -54,3 +69,13 @@ class Outcome(BaseModel):
     rank: int = -1
     message: str = ""
     """One message for people, or the last lines of the traceback."""
+
+
+def fitted(outcome: Outcome) -> bytes:
+    """The outcome as JSON that fits into a termination message: what matters of a traceback stands at its end, of other
+    messages at their beginning."""
+    while len(content := outcome.model_dump_json().encode()) > OUTCOME_BYTES and outcome.message:
+        less = (len(content) - OUTCOME_BYTES) // 6 + 1  # a character takes six bytes at most
+        message = outcome.message[less:] if outcome.outcome == "failed" else outcome.message[:-less]
+        outcome = outcome.model_copy(update={"message": message})
+    return content

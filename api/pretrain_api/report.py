@@ -12,17 +12,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from pretrain_api.events import ReportedCheckpoint
 from pretrain_api.stages import Stage
 
-
-class ReportedCheckpoint(BaseModel):
-    """The newest complete checkpoint."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    step: int
-    uri: str
-    time: datetime
+__all__ = ["Report", "ReportedCheckpoint"]
 
 
 class Report(BaseModel):

@@ -45,6 +45,17 @@ class Storage:
         """The path as a URL that fsspec.open takes."""
         return str(self.fs.unstrip_protocol(self.path(relative)))
 
+    def check(self) -> None:
+        """Raise FileNotFoundError when the bucket does not exist, and whatever else keeps us from listing the root. A root
+        that is not there yet is fine."""
+        try:
+            self.fs.ls(self.root, detail=False)
+        except FileNotFoundError as error:
+            if (
+                type(error.__cause__ or error.__context__).__name__ == "NoSuchBucket"
+            ):  # of a botocore client's own making
+                raise
+
     def exists(self, relative: str) -> bool:
         return bool(self.fs.exists(self.path(relative)))
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from support.cluster.fixtures import api_server_fixture, simulated_nodes
+from support.cluster.fixtures import api_server_fixture, s3_server_fixture, simulated_nodes
 from support.finished_runs import FinishedRun
 
-__all__ = ["api_server_fixture", "simulated_nodes"]
+__all__ = ["api_server_fixture", "s3_server_fixture", "simulated_nodes"]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import threading
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def die_with_parent() -> None:
@@ -15,6 +16,11 @@ def die_with_parent() -> None:
     The kernel watches the parent's thread that started us; bodies start stage programs from their main thread.
     """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes below this one whose own parent ends, as process 1 of a container is anyway."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def leave_signals_to_parent() -> None:
@@ -36,3 +42,10 @@ def stop_on_signals() -> threading.Event:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     return stopping
+
+
+def heed_no_more_signals() -> None:
+    """From here on nothing interrupts the last words of a process that was asked to stop: torchrun sends its ranks a
+    second SIGTERM as soon as the first of them has left."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

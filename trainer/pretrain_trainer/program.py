@@ -6,7 +6,6 @@ each machine speaks for it unless another one fails first. A phase before the la
 
 import argparse
 import contextlib
-import errno
 import importlib
 import json
 import os
@@ -22,13 +21,14 @@ from pathlib import Path
 
 from pretrain_api import layout
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR, UserError
-from pretrain_api.events import ENV_OUTCOME, Outcome
+from pretrain_api.events import ENV_OUTCOME, Outcome, fitted
 from pretrain_api.stages import FINISH, PHASES, CompletionRecord, Stage, fingerprint
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.context import Share, StageContext, StageResult, Stopped
 from pretrain_trainer.process import die_with_parent, stop_on_signals
 from pretrain_trainer.progress import Progress
+from pretrain_trainer.storage_faults import chain, explained, first_contact
 
 _LONGEST_MESSAGE = 3000
 """Characters; the outcome must fit a termination message of 4 KiB."""
@@ -53,10 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
     die_with_parent()
     stopping = stop_on_signals()
     rank = int(os.environ.get("RANK", "0"))
+    storage: Storage | None = None
     try:
         job = PretrainJob.model_validate(json.loads(options.job.read_text()))
         upstream = {Stage(name): value for name, _, value in (pair.partition("=") for pair in options.upstream)}
+        _use_endpoint(job.spec.storage.endpoint_url)
         storage = Storage.of(job.spec.storage)
+        first_contact(storage)
         progress = Progress(options.stage, path=None if rank == 0 else "")
         with _scratch(storage, f"{options.stage.lower()}-{rank}", options.scratch) as scratch:
             share = Share(options.index, options.parts)
@@ -67,12 +70,19 @@ def main(arguments: list[str] | None = None) -> int:
     except Stopped:
         outcome = Outcome(outcome="stopped", message="stopped on request")
     except Exception as error:  # noqa: BLE001 - the border of the program: every failure becomes an outcome
-        outcome = _failure(error, rank)
+        outcome = _failure(error, storage, rank)
     if os.environ.get("LOCAL_RANK", "0") == "0" or outcome.outcome in ("userError", "failed"):
         _write_outcome(outcome)
     return {"complete": EXIT_OK, "stopped": EXIT_STOPPED, "userError": EXIT_USER_ERROR}.get(
         outcome.outcome, EXIT_FAILURE
     )
+
+
+def _use_endpoint(url: str) -> None:
+    """Documents and tokenizers at s3:// addresses come from the server of the run's own storage, unless the environment
+    names another. Processes of the stage inherit it."""
+    if url and "AWS_ENDPOINT_URL" not in os.environ:
+        os.environ.setdefault("AWS_ENDPOINT_URL_S3", url)
 
 
 def _run(stage: Stage, phase: str, context: StageContext, rank: int) -> Outcome:
@@ -120,13 +130,16 @@ def _scratch(storage: Storage, name: str, place: Path | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _failure(error: BaseException, rank: int) -> Outcome:
-    user_error = next((e for e in _chain(error) if isinstance(e, UserError)), None) or _storage_trouble(error)
-    if user_error:
+def _failure(error: BaseException, storage: Storage | None, rank: int) -> Outcome:
+    user_error = next((e for e in chain(error) if isinstance(e, UserError)), None)
+    fault = user_error or explained(error, storage)
+    if user_error := fault if isinstance(fault, UserError) else None:
         print(f"error: {user_error}", file=sys.stderr)  # noqa: T201 - the program's log is its stderr
         return Outcome(outcome="userError", code=user_error.code, message=str(user_error)[:_LONGEST_MESSAGE], rank=rank)
     text = "".join(traceback.format_exception(error))
     print(text, file=sys.stderr)  # noqa: T201
+    if fault:
+        return Outcome(outcome="failed", kind=_kind(fault), message=str(fault)[:_LONGEST_MESSAGE], rank=rank)
     return Outcome(outcome="failed", kind=_kind(error), message=text[-_LONGEST_MESSAGE:], rank=rank)
 
 
@@ -135,39 +148,10 @@ def _kind(error: BaseException) -> str:
     return str(getattr(error, "kind", "")) or type(error).__name__.removesuffix("Error")
 
 
-def _storage_trouble(error: BaseException) -> UserError | None:
-    """A full disk and a folder that may not be written are the user's to mend; a retry would meet them again."""
-    for cause in _chain(error):
-        if not isinstance(cause, OSError):
-            continue
-        where = str(cause.filename or "spec.storage.uri")
-        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            return UserError(
-                "disk-full", where, "The disk is full.", "Free space, or point spec.storage.uri at a larger disk."
-            )
-        if cause.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            return UserError(
-                "no-permission",
-                where,
-                f"{os.strerror(cause.errno)}.",
-                "Give this user the permission, or choose another place.",
-            )
-    return None
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it came from; errors of libraries' threads and ranks often wrap the real one."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _write_outcome(outcome: Outcome) -> None:
     """The first rank that speaks is heard: those that fail later fail because of it."""
     path = os.environ.get(ENV_OUTCOME)
     if not path:
         return
-    with contextlib.suppress(FileExistsError), open(path, "x", encoding="utf-8") as file:
-        file.write(outcome.model_dump_json())
+    with contextlib.suppress(FileExistsError), open(path, "xb") as file:
+        file.write(fitted(outcome))

@@ -199,7 +199,7 @@ class Prepare(ApiModel):
     decontaminate: Decontaminate | None = None
     """Removes documents that overlap with evaluation texts."""
     parallelism: Annotated[int, Field(ge=0, le=4096)] = 0
-    """Parallel parts of the stages before training. 0: one per core."""
+    """Parallel parts of the stages before training and of the evaluation: in a cluster pods, each with the cores that it is given, on one machine processes. 0: one pod, or one process per core."""
 
 
 class Validation(ApiModel):

@@ -13,6 +13,8 @@ from support.cluster.foreign import ForeignCluster
 from support.cluster.kubectl import Kubectl
 from support.cluster.kwok import SimulatedNodes
 from support.cluster.missing import MissingPart, visibly
+from support.cluster.s3 import S3Server
+from support.cluster.s3 import s3_server as an_s3_server
 from support.eventually import eventually
 
 
@@ -44,6 +46,13 @@ def simulated_nodes() -> Iterator[SimulatedNodes]:
             yield nodes
         finally:
             nodes.stop()
+
+
+@pytest.fixture(scope="session", name="s3_server")
+def s3_server_fixture() -> Iterator[S3Server]:
+    """An S3 server on a folder of this machine."""
+    with visibly(), an_s3_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

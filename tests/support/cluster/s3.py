@@ -10,6 +10,7 @@ from pathlib import Path
 
 from support.cluster import places, processes, programs
 from support.cluster.ports import free_port
+from support.cluster.processes import Process
 
 
 class S3Server:
@@ -17,6 +18,8 @@ class S3Server:
 
     def __init__(self, folder: Path, address: str = "127.0.0.1", *, dies_with_parent: bool = True) -> None:
         self.folder = folder
+        self._process: Process | None = None
+        """Where this process itself has started it."""
         self.buckets = folder / "buckets"
         self._dies_with_parent = dies_with_parent
         self._settings = folder / "s3.json"
@@ -50,14 +53,14 @@ class S3Server:
 
     def start(self) -> None:
         """Also after it was stopped or killed, with the same buckets at the same address."""
-        process = processes.start(
+        self._process = processes.start(
             self.folder,
             "versitygw",
             [programs.find("versitygw"), "--quiet", "--keep-alive", "--port", self._listen, "posix", self.buckets],
             environment={"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key},
             dies_with_parent=self._dies_with_parent,
         )
-        process.until(self._answers)
+        self._process.until(self._answers)
 
     def make_bucket(self, name: str) -> str:
         """A bucket; its URI."""
@@ -65,7 +68,7 @@ class S3Server:
         return f"s3://{name}"
 
     def stop(self) -> None:
-        for process in processes.recorded(self.folder):
+        for process in [self._process] if self._process else processes.recorded(self.folder):
             process.kill()
 
     def _answers(self) -> bool:

@@ -35,6 +35,17 @@ _UNREACHABLE_NAMES = frozenset(
     {"ClientConnectorError", "EndpointConnectionError", "ConnectionRefusedError", "gaierror"}
 )
 _PASSING_NUMBERS = frozenset({errno.EIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN, errno.EBUSY, errno.ESTALE})
+_REFUSALS = frozenset(
+    {
+        "AccessDenied",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "XAdminUserNotFound",
+    }
+)
+"""What S3 servers call keys that they do not know or that may not do this. s3fs knows only some of the names."""
 _ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.25
 
@@ -71,6 +82,22 @@ def may_pass(error: BaseException) -> bool:
     )
 
 
+def is_refused(error: BaseException | None) -> bool:
+    """Whether a store refuses the credentials."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+        if isinstance(error, PermissionError) or _status(error) in (401, 403) or code in _REFUSALS:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def has_no_credentials(error: BaseException) -> bool:
+    """Whether a store's client has found no credentials at all."""
+    return bool(_names(error) & {"NoCredentialsError", "PartialCredentialsError"})
+
+
 def is_unreachable(error: BaseException | None) -> bool:
     """Whether nobody answers at the address at all."""
     while error is not None:
@@ -82,16 +109,16 @@ def is_unreachable(error: BaseException | None) -> bool:
 
 def user_error(error: BaseException, where: str, url: str) -> UserError | None:
     """The user's mistake behind an error of reading `url`; None where it is none."""
-    names, status = _names(error), _status(error)
+    status = _status(error)
     if isinstance(error, UserError):
         return error
     if isinstance(error, FileNotFoundError) or status == 404:
         return UserError("file-not-found", where, f"{url} does not exist.", "Write the path or URL of existing files.")
-    if isinstance(error, PermissionError) or status in (401, 403):
+    if is_refused(error):
         return UserError(
             "no-permission", where, f"{url} may not be read.", "Give this user or these credentials read access."
         )
-    if names & {"NoCredentialsError", "PartialCredentialsError"}:
+    if has_no_credentials(error):
         return UserError(
             "no-credentials", where, f"{url} needs credentials and none were found.", "Provide them in the environment."
         )

@@ -7,6 +7,7 @@ so they have no state of their own.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import uuid
@@ -18,6 +19,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
 from pretrain_api import layout
@@ -87,7 +89,8 @@ class Checkpoints:
                 continue
             manifest = read_manifest(self._storage, commit.data, commit.manifest_sha256)
             reader = PayloadReader(self._storage, commit.data, manifest)
-            state_dict_loader.load(dict(tensors), storage_reader=reader, process_group=self._world.control)
+            with _real_errors():
+                state_dict_loader.load(dict(tensors), storage_reader=reader, process_group=self._world.control)
             self.newest = commit
             return Position(**manifest["position"])
         if self._mine:
@@ -136,7 +139,8 @@ class Checkpoints:
         try:
             folder = f"{layout.CHECKPOINT_DATA}/{position.step:08d}-{self._generation}-{self._nonce}"
             writer = PayloadWriter(self._storage, folder, self._world.rank)
-            state_dict_saver.save(staged, storage_writer=writer, process_group=self._world.saving)
+            with _real_errors():
+                state_dict_saver.save(staged, storage_writer=writer, process_group=self._world.saving)
             if self._world.is_first:
                 manifest = {**writer.manifest, "fingerprint": self._fingerprint, "position": asdict(position)}
                 self._commit(folder, write_manifest(self._storage, folder, manifest), position, figures, final)
@@ -197,7 +201,7 @@ def load_model(storage: Storage, fingerprint: str, model: nn.Module) -> Commit:
         except CorruptCheckpoint as error:
             _LOGGER.warning("checkpoint of step %d is damaged, trying the one before: %s", commit.step, error)
             continue
-        with warnings.catch_warnings():
+        with _real_errors(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             state_dict_loader.load(
                 model_tensors(model), storage_reader=PayloadReader(storage, commit.data, manifest), no_dist=True
@@ -214,6 +218,18 @@ def _still_there(storage: Storage, commits: Sequence[Commit], world: World | Non
     for number, commit in enumerate(reversed(commits)):
         if number == 0 or commit.data.rsplit("/", 1)[-1] in folders:
             yield commit
+
+
+@contextlib.contextmanager
+def _real_errors() -> Iterator[None]:
+    """DCP gathers what went wrong on all ranks in a BaseException of its own; the first of them is what to tell of."""
+    first: BaseException | None = None
+    try:
+        yield
+    except CheckpointException as error:
+        first = error.failures[min(error.failures)][0]
+    if first is not None:  # not inside the handler, so that it keeps its own cause
+        raise first
 
 
 def _nothing_left(storage: Storage) -> str:

@@ -14,13 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from pretrain_api.commits import Commit
 from pretrain_api.errors import PretrainError
+from pretrain_api.events import ReportedCheckpoint
 from pretrain_api.run_length import RunLength
+from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
 from pretrain_trainer.context import StageContext, Stopped
 from pretrain_trainer.data.batches import Batch as RankBatch
 from pretrain_trainer.data.batches import GlobalBatches
 from pretrain_trainer.objectives import Objective
+from pretrain_trainer.process import heed_no_more_signals
 from pretrain_trainer.training.batches import as_batch
 from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
 from pretrain_trainer.training.evaluation import Validation
@@ -71,6 +75,8 @@ class Training:
     position: Position = field(default_factory=Position)
     pending: list[StepFigures] = field(default_factory=list)
     """Figures of the steps since the last commit."""
+    told: StepFigures | None = None
+    """Figures of the newest step."""
     boundary: float = 0.0
     """When the last step ended, on the clock of time.perf_counter."""
 
@@ -89,15 +95,25 @@ class Training:
                 whole = as_batch(batch.samples)
                 targets, stop, save = self._agree(int(self.objective.targets(whole).sum()), saved_at)
                 if stop:
+                    if self.context.stopping.is_set():
+                        heed_no_more_signals()
                     self._save(final=False)
-                    self.checkpoints.wait()
+                    self._leave_together()
                     raise Stopped(f"stopped at step {self.position.step}; everything is saved")
                 if save:
                     self._save(final=False)
                     saved_at = time.monotonic()
                 self._step(batch, targets)
         self._save(final=True)
+        self._leave_together()
+
+    def _leave_together(self) -> None:
+        """Wait until the checkpoint is committed, which rank 0 does last: torchrun kills the others of its machine as
+        soon as one rank has left with an exit code, and the job's pods are deleted together."""
         self.checkpoints.wait()
+        self.world.sum([0.0])
+        if self.told:
+            self._tell(self.told)
 
     def _agree(self, targets: int, saved_at: float) -> tuple[int, bool, bool]:
         """At a step boundary, in one reduction: targets in the global batch, whether to stop, whether to save.
@@ -220,7 +236,7 @@ class Training:
         self.pending = []
 
     def _tell(self, figures: StepFigures) -> None:
-        newest = self.checkpoints.newest
+        self.told, newest = figures, self.checkpoints.newest
         shown = {
             "step": figures.step,
             "totalSteps": self.length.steps,
@@ -242,5 +258,10 @@ class Training:
             self.length.steps,
             "steps",
             "",
+            _reported(self.context.storage, newest) if newest else None,
             **{name: float(value) for name, value in shown.items() if math.isfinite(value)},
         )
+
+
+def _reported(storage: Storage, commit: Commit) -> ReportedCheckpoint:
+    return ReportedCheckpoint(step=commit.step, uri=storage.uri(commit.data)[-256:], time=commit.time)

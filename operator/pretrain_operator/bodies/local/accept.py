@@ -46,6 +46,8 @@ def check_folder(workplace: Workplace) -> None:
     """Raise UserError when the storage cannot be reached or holds something that is not a run. Reads only."""
     storage = workplace.storage
     with written_by_user(storage.uri()), _reached(storage):
+        if not storage.is_local:
+            storage.check()
         if storage.is_local and os.path.exists(storage.root) and not os.path.isdir(storage.root):
             raise NotADirectoryError(errno.ENOTDIR, "not a folder", storage.root)
         others = [name for name in storage.names("") if name not in _LEFT_BEHIND]
@@ -65,6 +67,11 @@ def _reached(storage: Storage) -> Iterator[None]:
     """Turns what a store's client raises at the first contact into what its user can do about it."""
     try:
         yield
+    except FileNotFoundError as error:
+        if storage.is_local:
+            raise
+        what, instead = f"{storage.uri()}: {error}", "Make the bucket, or write the address of one that exists."
+        raise UserError("storage-missing", "spec.storage.uri", what, instead) from None
     except Exception as error:
         if storage.is_local:
             raise

@@ -1,0 +1,111 @@
+"""What a failure of the run's own storage means to the user, and whether it may pass.
+
+Errors of reading documents are explained where they are read, in `pretrain_trainer.documents.faults`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+
+from pretrain_api.errors import PretrainError, UserError
+from pretrain_api.storage import Storage
+from pretrain_trainer.documents import faults
+
+_FIELD = "spec.storage.uri"
+
+
+class StorageUnavailable(PretrainError):
+    """The storage does not answer, in the middle of a stage that it has answered before."""
+
+    kind = "StorageUnavailable"
+
+
+def first_contact(storage: Storage) -> None:
+    """Raise UserError when the storage is not there, or does not let us in. A local folder is made when it is needed."""
+    if storage.is_local:
+        return
+    try:
+        storage.check()
+    except FileNotFoundError as error:
+        raise _missing(storage) from error
+    except Exception as error:
+        if not faults.is_refused(error) and (faults.is_unreachable(error) or faults.may_pass(error)):
+            raise UserError(
+                "unreachable",
+                _FIELD,
+                f"{storage.uri()} does not answer: {error}.",
+                "Check the address, spec.storage.endpointUrl and the network.",
+            ) from error
+        raise
+
+
+def explained(error: BaseException, storage: Storage | None) -> PretrainError | None:
+    """The user's mistake, or the passing fault, behind an error of the storage; None where it is neither."""
+    for cause in chain(error):
+        if isinstance(cause, PretrainError):
+            return None
+        if found := _local(cause) or (_remote(cause, storage) if storage and not storage.is_local else None):
+            return found
+    return None
+
+
+def _local(error: BaseException) -> UserError | None:
+    """A full disk and a folder that may not be written are the user's to mend; a retry would meet them again."""
+    if not isinstance(error, OSError):
+        return None
+    where = str(error.filename or _FIELD)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            "disk-full", where, "The disk is full.", "Free space, or point spec.storage.uri at a larger disk."
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return UserError(
+            "no-permission",
+            where,
+            f"{os.strerror(error.errno)}.",
+            "Give this user the permission, or choose another place.",
+        )
+    return None
+
+
+def _remote(error: BaseException, storage: Storage) -> PretrainError | None:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "NoSuchBucket" in names:
+        return _missing(storage)
+    if faults.has_no_credentials(error):
+        return UserError(
+            "no-credentials",
+            _FIELD,
+            f"{storage.uri()} needs credentials and none were found.",
+            "Write spec.storage.secretRef, or give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.",
+        )
+    if faults.is_refused(error):
+        return UserError(
+            "no-permission",
+            _FIELD,
+            f"{storage.uri()} may not be read or written: {error}",
+            "Correct the keys of spec.storage.secretRef (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), or give them access.",
+        )
+    if faults.is_unreachable(error) or faults.may_pass(error):
+        return StorageUnavailable(f"{_FIELD}: {storage.uri()} stopped answering: {error}")
+    return None
+
+
+def _missing(storage: Storage) -> UserError:
+    return UserError(
+        "storage-missing",
+        _FIELD,
+        f"The bucket of {storage.uri()} does not exist.",
+        "Make the bucket, or write the address of one that exists.",
+    )
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came from; errors of libraries' threads and ranks often wrap the real one."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
