@@ -1,0 +1,41 @@
+"""What a pod starts."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from pretrain_api.events import ENV_EVENTS, ENV_OUTCOME
+from pretrain_api.stages import Stage
+from pretrain_trainer.pod import commands
+from pretrain_trainer.pod.commands import Meeting, Place
+
+PLACE = Place(Stage.PREPARE, Path("/etc/pretrain/job.json"), ["Collect=0123"], 2, "filter", 3, 8)
+TMP = Path("/tmp/x")
+
+
+def test_a_phase_has_its_share_and_the_cores_of_its_pod() -> None:
+    assert commands.command(PLACE, 4, TMP) == [
+        sys.executable, "-m", "pretrain_trainer", "--stage", "Prepare", "--job", "/etc/pretrain/job.json",
+        "--upstream", "Collect=0123", "--phase", "filter", "--parts", "8", "--index", "3", "--processes", "4",
+        "--scratch", "/tmp/x",
+    ]  # fmt: skip
+
+
+def test_training_meets_at_the_leader_with_a_rank_for_each_worker() -> None:
+    place = replace(PLACE, stage=Stage.TRAIN, phase="finish", index=0, parts=1)
+    command = commands.training(place, Meeting(nodes=4, node_rank=2, address="10.0.0.1", port=29400), 8, TMP)
+    torchrun, _, own = " ".join(command).partition(" -m pretrain_trainer ")
+    assert "--nnodes 4 --node-rank 2 --nproc-per-node 8" in torchrun
+    assert "--rdzv-backend static" in torchrun
+    assert "--master-addr 10.0.0.1 --master-port 29400" in torchrun
+    assert own.startswith("--stage Train")
+
+
+def test_ranks_share_the_cores_and_a_pod_of_its_own_mind_may_say_otherwise() -> None:
+    def threads(own: dict[str, str]) -> str:
+        found = commands.environment(own, Stage.TRAIN, TMP / "e", TMP / "o", processes=2, cores=8, scratch=TMP)
+        assert (found[ENV_EVENTS], found[ENV_OUTCOME]) == ("/tmp/x/e", "/tmp/x/o")
+        return found["OMP_NUM_THREADS"]
+
+    assert threads({}) == "4"
+    assert threads({"OMP_NUM_THREADS": "1"}) == "1"

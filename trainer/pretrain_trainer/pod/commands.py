@@ -1,0 +1,73 @@
+"""What the stage program is in a pod: its command line and environment, as functions of the pod's place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pretrain_api.events import ENV_EVENTS, ENV_OUTCOME
+from pretrain_api.stages import Stage
+
+_PROGRAM = "pretrain_trainer"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which part of a stage this pod is."""
+
+    stage: Stage
+    job: Path
+    upstream: Sequence[str]
+    """STAGE=FINGERPRINT each."""
+    attempt: int
+    phase: str
+    index: int
+    parts: int
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where the ranks of all workers meet."""
+
+    nodes: int
+    node_rank: int
+    address: str
+    port: int
+
+
+def command(place: Place, cores: int, scratch: Path) -> list[str]:
+    """The command line of a stage other than Train, or of its phase."""
+    own = ["--phase", place.phase, "--parts", str(place.parts), "--index", str(place.index)]
+    own += ["--processes", str(cores), "--scratch", str(scratch)]
+    return [sys.executable, "-m", *_program(place), *own]
+
+
+def training(place: Place, meeting: Meeting, processes: int, scratch: Path) -> list[str]:
+    """The command line of a training worker. torchrun never restarts the ranks: the operator does."""
+    torchrun = ["-m", "torch.distributed.run", "--nnodes", str(meeting.nodes), "--node-rank", str(meeting.node_rank)]
+    torchrun += ["--nproc-per-node", str(processes), "--max-restarts", "0", "--monitor-interval", "0.5"]
+    torchrun += ["--rdzv-backend", "static", "--rdzv-id", f"attempt-{place.attempt}"]
+    torchrun += ["--master-addr", meeting.address, "--master-port", str(meeting.port)]
+    return [sys.executable, *torchrun, "-m", *_program(place), "--scratch", str(scratch)]
+
+
+def _program(place: Place) -> list[str]:
+    arguments = [_PROGRAM, "--stage", place.stage.value, "--job", str(place.job)]
+    for pair in place.upstream:
+        arguments += ["--upstream", pair]
+    return arguments
+
+
+def environment(
+    own: Mapping[str, str], stage: Stage, events: Path, outcome: Path, processes: int, cores: int, scratch: Path
+) -> dict[str, str]:
+    """The environment of the stage program: the pod's, the two files, and for training a fair share of threads."""
+    found = {**own, ENV_EVENTS: str(events), ENV_OUTCOME: str(outcome), "PYTHONUNBUFFERED": "1"}
+    if stage is Stage.TRAIN:
+        found.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+        # Its default place has the user's name in it, which a pod's user need not have.
+        found.setdefault("TORCHINDUCTOR_CACHE_DIR", str(scratch / "inductor"))
+    found.setdefault("GOMP_SPINCOUNT", "1000")  # a thread that waits for a preempted one must not hold its core
+    return found

@@ -1,0 +1,180 @@
+"""One run of a pod's program: wait for the world if it trains, start the stage program, report, pass on a stop, end.
+
+Under Kubernetes it is process 1 of the container: when it ends, the kernel ends everything below it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from pydantic import ValidationError
+
+from pretrain_api import cluster
+from pretrain_api.errors import EXIT_STOPPED
+from pretrain_api.events import Outcome, fitted
+from pretrain_api.report import Report
+from pretrain_api.stages import FINISH, Stage
+from pretrain_api.types import PretrainJob
+from pretrain_trainer.context import Stopped
+from pretrain_trainer.cores import usable_cores
+from pretrain_trainer.pod import commands, endings
+from pretrain_trainer.pod.api_server import SERVICE_ACCOUNT, ApiServer
+from pretrain_trainer.pod.child import Child, end_leftovers
+from pretrain_trainer.pod.commands import Meeting, Place
+from pretrain_trainer.pod.reports import Reporter
+from pretrain_trainer.pod.worlds import wait_for_world
+from pretrain_trainer.process import adopt_orphans, die_with_parent
+
+_LOGGER = logging.getLogger(__name__)
+_LAST_REPORT_SECONDS = 5.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the pod's part of a stage and return the exit code."""
+    options = _parser().parse_args(arguments)
+    die_with_parent()
+    adopt_orphans()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    place = Place(
+        options.stage,
+        options.job,
+        options.upstream,
+        options.attempt,
+        options.phase,
+        int(os.environ.get(cluster.ENV_INDEX, "0")),
+        options.parts,
+    )
+    stop = _Stop()
+    with tempfile.TemporaryDirectory(prefix="pretrain-pod-") as folder:
+        try:
+            outcome, code = _run(place, options.service_account, Path(folder), stop)
+        except Stopped as stopped:
+            outcome, code = Outcome(outcome="stopped", message=str(stopped)), EXIT_STOPPED
+    with contextlib.suppress(OSError):  # no kubelet has made the file: then nobody reads it
+        options.termination_log.write_bytes(fitted(outcome))
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pretrain_trainer.pod", description="The program of a job's pod.")
+    parser.add_argument("--stage", required=True, type=Stage, choices=list(Stage))
+    parser.add_argument("--job", required=True, type=Path, help="the job as JSON")
+    parser.add_argument("--upstream", action="append", default=[], metavar="STAGE=FINGERPRINT")
+    parser.add_argument("--attempt", type=int, default=0, help="the start of the stage that this pod belongs to")
+    parser.add_argument("--phase", default=FINISH.name)
+    parser.add_argument("--parts", type=int, default=1, help="how many pods share the phase")
+    parser.add_argument("--worker", type=int, default=0, help="Train: which worker this is")
+    parser.add_argument("--workers", type=int, default=1, help="Train: how many there are")
+    parser.add_argument("--termination-log", type=Path, default=Path(cluster.TERMINATION_LOG))
+    parser.add_argument("--service-account", type=Path, default=SERVICE_ACCOUNT, help="folder of token and ca.crt")
+    return parser
+
+
+def _run(place: Place, service_account: Path, folder: Path, stop: _Stop) -> tuple[Outcome, int]:
+    events, said = folder / "events.jsonl", folder / "outcome.json"
+    scratch, cores, processes = folder / "scratch", usable_cores(), 1
+    scratch.mkdir()
+    is_speaker = place.index == 0
+    if place.stage is Stage.TRAIN:
+        processes = PretrainJob.model_validate_json(place.job.read_bytes()).spec.workers.processes_per_worker
+        meeting = _met(place, service_account, stop)
+        program = commands.training(place, meeting, processes, scratch)
+        is_speaker = meeting.node_rank == 0
+    else:
+        program = commands.command(place, cores, scratch)
+    environment = commands.environment(os.environ, place.stage, events, said, processes, cores, scratch)
+    with _reporting(events, place, service_account, is_speaker):
+        child = Child(program, environment)
+        with stop.passed_on_to(child, place.stage):
+            code = child.wait()
+        end_leftovers()
+    return endings.ending(place.stage, code, _outcome(said), child.log, stop.was_asked)
+
+
+def _met(place: Place, service_account: Path, stop: _Stop) -> Meeting:
+    """The world's place of meeting, once this pod belongs to it."""
+    name, uid = os.environ[cluster.ENV_WORLD], os.environ[cluster.ENV_POD_UID]
+    _LOGGER.info("waiting for generation %d of the world in ConfigMap %s", place.attempt, name)
+    with stop.raised():
+        world = wait_for_world(ApiServer.of_pod(service_account), name, uid, place.attempt)
+    rank = world.rank_of(uid)
+    assert rank is not None
+    _LOGGER.info("worker %d of %d, led by %s", rank, len(world.roster), world.leader)
+    return Meeting(len(world.roster), rank, world.leader, world.port)
+
+
+@contextlib.contextmanager
+def _reporting(events: Path, place: Place, service_account: Path, is_speaker: bool) -> Iterator[None]:
+    """One pod of all reports; without an API server in the environment nobody does."""
+    name = os.environ.get(cluster.ENV_REPORT)
+    if not is_speaker or not name or "KUBERNETES_SERVICE_HOST" not in os.environ:
+        yield
+        return
+    server = ApiServer.of_pod(service_account)
+
+    def send(report: Report) -> None:
+        server.patch(name, {cluster.REPORT_KEY: report.model_dump_json()})
+
+    reporter = Reporter(events, place.stage, place.attempt, send)
+    reporter.start()
+    try:
+        yield
+    finally:
+        reporter.end(_LAST_REPORT_SECONDS)
+
+
+def _outcome(path: Path) -> Outcome | None:
+    """What the stage program said; None when it did not come to that, or not to the end of it."""
+    try:
+        return Outcome.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+class _Stop:
+    """SIGTERM and SIGINT: remembered, and passed on once to whoever is at work. A second one ends everything at once."""
+
+    def __init__(self) -> None:
+        self.was_asked = False
+        self._pass_on: Callable[[], None] = lambda: None
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.was_asked:
+            end_leftovers()
+            os._exit(128 + number)
+        self.was_asked = True
+        self._pass_on()
+
+    @contextlib.contextmanager
+    def passed_on_to(self, child: Child, stage: Stage) -> Iterator[None]:
+        """Inside the block the child is asked to stop, also by a signal that came before."""
+        self._pass_on = lambda: child.ask_to_stop(its_children=stage is Stage.TRAIN)
+        if self.was_asked:
+            self._pass_on()
+        yield
+
+    @contextlib.contextmanager
+    def raised(self) -> Iterator[None]:
+        """Inside the block a stop raises Stopped."""
+
+        def stopped() -> None:
+            raise Stopped("stopped before training began")
+
+        if self.was_asked:
+            stopped()
+        self._pass_on = stopped
+        try:
+            yield
+        finally:
+            self._pass_on = lambda: None
