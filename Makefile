@@ -22,7 +22,9 @@ run: setup  ## pre-train a small model on this machine's own text (examples/quic
 
 test:  ## set everything up and run all tests, fast ones first
 	@$(PYTHON) scripts/setup.py --with-test-tools
-	@$(MAKE) --no-print-directory cluster-programs test-unit test-integration test-cluster
+	@$(MAKE) --no-print-directory cluster-programs
+	@PYTHONPATH=tests $(BIN)/python -m support.images --if-possible
+	@$(MAKE) --no-print-directory test-unit test-integration test-cluster
 
 test-unit: setup  ## the fast tests: under a minute
 	$(BIN)/python -m pytest tests/unit -n $(TEST_PROCESSES) -q

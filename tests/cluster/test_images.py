@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.cluster.cluster import DevelopmentCluster
 from support.cluster.missing import visibly
 from support.cluster.places import REPOSITORY
 from support.images import container
 from support.images.build import build
 from support.images.image import Image
+from support.pods import Pods, a_pod
 
 EVERY_MODULE = """
 import importlib, pkgutil, sys
@@ -171,6 +173,31 @@ class TestBoth:
         assert {variable.split("=")[0] for variable in image.settings["Env"]} == {
             "HOME", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED",
         }  # fmt: skip
+
+
+class TestInNodes:
+    def test_both_run_in_pods_of_every_node(
+        self, development_cluster: DevelopmentCluster, namespace: str, operator_image: str, trainer_image: str
+    ) -> None:
+        pods = Pods(development_cluster.kubectl, namespace)
+        for node in development_cluster.nodes:
+            for package, image in (("pretrain_operator", operator_image), ("pretrain_trainer", trainer_image)):
+                name = f"{package.replace('_', '-')}-{node.name}"
+                program = f"import {package}; print({package}.__file__)"
+                output = pods.output(a_pod(name, image, "python", "-c", program, node=node.name))
+                assert output == f"/opt/pretrain/code/{package}/__init__.py\n"
+
+    def test_survive_a_restart_of_the_node(
+        self, development_cluster: DevelopmentCluster, namespace: str, trainer_image: str
+    ) -> None:
+        """containerd then looks whether the store has all that its images need."""
+        node = development_cluster.nodes[-1]
+        node.switch_off()
+        node.switch_on()
+        node.start_kubelet()
+        development_cluster.wait_until_ready()
+        pods = Pods(development_cluster.kubectl, namespace)
+        assert pods.output(a_pod("after", trainer_image, "python", "-c", "print(1)", node=node.name)) == "1\n"
 
 
 class TestSecondBuild:

@@ -56,8 +56,16 @@ class Image:
         with tarfile.open(self.blob(layer)) as archive:
             yield from archive
 
+    def archive(self, path: Path) -> Path:
+        """One file in the format of the Open Container Initiative, which every container engine loads."""
+        self.archive_without_layers(path)
+        with tarfile.open(path, "a") as archive:
+            for layer in self.layers:
+                archive.add(self.blob(layer), f"blobs/sha256/{_hex(layer)}")
+        return path
+
     def archive_without_layers(self, path: Path) -> Path:
-        """An archive in the format of the Open Container Initiative, for a store that has the layers already."""
+        """The same for a store that has the layers already."""
         index = {
             "schemaVersion": 2,
             "manifests": [

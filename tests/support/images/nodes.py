@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from support.cluster.cluster import DevelopmentCluster
+from support.cluster.foreign import ForeignCluster
 from support.images.build import state_folder
 from support.images.image import Image
 
@@ -28,8 +30,19 @@ class Node(Protocol):
         ...
 
 
+def bring(image: Image, cluster: DevelopmentCluster | ForeignCluster) -> str:
+    """An image into every node of a cluster; the name that pods ask for."""
+    if isinstance(cluster, DevelopmentCluster):
+        for node in cluster.nodes:
+            load(image, node)
+    else:
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
+            cluster.load_image(image.archive(Path(scratch, "image.tar")))
+    return image.name
+
+
 def load(image: Image, node: Node) -> None:
-    """An image into a running node (3 s for one with torch). Only what the node lacks is moved."""
+    """An image into a running node (5 s for one with torch). Only what the node lacks is moved."""
     if image.name in node.ctr("images", "ls", "--quiet").stdout.split():
         return
     with tempfile.TemporaryDirectory() as scratch:
