@@ -1,11 +1,12 @@
 """The log of one pod, read through the API server, and read on after the connection broke: no line twice, none lost.
 
 An API server hides a kubelet's broken connection: the answer just ends, in the middle of a line perhaps. So an answer's
-end is never taken for the log's end before another read has found nothing new.
+end is never taken for the log's end before another read has come as far and found nothing new.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -13,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from pretrain_api.errors import PretrainError
-from pretrain_cli.cluster.connection import NOT_FOUND, ApiRefusal, Connection, lines
+from pretrain_cli.cluster.connection import NOT_FOUND, ApiRefusal, Connection, ServerError, lines
 from pretrain_cli.cluster.log_lines import LogLine, Position, parsed, unread
 from pretrain_cli.cluster.pods import JobPod
 from pretrain_cli.cluster.watching import Outage, is_passing
@@ -43,6 +44,8 @@ class PodLog:
         self._connection = connection
         self._tail, self._since = tail, _time(since) if since else ""
         self._position = Position()
+        self._came_as_far = True
+        """Whether the last answer reached the last line that was read; a broken one may end before."""
         self._unfinished = b""
         """What stood after the last line break when the last answer ended."""
         self._path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/log"
@@ -55,6 +58,8 @@ class PodLog:
             try:
                 yield from self._lines(follow=False)
                 if (self._position, self._unfinished) == before:
+                    if not self._came_as_far:
+                        raise ServerError("the answer ends early")
                     self.is_read = self.is_read or self.pod.has_ended
                     return
             except (PretrainError, HTTPError) as error:
@@ -95,8 +100,9 @@ class PodLog:
                 return
             raise
         rest: list[bytes] = []
+        newest: deque[LogLine] = deque(maxlen=1)
         try:
-            for line in unread(map(parsed, lines(answer, rest)), self._position):
+            for line in unread(_noted(map(parsed, lines(answer, rest)), newest), self._position):
                 self._position = self._position.after(line)
                 yield line
         except ReadTimeoutError:
@@ -104,8 +110,11 @@ class PodLog:
             raise
         finally:
             answer.close()
-        self._begin_at(answer.headers.get("Date"))
+        if not rest:
+            self._begin_at(answer.headers.get("Date"))
         yield from self._last(rest)
+        ends = [line.key for line in (*newest, *map(parsed, rest))]
+        self._came_as_far = not ends or self._position.key in ends
 
     def _begin_at(self, date: str | None) -> None:
         """There was nothing in the tail: from now on every line is wanted, not those of a tail of that later time."""
@@ -126,6 +135,13 @@ class PodLog:
     def _why(self, error: Exception) -> str:
         node = f" on node {self.pod.node}" if self.pod.node else ""
         return f"{self.pod.label}: the log of {self.pod.name}{node} cannot be read: {str(error).splitlines()[0]}"
+
+
+def _noted(found: Iterator[LogLine], newest: deque[LogLine]) -> Iterator[LogLine]:
+    """The lines, the newest one kept."""
+    for line in found:
+        newest.append(line)
+        yield line
 
 
 def _time(moment: datetime) -> str:

@@ -125,6 +125,7 @@ class TestWhatWasWritten:
         kubelet.end("gpt-w0-1")
         running.pod_state("gpt-w0-1", "terminated")
         assert running.run("logs", "gpt", "--worker", "0").out.splitlines()[-1] == "[train/0] Killed"
+        assert running.run("logs", "gpt", "--worker", "0", "--tail", "1").out == "[train/0] Killed\n"
 
     def test_is_whole_though_the_answers_break_anywhere(self, running: CommandPlace, kubelet: Kubelet) -> None:
         kubelet.write("gpt-w0-1", *[f"line {n}" for n in range(300)])
