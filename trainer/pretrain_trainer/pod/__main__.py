@@ -2,7 +2,16 @@
 
 import sys
 
-from pretrain_trainer.pod.program import main
+from pretrain_trainer.pod import early
+
+
+def main() -> int:
+    """Listen first, then import the rest and run it."""
+    early.listen()
+    from pretrain_trainer.pod import program
+
+    return program.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

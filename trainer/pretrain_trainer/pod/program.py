@@ -26,7 +26,7 @@ from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.context import Stopped
 from pretrain_trainer.cores import usable_cores
-from pretrain_trainer.pod import commands, endings
+from pretrain_trainer.pod import commands, early, endings
 from pretrain_trainer.pod.api_server import SERVICE_ACCOUNT, ApiServer
 from pretrain_trainer.pod.child import Child, end_leftovers
 from pretrain_trainer.pod.commands import Meeting, Place
@@ -41,7 +41,8 @@ _LAST_REPORT_SECONDS = 5.0
 def main(arguments: list[str] | None = None) -> int:
     """Run the pod's part of a stage and return the exit code."""
     options = _parser().parse_args(arguments)
-    die_with_parent()
+    if os.getpid() != 1:  # process 1 of a container ends with it anyway, and its parent may be a thread that passes
+        die_with_parent()
     adopt_orphans()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     place = Place(
@@ -148,6 +149,7 @@ class _Stop:
         self._pass_on: Callable[[], None] = lambda: None
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        self.was_asked = self.was_asked or early.was_asked_to_stop()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.was_asked:

@@ -1,0 +1,22 @@
+"""The first moment of a pod's program, before anything large is imported: a SIGTERM that comes now is remembered.
+
+Process 1 of a container does not get signals that it has no handler for: the pod would work on until it is killed.
+"""
+
+import signal
+from types import FrameType
+
+_asked: list[int] = []
+
+
+def listen() -> None:
+    """Remember SIGTERM from here on, until somebody else handles it."""
+    signal.signal(signal.SIGTERM, _remember)
+
+
+def was_asked_to_stop() -> bool:
+    return bool(_asked)
+
+
+def _remember(number: int, frame: FrameType | None) -> None:
+    _asked.append(number)
