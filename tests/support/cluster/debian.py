@@ -1,5 +1,6 @@
 """Programs out of Debian's packages that are unpacked, not installed: an installed server would start as a service."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -34,9 +35,17 @@ def fetch(name: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         # apt's own user, which downloads, must be able to write here.
         Path(scratch).chmod(0o777)
-        done = subprocess.run(["apt-get", "-qq", "download", package], cwd=scratch, capture_output=True, text=True)
-        (archive,) = list(Path(scratch).glob("*.deb")) or [None]
-        if done.returncode or archive is None:
+        done = _apt("download", package, folder=scratch)
+        if done.returncode and os.geteuid() == 0:
+            _apt("update", folder=scratch)
+            done = _apt("download", package, folder=scratch)
+        if done.returncode:
             raise MissingPart(f"apt-get download {package} failed; is `apt-get update` due? {done.stderr.strip()}")
         FOLDER.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["dpkg-deb", "-x", archive, FOLDER], check=True)
+        for archive in Path(scratch).glob("*.deb"):
+            subprocess.run(["dpkg-deb", "-x", archive, FOLDER], check=True)
+
+
+def _apt(*arguments: str, folder: str) -> "subprocess.CompletedProcess[str]":
+    command = ["apt-get", "-qq", "-o", "Acquire::Retries=3", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
