@@ -38,9 +38,9 @@ test-cluster: setup  ## tests on a cluster with containers (as root), or on the 
 cluster-programs: setup  ## get the programs that a cluster needs and this machine lacks
 	@$(CLUSTER) programs
 
-cluster-up:  ## start the development cluster (as root); NODES=3 for another number of nodes
+cluster-up:  ## start the development cluster with the operator (as root); NODES=3 for more nodes, BARE=1 without operator
 	@$(PYTHON) scripts/setup.py --with-test-tools
-	@$(CLUSTER) up --nodes $(NODES)
+	@$(CLUSTER) up --nodes $(NODES) $(if $(BARE),--bare)
 
 cluster-down: setup  ## remove the development cluster
 	@$(CLUSTER) down

@@ -17,6 +17,7 @@ def main() -> None:
     commands.add_parser("programs", help="get the programs that this machine lacks").set_defaults(run=get_programs)
     start = commands.add_parser("up", help="start the cluster; the one that runs stays as it is")
     start.add_argument("--nodes", type=int, default=2, help="how many nodes (default: %(default)s)")
+    start.add_argument("--bare", action="store_true", help="without the operator and its images")
     start.set_defaults(run=up)
     commands.add_parser("down", help="remove the cluster and whatever tests left").set_defaults(run=down)
     commands.add_parser("env", help="print the lines that point a shell at the cluster").set_defaults(run=env)
@@ -35,8 +36,8 @@ def up(options: argparse.Namespace) -> None:
     provide()
     start = time.monotonic()
     running = cluster.bring_up(options.nodes)
-    print(f"{len(running.nodes)} nodes are Ready ({time.monotonic() - start:.0f} s).")
-    for step in steps.AFTER_START:
+    print(f"Nodes are Ready: {len(running.nodes)} ({time.monotonic() - start:.0f} s).")
+    for step in () if options.bare else steps.AFTER_START:
         step.act(running)
         print(f"{step.done} ({time.monotonic() - start:.0f} s).")
     print(f"S3: {running.s3.url}, access key {running.s3.access_key}, secret key {running.s3.secret_key}")

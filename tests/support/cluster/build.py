@@ -15,6 +15,8 @@ from support.cluster.places import CACHE, REPOSITORY
 from support.cluster.versions import MODULES, Module
 
 GO = CACHE / "go"
+OBJECTS = CACHE / "go-build"
+"""What Go has compiled: gigabytes that nobody needs once the programs are there."""
 OLDEST_GO = (1, 21)
 """From here on Go fetches the release that a module asks for by itself."""
 _STAMPS = {
@@ -71,7 +73,8 @@ def _version(program: Path) -> tuple[int, ...]:
 
 def _environment() -> Mapping[str, str]:
     # A module may ask for a newer Go than the machine's; the toolchain is a Go module like any other.
-    return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "auto", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"}
+    settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "auto", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"}
+    return {**os.environ, **settings, "GOCACHE": str(OBJECTS)}
 
 
 def _go(folder: Path, *arguments: str) -> None:

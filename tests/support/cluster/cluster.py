@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +19,6 @@ from support.cluster.prometheus import Prometheus
 from support.cluster.s3 import S3Server
 from support.cluster.scratch_image import busybox_image
 
-Stock = Callable[[Path], None]
-"""Fills the folder of a containerd that has never run, so that a node starts with images that are too large to import."""
-
 
 class DevelopmentCluster:
     """A Kubernetes cluster on this machine. `network.number` tells several apart; everything lies in `folder`."""
@@ -29,16 +26,13 @@ class DevelopmentCluster:
     busybox = "localhost/pretrain/busybox:1"
     """An image with a shell that every node has."""
 
-    def __init__(
-        self, network: Network, nodes: int, *, dies_with_parent: bool = True, stock: Stock | None = None
-    ) -> None:
+    def __init__(self, network: Network, nodes: int, *, dies_with_parent: bool = True) -> None:
         if not 1 <= nodes <= NODES:
             raise ValueError(f"a cluster has 1 to {NODES} nodes, not {nodes}")
         self.network = network
         self.folder = teardown.folder_of(network)
         self._count = nodes
         self._dies_with_parent = dies_with_parent
-        self._stock = stock
 
     @cached_property
     def plane(self) -> ControlPlane:
@@ -79,9 +73,6 @@ class DevelopmentCluster:
             for name, command in ((PAUSE, ["sleep", "infinity"]), (self.busybox, ["sh"]))
         ]
         for each in self.nodes:
-            each.folder.mkdir()
-            if self._stock is not None:
-                self._stock(each.store)
             each.switch_on()
             for archive in archives:
                 each.ctr("images", "import", str(archive))
@@ -89,7 +80,7 @@ class DevelopmentCluster:
         self.wait_until_ready()
 
     def load_image(self, archive: Path) -> None:
-        """Bring the image of an archive into every node."""
+        """Bring the image of an archive into every node. Those of the Dockerfile come by `support.images.nodes`."""
         for each in self.nodes:
             each.ctr("images", "import", str(archive))
 
@@ -102,9 +93,9 @@ class DevelopmentCluster:
 
 
 @contextmanager
-def running_cluster(nodes: int = 2, stock: Stock | None = None) -> Iterator[DevelopmentCluster]:
+def running_cluster(nodes: int = 2) -> Iterator[DevelopmentCluster]:
     """A cluster for the length of a test run."""
-    cluster, lock = _claimed(nodes, dies_with_parent=True, stock=stock)
+    cluster, lock = _claimed(nodes, dies_with_parent=True)
     try:
         cluster.start()
         yield cluster
@@ -113,11 +104,11 @@ def running_cluster(nodes: int = 2, stock: Stock | None = None) -> Iterator[Deve
         lock.remove()
 
 
-def bring_up(nodes: int, stock: Stock | None = None) -> DevelopmentCluster:
+def bring_up(nodes: int) -> DevelopmentCluster:
     """The cluster that stays until it is taken down; a running one as it is."""
     for running in kept():
         return running
-    cluster, lock = _claimed(nodes, dies_with_parent=False, stock=stock)
+    cluster, lock = _claimed(nodes, dies_with_parent=False)
     try:
         cluster.start()
         teardown.keep(cluster.network, nodes)
@@ -134,13 +125,13 @@ def kept() -> list[DevelopmentCluster]:
     return [DevelopmentCluster(network, nodes, dies_with_parent=False) for network, nodes in teardown.kept()]
 
 
-def _claimed(nodes: int, *, dies_with_parent: bool, stock: Stock | None) -> tuple[DevelopmentCluster, Lock]:
+def _claimed(nodes: int, *, dies_with_parent: bool) -> tuple[DevelopmentCluster, Lock]:
     """A cluster that is not there yet, and the right to make it."""
     require()
     teardown.clean_up()
     for number in range(CLUSTERS):
         if lock := teardown.claim(Network(number)):
-            return DevelopmentCluster(Network(number), nodes, dies_with_parent=dies_with_parent, stock=stock), lock
+            return DevelopmentCluster(Network(number), nodes, dies_with_parent=dies_with_parent), lock
     raise MissingPart(f"{CLUSTERS} clusters run on this machine already")
 
 

@@ -75,13 +75,9 @@ class Node:
     def containerd_socket(self) -> Path:
         return self.folder / "containerd.sock"
 
-    @property
-    def store(self) -> Path:
-        """Where containerd keeps images."""
-        return self.folder / "containerd"
-
     def switch_on(self) -> None:
         """Boot: containerd, until it answers. What an earlier life of the node stored is still there."""
+        self.folder.mkdir(exist_ok=True)
         (self.folder / "started").unlink(missing_ok=True)
         for name, value in kubelet.KERNEL_SETTINGS.items():
             path = self.folder / "kernel" / name

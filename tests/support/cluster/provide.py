@@ -1,9 +1,10 @@
 """Gets what a cluster needs and this machine lacks. Minutes on a new machine, nothing on one that has it all."""
 
+import shutil
 import time
 
 from support.cluster import debian, programs
-from support.cluster.build import build
+from support.cluster.build import OBJECTS, build
 from support.cluster.download import download
 from support.cluster.places import CACHE, Lock
 from support.cluster.versions import modules
@@ -27,5 +28,6 @@ def provide() -> None:
             if not download(module):
                 build(module)
             print(f"Got it in {time.monotonic() - start:.0f} s", flush=True)
+        shutil.rmtree(OBJECTS, ignore_errors=True)
     finally:
         lock.release()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from support.cluster.cluster import DevelopmentCluster
+from support.cluster.installation import install_operator
 
 
 @dataclass(frozen=True)
@@ -15,4 +16,4 @@ class Step:
     """What a person reads afterwards, as a sentence without its full stop."""
 
 
-AFTER_START: tuple[Step, ...] = ()
+AFTER_START = (Step(install_operator, "The operator of this checkout runs, and nodes have its images"),)

@@ -1,0 +1,32 @@
+"""The operator of this checkout in a cluster: its images on the nodes, its chart installed with Helm."""
+
+from support.charts import CHART, NAMESPACE, RELEASE, Values
+from support.cluster.cluster import DevelopmentCluster
+from support.cluster.foreign import ForeignCluster
+from support.helm import WAIT, Helm
+from support.images.build import build
+from support.images.nodes import bring
+
+
+def install_operator(cluster: DevelopmentCluster | ForeignCluster, *arguments: str) -> None:
+    """Install it, or upgrade it to this checkout; `arguments` are Helm's, `--set=replicas=1` say.
+
+    The images are built before; what has not changed since the last time is neither built nor loaded again.
+    """
+    images = [bring(build(target), cluster) for target in ("operator", "trainer")]
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
+    operator, trainer = (_image(name) for name in images)
+    values = {"image": operator, "trainer": {"image": trainer}}
+    done = Helm(cluster.kubectl).run(
+        "upgrade", "--install", RELEASE, CHART, "-n", NAMESPACE, *WAIT, *arguments, values=values
+    )
+    if done.returncode:
+        pods = cluster.kubectl.run("get", "pods", "-n", NAMESPACE, "-o", "wide").stdout
+        logs = cluster.kubectl.run("logs", "-n", NAMESPACE, f"deployment/{RELEASE}", "--tail=20")
+        raise RuntimeError(f"helm: {done.stderr.strip()}\n{pods}{logs.stdout}{logs.stderr}")
+
+
+def _image(name: str) -> Values:
+    repository, _, tag = name.rpartition(":")
+    return {"repository": repository, "tag": tag}
