@@ -36,6 +36,8 @@ from pretrain_operator.brain.plan import (
     StopStage,
 )
 
+_WAITING_SECONDS = 8.0
+"""How often to look at what was started and does not run yet."""
 _LEAVING_SECONDS = 10.0
 """How soon to look again at what is leaving, should no event tell that it is gone."""
 
@@ -139,6 +141,8 @@ def _working(
         plan.insert(0, _started(status, stage, observed))
     elif stage is Stage.TRAIN and observed.workers:
         plan += _gathered(spec, status, observed, run.attempt)
+    if observed.is_waiting:
+        plan.append(Requeue(_WAITING_SECONDS))
     if waits := troubles.seconds_of_doubt(status, run, observed.now):
         plan.append(Requeue(waits))
     now = observed.now

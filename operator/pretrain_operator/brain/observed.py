@@ -138,4 +138,6 @@ class Observed:
     """What the programs last said about how far they are."""
     alive: frozenset[Start] = frozenset()
     """Every start of which something is still there that runs, may run, or is leaving."""
+    is_waiting: bool = False
+    """Whether something was started that does not run yet. It may not tell when it never will."""
     troubles: tuple[Trouble, ...] = ()

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import World as Summary
 from pretrain_api.world import Member, World
+from pretrain_operator.brain import conditions
 from pretrain_operator.brain.observed import Observed, StageRun, Worker
 
 PATIENCE_SECONDS = 30.0
@@ -59,7 +60,8 @@ def next_world(
         return left
     roster = tuple(Member(worker=w.worker, pod=w.pod, uid=w.uid, address=w.address) for w in running[:size])
     reason = f"{size} of {recorded.world.workers} workers run." if attempt > 1 else "Training begins."
-    return World(generation=attempt, roster=roster, leader=roster[0].address, reason=reason)
+    planned = conditions.condition(recorded, conditions.RECOVERING).status != "True"
+    return World(generation=attempt, roster=roster, leader=roster[0].address, reason=reason, planned=planned)
 
 
 def left_out(observed: Observed, attempt: int) -> tuple[int, ...]:

@@ -24,10 +24,11 @@ async def ensured(client: Client, resource: Resource, manifest: Manifest) -> Man
     """
     namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
     try:
-        _check_owner(resource, manifest, await client.get(resource, namespace, name))
+        return await client.create(resource, namespace, manifest)
     except ApiError as error:
-        if not error.is_gone:
+        if not error.is_conflict:
             raise
+    _check_owner(resource, manifest, await client.get(resource, namespace, name))
     return await client.apply(resource, namespace, manifest)
 
 

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -45,6 +45,8 @@ from pretrain_operator.brain.plan import (
     StopStage,
 )
 
+_EVENTS = timedelta(seconds=6)
+"""How long what the cluster's events say is taken for current."""
 _AT_ONCE_SECONDS = 1
 """Grace of a pod that has nothing to save any more. 0 would remove it from the API server while it may still run."""
 
@@ -76,6 +78,7 @@ class KubernetesBody:
         self._made: set[str] = set()
         self._gone: set[str] = set()
         self._said: dict[str, str] = {}
+        self._asked_at = datetime.min.replace(tzinfo=UTC)
         self._refused: Trouble | None = None
         self.see(manifest)
 
@@ -124,10 +127,11 @@ class KubernetesBody:
             if job.is_complete and job.uid not in owners and job.uid not in self._gone:
                 await self._look_for_pods_of(job)
         doubtful = troubles.in_doubt(seen, now)
-        self._said = {}
-        for child in doubtful:
-            if message := await self._events_about(child.uid):
-                self._said[child.uid] = message
+        if not doubtful:
+            self._said = {}
+        elif not timedelta() <= now - self._asked_at < _EVENTS:
+            self._asked_at = now
+            self._said = {child.uid: message for child in doubtful if (message := await self._events_about(child.uid))}
 
     def observe(self, recorded: PretrainJobStatus) -> Observed:
         now, seen, made_with = self.around.now(), self._children(), self.around.settings.digest
@@ -155,6 +159,7 @@ class KubernetesBody:
             world=published,
             report=reported,
             alive=observe.alive(seen, now),
+            is_waiting=troubles.is_waiting(seen),
             troubles=(*([self._refused] if self._refused else []), *found),
         )
 
@@ -359,7 +364,10 @@ class KubernetesBody:
     async def _events_about(self, uid: str) -> str:
         """The newest warning about an object."""
         selector = f"involvedObject.uid={uid},type=Warning"
-        page = await self.around.client.list_page(EVENTS, self.key[0], fieldSelector=selector, limit="50")
+        try:
+            page = await self.around.client.list_page(EVENTS, self.key[0], fieldSelector=selector, limit="50")
+        except ApiError:  # what they say is worth knowing, and no more
+            return ""
         events: list[Manifest] = sorted(page["items"], key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")
         return str(events[-1].get("message", "")) if events else ""
 

@@ -1,5 +1,6 @@
 """From cached children to what the brain observes. Pure: caches and the time come in as arguments."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -137,9 +138,15 @@ def _worker(pod: Pod, made_with: str, now: datetime) -> Worker:
 
 def world(config: Config | None) -> World | None:
     """The published roster; None when there is none, or one of another version."""
+    return _parsed_world(config.data.get(cluster.WORLD_KEY, "")) if config else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed_world(text: str) -> World | None:
+    """A roster of thousands is read at every look and hardly ever changes."""
     try:
-        return World.model_validate_json(config.data[cluster.WORLD_KEY]) if config else None
-    except (KeyError, ValidationError):
+        return World.model_validate_json(text) if text else None
+    except ValidationError:
         return None
 
 

@@ -62,6 +62,14 @@ def in_doubt(children: Children, now: datetime) -> list[Pod | BatchJob]:
     return [*list(pods)[:3], *jobs]
 
 
+def is_waiting(children: Children) -> bool:
+    """Whether a pod does not run yet, or a Job has not made any."""
+    owners = {pod.owner for pod in children.pods}
+    return any(not (p.is_over or p.leave_by or p.is_running) for p in children.pods) or any(
+        not (j.is_complete or j.is_failed or j.is_leaving) and j.uid not in owners for j in children.jobs.values()
+    )
+
+
 def refused(kind: str, name: str, message: str) -> Trouble:
     """The API server did not take a child."""
     return Trouble("PodsRefused", f"{kind} {name} was refused: {message} {_place(message)}")
