@@ -98,8 +98,10 @@ def _put(spec: Any, other: Any, keys: _Keys) -> None:
         spec, other = spec[key], other[key]
     if keys[:-1] == _SOURCES:
         spec[:] = other
+    elif keys[-1] in other:
+        spec[keys[-1]] = other[keys[-1]]
     else:
-        spec[keys[-1]] = other.get(keys[-1])
+        del spec[keys[-1]]
 
 
 def _text(keys: _Keys) -> str:

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from support.cluster.fixtures import new_namespace
 from support.cluster.kwok import SimulatedNodes
 from support.kube import Api, Cluster, Manifest, Programs, a_cluster_job
@@ -58,6 +59,7 @@ class MortalClient(Client):
             self.points.names.append(f"{method} {address.split('?')[0].rpartition('namespaces/')[2].partition('/')[2]}")
             if len(self.points.names) == self.points.deadly:
                 self.is_dead = True
+                answer.close()
                 self.points.died.set()
                 await asyncio.Event().wait()
         return answer
@@ -132,6 +134,7 @@ def _play(plane_cluster: Callable[[], Cluster], deaths: list[int]) -> list[tuple
     return asyncio.run(all_of_them())
 
 
+@pytest.mark.timeout(1200)
 def test_the_operator_may_die_after_any_write(simulated_nodes: SimulatedNodes, crd: None, monkeypatch: "Any") -> None:
     plane = simulated_nodes.plane
     monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))

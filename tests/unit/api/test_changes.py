@@ -2,7 +2,7 @@
 
 import pytest
 
-from pretrain_api.changes import changed_fields, stages_to_rerun
+from pretrain_api.changes import changed_fields, stages_to_rerun, with_changes
 from pretrain_api.parse import parse
 from pretrain_api.rules import immutable
 from pretrain_api.stages import Stage
@@ -85,3 +85,30 @@ def test_the_crd_calls_the_same_fields_immutable(row: tuple[str, str, bool, Stag
     path = row[1].split(": ")[0].replace("[name=code]", "")
     fixed = any(path == rule.field or path.startswith(f"{rule.field}.") for rule in immutable.RULES)
     assert fixed is not row[2]
+
+
+FREE_FORM = "spec.workers.template={nodeSelector: {pool: a, zone: b}, labels: {team: x}}"
+
+
+def test_an_entry_of_a_map_that_went_is_one_change() -> None:
+    [change] = changed_fields(job(FREE_FORM), job(FREE_FORM, "spec.workers.template.nodeSelector.pool=null"))
+    assert (change.path, change.new, change.mutable) == ("spec.workers.template.nodeSelector.pool", None, True)
+
+
+class TestWithChanges:
+    def test_of_all_changes_is_the_new_job(self) -> None:
+        old = job(FREE_FORM, "spec.model={config: {model_type: llama, hidden_size: 64}}")
+        new = job(
+            "spec.workers.max=2", "spec.data.sources=[{name: wiki, documents: c}]", "spec.checkpoint={keepLast: 9}"
+        )
+        assert with_changes(old, new, changed_fields(old, new)).spec == new.spec
+
+    def test_of_no_change_is_the_old_one(self) -> None:
+        old, new = job(FREE_FORM), job("spec.training.seed=3")
+        assert with_changes(old, new, []).spec == old.spec
+
+    def test_of_some_leaves_the_others_as_they_were(self) -> None:
+        old, new = job(), job("spec.training.seed=3", "spec.workers.max=2")
+        wanted = [change for change in changed_fields(old, new) if change.mutable]
+        mixed = with_changes(old, new, wanted).spec
+        assert (mixed.training.seed, mixed.workers.max) == (old.spec.training.seed, 2)
