@@ -37,14 +37,20 @@ class Helm:
 
     @contextmanager
     def release(self, values: Values, chart: Path = CHART, name: str = RELEASE) -> Iterator[None]:
-        """An installed chart whose pods are ready, removed at the end with its definition and its jobs."""
+        """An installed chart whose pods are ready. At the end all is as before: the release that was there, or none,
+        without definition and jobs."""
+        found = self.run("get", "values", name, "-n", NAMESPACE, "-o", "json")
         try:
-            self("install", name, chart, "-n", NAMESPACE, *WAIT, values=values)
+            self("upgrade", "--install", name, chart, "-n", NAMESPACE, *WAIT, values=values)
             yield
         finally:
-            # While the operator is there to release them.
-            self.kubectl.run(
-                "delete", "pretrainjobs", "--all", "--all-namespaces", "--timeout=120s", within_seconds=180
-            )
-            self.run("uninstall", name, "-n", NAMESPACE, "--wait", "--ignore-not-found")
-            self.kubectl("delete", CRD, "--ignore-not-found")
+            if found.returncode == 0:
+                self("upgrade", "--install", name, CHART, "-n", NAMESPACE, *WAIT, values=json.loads(found.stdout) or {})
+            else:
+                self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        # Jobs go while the operator is there to release them.
+        self.kubectl.run("delete", "pretrainjobs", "--all", "--all-namespaces", "--timeout=120s", within_seconds=180)
+        self.run("uninstall", name, "-n", NAMESPACE, "--wait", "--ignore-not-found")
+        self.kubectl("delete", CRD, "--ignore-not-found")

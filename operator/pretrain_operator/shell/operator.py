@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -131,7 +132,7 @@ class Operator:
 
         @kopf.on.login(registry=registry)
         def login(**kwargs: Any) -> Any:
-            return kopf.login_with_kubeconfig(**kwargs) or kopf.login_with_service_account(**kwargs)
+            return kopf.login_with_kubeconfig(**kwargs) or _account_of_the_pod(**kwargs)
 
         # Kopf's own daemons are not started for a job that is already being deleted when the operator starts, and its
         # finalizer goes with them; ours stays until the job's programs have left (docs/decisions/0004).
@@ -225,6 +226,15 @@ def own_namespace() -> str:
             "The operator does not run in a pod, so that its namespace is not known.",
             "Write --lease-namespace NAMESPACE, or --no-leader-election when it is the only one.",
         ) from None
+
+
+def _account_of_the_pod(**kwargs: Any) -> Any:
+    """The pod's service account. Kopf asks for kubernetes.default.svc; the address of the API server needs no DNS."""
+    found = kopf.login_with_service_account(**kwargs)
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if found is None or not host:
+        return found
+    return dataclasses.replace(found, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
 
 
 def _kopf_settings() -> kopf.OperatorSettings:

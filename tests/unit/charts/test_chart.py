@@ -83,6 +83,12 @@ class TestHelm:
         assert done.returncode == 0, done.stderr
         assert said in done.stdout.partition("NOTES:")[2]
 
+    def test_large_numbers_stay_whole(self, helm: str) -> None:
+        """Helm reads numbers as floats, and would print 1e+06."""
+        rendered = render(helm, {"client": {"burst": 1_000_000}, "terminationGracePeriodSeconds": 1_000_000})
+        assert "--burst=1000000" in rendered.container["args"]
+        assert rendered.pod["spec"]["terminationGracePeriodSeconds"] == 1_000_000
+
     def test_a_long_release_name_still_gives_names_that_kubernetes_takes(self, helm: str) -> None:
         done = subprocess.run([helm, "template", "r" * 53, str(CHART)], capture_output=True, text=True, check=True)
         for item in yaml.safe_load_all(done.stdout):
