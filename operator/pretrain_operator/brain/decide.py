@@ -101,7 +101,8 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
     if is_running and (must_stop or must_restart):
         return _with(_stopping(status, stage, run, observed), keep)
     if leftover := observed.alive - {_start(status, stage)} if is_running else observed.alive:
-        return _with(_cleared(status, leftover), keep)
+        was_disrupted = stages.entry(status, stage).state == "Pending"
+        return _with((_seen_off if was_disrupted else _cleared)(status, leftover, observed), keep)
     if must_stop and not spec.suspend:
         return _failed(status, "DeadlineExceeded", lifecycle.deadline_message(spec), observed)
     if must_stop:
@@ -191,10 +192,21 @@ def _stopping(status: PretrainJobStatus, stage: Stage, run: StageRun | None, obs
     return Decision(status, (StopStage(start.stage, start.attempt, start.phase), Requeue(left)))
 
 
-def _cleared(status: PretrainJobStatus, leftover: frozenset[Start]) -> Decision:
+def _cleared(status: PretrainJobStatus, leftover: frozenset[Start], observed: Observed) -> Decision:
     """Nothing new begins while something of an earlier start is there: two gangs must never meet."""
     ends = [KillStage(s.stage, s.attempt, s.phase) for s in sorted(leftover, key=str)]
     return Decision(status, (*ends, Requeue(_LEAVING_SECONDS)))
+
+
+def _seen_off(status: PretrainJobStatus, leftover: frozenset[Start], observed: Observed) -> Decision:
+    """The same after a disruption: a worker that is asked to leave saves with the others, so they are asked as well."""
+    left = lifecycle.LEFTOVER_GRACE_SECONDS - conditions.stopping_seconds(status, observed.now)
+    if left <= 0:
+        return _cleared(status, leftover, observed)
+    message = "What is left of the disrupted start was asked to save and leave; then the stage starts again."
+    status = conditions.stated(status, conditions.RUNNING, "Unknown", conditions.STOPPING, message, observed.now)
+    asks = [StopStage(s.stage, s.attempt, s.phase) for s in sorted(leftover, key=str)]
+    return Decision(status, (*asks, Requeue(left)))
 
 
 def _leaving(recorded: PretrainJobStatus, observed: Observed) -> Decision:
@@ -212,7 +224,7 @@ def _leaving(recorded: PretrainJobStatus, observed: Observed) -> Decision:
 
 def _ended(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: Observed) -> Decision:
     if observed.alive:
-        return _cleared(recorded, observed.alive)
+        return _cleared(recorded, observed.alive, observed)
     left = lifecycle.seconds_to_live(spec, recorded, observed.now) if spec and observed.is_unattended else None
     if left is None:
         return Decision(recorded)

@@ -14,8 +14,11 @@ _ADVICE = "It is tried again by itself; nothing needs to be done."
 
 def current(recorded: PretrainJobStatus, observed: Observed, stage: Stage) -> StageRun | None:
     """The run that the recorded status speaks of; None when the stage is not running or its run is not seen yet."""
-    entry, run = stages.entry(recorded, stage), observed.runs.get(stage)
-    if run is None or entry.state != "Running":
+    run = observed.runs.get(stage)
+    if run is None:
+        return None
+    entry = stages.entry(recorded, stage)
+    if entry.state != "Running":
         return None
     return run if (run.attempt, run.phase) == (entry.attempts, entry.phase or FINISH.name) else None
 

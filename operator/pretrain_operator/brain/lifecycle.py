@@ -9,6 +9,8 @@ from pretrain_operator.brain import failures, stages
 TERMINAL = ("Succeeded", "Failed")
 STOP_GRACE_SECONDS = 300.0
 """How long a program may take to save and leave before it is killed."""
+LEFTOVER_GRACE_SECONDS = 30.0
+"""How long what is left of a disrupted start may take to save and leave."""
 DELETION_GRACE_SECONDS = 60.0
 """How long the programs of a job that somebody deleted may take to leave."""
 

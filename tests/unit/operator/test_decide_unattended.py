@@ -182,6 +182,19 @@ class TestLeftovers:
         decision = decide(SPEC, failed, seen(60, alive=frozenset({COLLECT})))
         assert decision.actions == (KillStage(Stage.COLLECT, 1),)
 
+    def test_of_a_disrupted_start_may_save_before_they_are_killed(self) -> None:
+        lost = Worker(0, "w0", "u", "Lost", reason="EvictionByEvictionAPI", started=NOON)
+        status, parts = training(lost, Worker(1, "w1", "v", "Running", address="10.0.0.1", started=NOON))
+        first = decide(SPEC, status, seen(**parts))
+        assert first.actions == (StopStage(Stage.TRAIN, 1),)
+        assert first.recorded.recovery.disruptions == 1
+        second = decide(SPEC, first.recorded, seen(20, **parts))
+        assert second.actions == (StopStage(Stage.TRAIN, 1),)
+        assert second.recorded.recovery.disruptions == 1
+        assert decide(SPEC, second.recorded, seen(31, **parts)).actions == (KillStage(Stage.TRAIN, 1),)
+        again = decide(SPEC, second.recorded, seen(32))
+        assert [(a.stage, a.attempt) for a in again.actions if isinstance(a, StartStage)] == [(Stage.TRAIN, 2)]
+
     def test_keep_a_roster_from_being_published(self) -> None:
         worker = Worker(0, "w0", "u", "Running", address="10.0.0.1", started=NOON)
         status, parts = training(worker)

@@ -1,5 +1,6 @@
 """What a job's children look like: functions of the job alone, golden files in the tests. Nothing is sent from here."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -70,6 +71,11 @@ class Owner:
     def namespace(self) -> str:
         return self.job.metadata.namespace
 
+    @functools.cached_property
+    def spec_digest(self) -> str:
+        """Identity of the spec; asked for by each of thousands of pods."""
+        return edits.digest(self.job.spec)
+
 
 def surroundings(owner: Owner) -> list[tuple[Resource, Manifest]]:
     """What all pods of a job need: identity, permissions, network, and the ConfigMaps that they talk through."""
@@ -109,7 +115,7 @@ def job_config(owner: Owner) -> Manifest:
 
 
 def job_config_name(owner: Owner) -> str:
-    return cluster.job_name(owner.name, edits.digest(owner.job.spec))
+    return cluster.job_name(owner.name, owner.spec_digest)
 
 
 def phase_job(owner: Owner, start: StartStage, settings: PodSettings) -> Manifest:
