@@ -31,7 +31,7 @@ class Condition(ApiModel):
     """A fact about the job, in the form of Kubernetes conditions."""
 
     type: ShortText
-    """Succeeded (the one summary: Unknown while the job works), Running, Checkpointed, Recovering, Stalled or Suspended."""
+    """Succeeded (the one summary: Unknown while the job works), Running, Checkpointed, Recovering, Stalled, Accepted or Suspended."""
     status: Literal["True", "False", "Unknown"]
     """True, False or Unknown."""
     reason: ShortText = ""
