@@ -37,6 +37,9 @@ KubernetesDumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[y
 KubernetesDumper.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+.0-9][-+.0-9_eE]*\Z"), list("+-.0123456789")
 )
+KubernetesDumper.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"[-+]?0[bBoOxX][0-9a-fA-F_]+\Z"), list("+-0")
+)
 
 
 def dump(job: object) -> str:
