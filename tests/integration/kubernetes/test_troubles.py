@@ -2,7 +2,7 @@
 
 import pytest
 from support.eventually import eventually
-from support.kube import Cluster, OperatorProcess, Programs, a_cluster_job
+from support.kube import Cluster, OperatorProcess, Programs, a_cluster_job, succeeds, succeeds_except
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +50,13 @@ class TestNameThatIsTaken:
         cluster.api("DELETE", f"{path}/test-world")
         with Programs(cluster).playing():
             cluster.until_state("Succeeded")
+
+
+class TestServiceAccount:
+    def test_that_somebody_deleted_is_made_again(self, cluster: Cluster) -> None:
+        cluster.apply(a_cluster_job().manifest)
+        with Programs(cluster, succeeds_except("collect")).playing() as programs:
+            cluster.running("collect", 1)
+            cluster.api("DELETE", f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts/test")
+            programs.fate = succeeds
+            cluster.until_state("Succeeded", within_seconds=240)

@@ -132,6 +132,9 @@ class KubernetesBody:
         elif not timedelta() <= now - self._asked_at < _EVENTS:
             self._asked_at = now
             self._said = {child.uid: message for child in doubtful if (message := await self._events_about(child.uid))}
+            if self.wanted and any("not found" in message for message in self._said.values()):
+                self._made.clear()  # somebody may have deleted what we made for the pods
+                await self._surround(self._owner(self.wanted_now()))
 
     def observe(self, recorded: PretrainJobStatus) -> Observed:
         now, seen, made_with = self.around.now(), self._children(), self.around.settings.digest
