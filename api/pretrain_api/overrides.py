@@ -7,10 +7,11 @@ inside a key is written `\\.`. VALUE is YAML; `null` removes the field.
 import re
 from typing import Any
 
-from pretrain_api.problems import InvalidJob, Path, Problem, path_text, shown
+from pretrain_api.problems import InvalidJob, Path, Problem, is_encodable, path_text, shown
 from pretrain_api.yaml_text import compose
 
 _PART = re.compile(r"((?:\\.|[^.\[\]\\])+)((?:\[[^\]]*\])*)(\.|\Z)")
+_INDEX = re.compile(r"[0-9]{1,9}\Z")
 _INDICATORS = tuple("*&!%@`")
 """Signs that would begin something else in YAML; a glob such as *.txt begins with one."""
 
@@ -32,6 +33,9 @@ def apply(job: Any, override: str) -> tuple[Path, Problem | None]:
 
 
 def _apply(job: Any, override: str) -> Path:
+    if not is_encodable(override):
+        what = "holds bytes that are not UTF-8."
+        raise _BadOverride("malformed-override", (), what, "Write it in UTF-8, or write the value into the job file.")
     text, equals, value_text = _split(override)
     if not equals or not text:
         raise _BadOverride("malformed-override", (), "not PATH=VALUE.", "Write --set spec.training.steps=100.")
@@ -82,7 +86,7 @@ def _parts(text: str) -> list[str | int | tuple[str, str]]:
             field, equals, wanted = bracket.partition("=")
             if equals:
                 parts.append((field, wanted))
-            elif bracket.isdigit():
+            elif _INDEX.match(bracket):
                 parts.append(int(bracket))
             else:
                 instead = "Write [0] for the first entry, or [name=web]."

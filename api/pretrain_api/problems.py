@@ -77,6 +77,16 @@ def closest(name: str, names: Iterable[str]) -> str:
     return plain[match[0]] if match else ""
 
 
+def is_encodable(text: str) -> bool:
+    """Whether the text can be written as UTF-8; arguments and file names that were not UTF-8 cannot, nor
+    all that JSON's escapes allow."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def shown(value: object) -> str:
     """The value as it would stand in YAML, shortened to 80 characters."""
     import json

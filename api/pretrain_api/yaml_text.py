@@ -29,6 +29,9 @@ _BOOLEANS = {
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _INTEGER = re.compile(r"[-+]?(0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_LONGEST_INTEGER = 128
+"""Characters; Python refuses to read numbers of thousands of digits, and what is longer fits 64 bits only with zeros."""
+_OUT_OF_RANGE = 1 << 64
 _NOT_FINITE = re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z")
 _STRING_TAGS = ("!", "tag:yaml.org,2002:str")
 
@@ -57,6 +60,8 @@ def scalar(text: str) -> Any:
         plain = text.replace("_", "")
         if match := _INTEGER.match(plain):
             digits = match.group(1)
+            if len(digits) > _LONGEST_INTEGER:
+                return _OUT_OF_RANGE
             octal = len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
             whole = int(digits, 8) if octal else int(digits, 0)
             return -whole if plain[0] == "-" else whole
@@ -125,7 +130,8 @@ class _Composer:
         if _NOT_FINITE.match(event.value):
             self.problem(event, "number-not-finite", path, f"{event.value} is not a finite number.", "Write a number.")
         if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            self.problem(event, "number-too-large", path, f"{value} does not fit 64 bits.", "Write a smaller number.")
+            said = event.value if len(event.value) <= 40 else f"{event.value[:40]}..."
+            self.problem(event, "number-too-large", path, f"{said} does not fit 64 bits.", "Write a smaller number.")
         return value
 
     def mapping(self, path: Path) -> dict[str, Any]:
@@ -137,7 +143,11 @@ class _Composer:
             line = _line(key)
             if name == "<<":
                 inserted = self.node(next(self.events), (*path, "<<"))
-                merged += inserted if isinstance(inserted, list) else [inserted]
+                merging = inserted if isinstance(inserted, list) else [inserted]
+                if not all(isinstance(mapping, dict) for mapping in merging):
+                    what = f"<< takes the fields of a mapping in, and {shown(inserted)} is none."
+                    self.problem(key, "yaml-key", (*path, "<<"), what, "Write *name of a mapping, or remove the line.")
+                merged += merging
                 continue
             if name in seen:
                 what = f"written twice, first on line {seen[name]}."

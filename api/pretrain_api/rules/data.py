@@ -1,5 +1,6 @@
 """Rules of storage, data and the tokenizer."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pretrain_api.types import PretrainJobSpec
 _PLACEHOLDER = re.compile(
     r"<[^<>]*>|\$\{?\w+\}?|\{\{.*?\}\}|\{\w+\}|\b(CHANGE[-_]?ME|TODO|YOUR[-_]\w+)\b", re.IGNORECASE
 )
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _COMMON = frozenset(("file", "gs", "hf", "http", "https", "python", "s3", "tar", "zip"))
 """Schemes known without asking fsspec, whose import takes longer than the rest of a validation."""
@@ -37,13 +39,45 @@ _SPECIAL_TOKENS = 2
 _BYTES = 256
 
 
-def _placeholders(spec: PretrainJobSpec) -> Iterator[Finding]:
+def _addresses(spec: PretrainJobSpec) -> list[tuple[Path, str]]:
+    """The addresses that the job names, with their fields."""
     addresses: list[tuple[Path, str]] = [(("spec", "storage", "uri"), spec.storage.uri)]
     addresses += [
         (("spec", "data", "sources", i, "documents"), source.documents) for i, source in enumerate(spec.data.sources)
     ]
+    if spec.data.prepare.decontaminate:
+        path: Path = ("spec", "data", "prepare", "decontaminate", "against")
+        addresses += [((*path, i), address) for i, address in enumerate(spec.data.prepare.decontaminate.against)]
     addresses.append((("spec", "tokenizer", "uri"), spec.tokenizer.uri))
-    for path, address in addresses:
+    return [(path, address) for path, address in addresses if address]
+
+
+def _malformed(spec: PretrainJobSpec) -> Iterator[Finding]:
+    """What would be read as another place than the one that was meant, or as none."""
+    for path, address in _addresses(spec):
+        if _CONTROL.search(address):
+            yield (
+                path,
+                f"{json.dumps(address)} holds a control character.",
+                "Write the address on one line, without it.",
+            )
+        elif address != address.strip():
+            yield path, f"{json.dumps(address)} begins or ends with white space.", "Remove it."
+        elif re.match(r"file://(?!/)", address):
+            rest = address.removeprefix("file://")
+            what = f"{address} names the host {rest.partition('/')[0] or 'of no name'}, not a folder."
+            yield path, what, f"Write file:///{rest.partition('/')[2] or '...'}, or the path {rest or '...'}."
+        elif match := re.match(r"(s3a?|gs)://(/|\Z)", address):
+            yield path, f"{address} names no bucket.", f"Write {match.group(1)}://BUCKET/..."
+        elif "" in address.split("::"):
+            yield path, f"nothing is written on one side of the :: in {address}.", "Write MEMBER::ARCHIVE."
+        elif match := re.match(r"(zip|tar)://(?!.*::)", address):
+            what = f"{address} names what is in an archive, but not the archive."
+            yield path, what, f"Write {address}::ARCHIVE.{match.group(1)}."
+
+
+def _placeholders(spec: PretrainJobSpec) -> Iterator[Finding]:
+    for path, address in _addresses(spec):
         if match := _PLACEHOLDER.search(address):
             yield path, f'"{match.group()}" in "{address}" is a placeholder.', "Write the real address."
 
@@ -164,6 +198,7 @@ def _vocabulary_room(spec: PretrainJobSpec) -> Iterator[Finding]:
 
 
 RULES = (
+    Rule("address-malformed", "spec", _malformed),
     Rule("address-placeholder", "spec", _placeholders),
     Rule("unknown-protocol", "spec", _schemes),
     Rule(

@@ -4,10 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from pretrain_api import presets
+from pretrain_api.problems import shown
 from pretrain_api.rules.base import Finding, Rule, exactly_one
 from pretrain_api.types import PretrainJobSpec
 
 _MODEL = ("spec", "model")
+_SIZES = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "head_dim", "max_position_embeddings", "n_embd", "n_layer", "n_head", "n_positions",
+)  # fmt: skip
+"""Settings that are whole numbers above 0 in every model type that has them. transformers looks at them only when it
+builds the model, after the stages before Train have done their work."""
 
 
 def _configuration(spec: PretrainJobSpec) -> tuple[str, dict[str, Any]]:
@@ -38,6 +45,18 @@ def _model_type(spec: PretrainJobSpec) -> Iterator[Finding]:
         yield (*_MODEL, "config"), "model_type is missing.", instead
 
 
+def _sizes(spec: PretrainJobSpec) -> Iterator[Finding]:
+    for name, value in (spec.model.config or {}).items():
+        if name not in _SIZES or value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int):
+            quoted = isinstance(value, str) and value.isascii() and value.isdigit()
+            instead = f"Remove the quotes: {value}." if quoted else "Write a whole number."
+            yield (*_MODEL, "config", name), f"{shown(value)} is not a whole number.", instead
+        elif value < 1:
+            yield (*_MODEL, "config", name), f"{name} is {value}.", "Write 1 or more."
+
+
 def _positions(spec: PretrainJobSpec) -> Iterator[Finding]:
     field, config = _configuration(spec)
     length = spec.training.sequence_length
@@ -60,10 +79,8 @@ def _heads(spec: PretrainJobSpec) -> Iterator[Finding]:
     config = spec.model.config or {}
     width = _integer(config, "hidden_size", "n_embd")
     heads = _integer(config, "num_attention_heads", "n_head")
-    for pair in (heads, _integer(config, "num_key_value_heads")):
-        if pair and pair[1] < 1:
-            yield (*_MODEL, "config", pair[0]), f"{pair[0]} is {pair[1]}.", "Write 1 or more."
-            return
+    if any(pair and pair[1] < 1 for pair in (width, heads, _integer(config, "num_key_value_heads"))):
+        return  # told by the rule of sizes
     if width and heads and "head_dim" not in config and width[1] % heads[1]:
         fitting = max(n for n in range(1, heads[1] + 1) if width[1] % n == 0)
         what = f"{width[0]} is {width[1]}, which {heads[1]} heads do not divide."
@@ -88,6 +105,7 @@ RULES = (
     exactly_one("model-kind", "spec.model", "preset: llama-125m", "preset", "config", texts=("preset",)),
     Rule("preset-unknown", "spec.model", _preset),
     Rule("model-type-unknown", "spec.model", _model_type),
+    Rule("model-config-invalid", "spec.model", _sizes),
     Rule("sequence-longer-than-positions", "spec", _positions),
     Rule("vocabulary-smaller-than-tokenizer", "spec", _vocabulary),
     Rule("heads-not-dividing", "spec.model", _heads),

@@ -155,6 +155,26 @@ SET_TABLE = [
      "spec.data.sources[0].documents", "Write https://"),
     ("spec.data.sources[0].documents=htps://host/x.txt", "unknown-protocol", "spec.data.sources[0].documents",
      "Write https://"),
+    # Addresses that lead elsewhere, or nowhere.
+    ("spec.storage.uri='  '", "address-malformed", "spec.storage.uri", "Remove it."),
+    ("spec.data.sources[0].documents=\"a.txt\\n\"", "address-malformed", "spec.data.sources[0].documents", "on one line"),
+    ('spec.storage.uri="runs/\\0"', "address-malformed", "spec.storage.uri", "on one line"),
+    ("spec.storage.uri=file://localhost/data/run", "address-malformed", "spec.storage.uri", "file:///data/run"),
+    ("spec.storage.uri=s3:///run", "address-malformed", "spec.storage.uri", "s3://BUCKET"),
+    ("spec.data.sources[0].documents=zip://*.txt", "address-malformed", "spec.data.sources[0].documents",
+     "zip://*.txt::ARCHIVE.zip"),
+    ("spec.data.sources[0].documents='zip://*.txt::'", "address-malformed", "spec.data.sources[0].documents",
+     "MEMBER::ARCHIVE"),
+    ("spec.data.prepare={decontaminate: {against: ['s4://b/x.txt ']}}", "address-malformed",
+     "spec.data.prepare.decontaminate.against[0]", "Remove it."),
+    # Sizes of a model, before the stages in front of training have worked for nothing.
+    (CONFIG % ", num_hidden_layers: -1", "model-config-invalid", "spec.model.config.num_hidden_layers", "1 or more"),
+    (CONFIG % ", intermediate_size: '64'", "model-config-invalid", "spec.model.config.intermediate_size",
+     "Remove the quotes: 64."),
+    (CONFIG % ", num_key_value_heads: 0", "model-config-invalid", "spec.model.config.num_key_value_heads", "1 or more"),
+    (CONFIG % ", max_position_embeddings: 2e9", "model-config-invalid", "spec.model.config.max_position_embeddings",
+     "whole number"),
+    (CONFIG % ", head_dim: true", "model-config-invalid", "spec.model.config.head_dim", "whole number"),
     # Not yet.
     ("spec.data.sources[0]={name: web, shards: s3://b/manifest.json}", "not-supported-yet",
      "spec.data.sources[0].shards", "Write documents"),
@@ -220,6 +240,10 @@ FILE_TABLE = {
     "a number of 70 bits": (
         replaced("steps: 200", f"steps: {1 << 70}"), "number-too-large", "job.yaml:18:", "a smaller number",
     ),
+    "a number of 5,000 digits": (
+        replaced("steps: 200", f"steps: {'9' * 5000}"), "number-too-large", "job.yaml:18:", "a smaller number",
+    ),
+    "a merge of text": (replaced("steps: 200", "steps: 200\n    <<: abc"), "yaml-key", "job.yaml:19:", "a mapping"),
     "a switch as a key": (replaced("steps: 200", "on: 200"), "yaml-key", "job.yaml:18:", 'Quote it: "on".'),
     "a list as a key": (replaced("steps: 200", "[a]: 200"), "yaml-key", "job.yaml:18:", "name: value"),
     "brackets 100 deep": (replaced("steps: 200", "steps: " + "[" * 100 + "]" * 100), "yaml-too-deep", "job.yaml:18:", "Remove brackets."),
@@ -252,12 +276,18 @@ OVERRIDE_TABLE = [
     ("spec.training[0]=a", "malformed-override", "Remove the brackets"),
     ("spec.training.steps.x=a", "malformed-override", "Remove .x"),
     ("spec.data.sources[7].name=a", "override-without-entry", "Write [2] to add one."),
+    ("spec.data.sources[²].name=a", "malformed-override", "[0] for the first entry"),
+    (f"spec.data.sources[{'9' * 5000}].name=a", "malformed-override", "[0] for the first entry"),
+    (f"spec.training.steps={'9' * 5000}", "number-too-large", "Quote the value."),
+    ("spec.storage.uri=/data/\udcff", "malformed-override", "in UTF-8"),
     ("spec.data.sources[name=wiki].weight=2", "override-without-entry", "Entries here: web, code."),
     ("spec.training.steps=[1", "yaml-syntax", "Quote the value."),
 ]
 
 
-@pytest.mark.parametrize(("override", "code", "advice"), OVERRIDE_TABLE, ids=[row[0] for row in OVERRIDE_TABLE])
+@pytest.mark.parametrize(
+    ("override", "code", "advice"), OVERRIDE_TABLE, ids=[ascii(row[0][:60]) for row in OVERRIDE_TABLE]
+)
 def test_a_bad_override_is_refused_before_anything_else(override: str, code: str, advice: str) -> None:
     message, problems = problems_of(GOOD, override)
     assert [found for found, _, _ in problems] == [code]
