@@ -4,6 +4,8 @@ A subcommand is the module `pretrain_cli.commands.<name>` with a click command c
 when it is used. What it returns is the exit code.
 """
 
+import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -42,6 +44,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 """Title -> subcommand -> what `pretrain --help` says about it."""
 COMMANDS: Mapping[str, str] = {name: said for section in SECTIONS.values() for name, said in section.items()}
 
+_OUTPUT_LOST = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 
@@ -104,25 +107,49 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 1 for a failure, 2 for a user's mistake, 130 for Ctrl-C."""
+    _open_standard_streams()
     try:
         result = cli.main(args=arguments, prog_name=_name(sys.argv[0]), standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
-        click.echo(str(error), err=True)
+        _say(str(error))
         return EXIT_USER_ERROR
     except PretrainError as error:
-        click.echo(f"error: {error}", err=True)
+        _say(f"error: {error}")
         return EXIT_FAILURE
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader (head, less) left. Python would complain once more when it flushes at exit.
+    except OSError as error:
+        if error.errno not in _OUTPUT_LOST or error.filename is not None:
+            raise
+        if error.errno != errno.EPIPE:  # the reader (head, less) left: nothing to tell
+            _say(f"error: the output cannot be written: {os.strerror(error.errno)}")
+        # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
     return result if isinstance(result, int) else EXIT_OK
+
+
+def _say(line: str) -> None:
+    """Print on standard error, if anything can be printed there; the exit code says the same."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
+
+
+def _open_standard_streams() -> None:
+    """Open those that were closed (`>&-`) on nothing. Otherwise the next file that is opened, a lock or the run's state,
+    gets the number of standard output and receives what is printed."""
+    for number, mode in enumerate(("r", "w", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            name = ("stdin", "stdout", "stderr")[number]
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def _name(program: str) -> str:

@@ -1,5 +1,6 @@
 """`pretrain run`: from a job file to a trained, evaluated and exported model on this machine."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -34,6 +35,7 @@ def command(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool)
     from pretrain_api.storage import Storage
     from pretrain_api.types import PretrainJobStatus
     from pretrain_cli.display import summary
+    from pretrain_cli.display.lasting import LastingDisplay
     from pretrain_cli.display.live import LiveDisplay
     from pretrain_cli.display.plain import PlainDisplay
     from pretrain_operator.bodies.local.run import run
@@ -41,7 +43,7 @@ def command(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool)
     job = load(file, sets)
     status = PretrainJobStatus()
     terminal = sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
-    display = LiveDisplay(job.metadata.name, status) if terminal else PlainDisplay(status, quiet)
+    display = LastingDisplay(LiveDisplay(job.metadata.name, status) if terminal else PlainDisplay(status, quiet))
     told = False
     views = run(job, accept_changes)
     view = next(views)  # refused jobs raise here, before anything is drawn
@@ -59,14 +61,20 @@ def command(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool)
         return EXIT_OK
     if view.status.state == "Failed":
         summed = next(c for c in view.status.conditions if c.type == "Succeeded")
-        click.echo(f"error: {summed.message}", err=True)
+        _say(f"error: {summed.message}")
         return EXIT_USER_ERROR if summed.reason == "UserError" else EXIT_FAILURE
     if view.stopped_by:
         how = "stopped" if view.status.state == "Suspended" else "stopped at once"
-        click.echo(f"{how}: {signal.Signals(view.stopped_by).name}. {again}", err=True)
+        _say(f"{how}: {signal.Signals(view.stopped_by).name}. {again}")
         return _EXIT_BY_SIGNAL + view.stopped_by
-    click.echo(f"suspended: spec.suspend is true. Set it to false; {again}", err=True)
+    _say(f"suspended: spec.suspend is true. Set it to false; {again}")
     return EXIT_OK
+
+
+def _say(line: str) -> None:
+    """Print the last line. The exit code says the same where the terminal is gone."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
 
 
 def _command_line() -> str:

@@ -1,5 +1,6 @@
 """Figures and stories as people read them."""
 
+import errno
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,10 @@ from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import Failure, RecoveryStatus, StageStatus
 from pretrain_cli.display import story
+from pretrain_cli.display.lasting import LastingDisplay
+from pretrain_cli.display.plain import PlainDisplay
 from pretrain_cli.display.wording import Rate, amount, duration, progress
+from pretrain_operator.bodies.local.run import View
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -71,3 +75,18 @@ class TestStory:
         recovery = RecoveryStatus(failures=1, recent_failures=[NOON], last_failure=failed)
         lines = list(story.lines(PretrainJobStatus(), PretrainJobStatus(recovery=recovery)))
         assert lines == ["Train: failed, Runtime: RuntimeError: x; try 2 follows by itself"]
+
+
+class TestLastingDisplay:
+    def test_a_terminal_that_is_gone_does_not_end_the_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls = []
+
+        def gone(line: str, err: bool) -> None:
+            calls.append(line)
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr("click.echo", gone)
+        with LastingDisplay(PlainDisplay(PretrainJobStatus())) as display:
+            display.say("one")
+            display.show(View(PretrainJobStatus(), notes=["two"]))
+        assert calls == ["one"]

@@ -75,6 +75,29 @@ class TestMistakes:
         assert done.stderr == ""
 
 
+class TestStandardStreams:
+    @staticmethod
+    def run(redirected: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        code = f"from pretrain_cli.main import main; exit(main({list(arguments)!r}))"
+        return subprocess.run(
+            ["/bin/sh", "-c", f'exec "$0" -c "$1" {redirected}', sys.executable, code],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    def test_closed_ones_are_no_traceback(self) -> None:
+        done = self.run(">&-", "validate", JOB)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert self.run("2>&-", "validate", "nowhere.yaml").returncode == 2
+        done = self.run("<&-", "validate", "-")
+        assert done.returncode == 2
+        assert "[empty-file]" in done.stderr
+
+    def test_one_that_is_full_is_one_line(self) -> None:
+        done = self.run(">/dev/full", "explain", "training")
+        assert done.returncode == 1
+        assert done.stderr == "error: the output cannot be written: No space left on device\n"
+
+
 class TestValidate:
     def test_says_that_a_job_is_valid(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["validate", JOB]) == 0
