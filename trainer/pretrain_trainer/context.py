@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pretrain_api import layout
+from pretrain_api import records
 from pretrain_api.errors import PretrainError
 from pretrain_api.stages import CompletionRecord, Flow, Stage
 from pretrain_api.storage import Storage
@@ -57,7 +57,7 @@ class StageContext:
 
     def record(self, stage: Stage) -> CompletionRecord:
         """The completion record of an upstream stage."""
-        return CompletionRecord.model_validate(self.storage.read_json(layout.record(stage, self.upstream[stage])))
+        return records.read(self.storage, stage, self.upstream[stage])
 
     def check_stopping(self) -> None:
         """Raise Stopped when the stage was asked to stop; for places where everything worth saving is saved."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pretrain_api import layout
+from pretrain_api import layout, records
 from pretrain_api.stages import CompletionRecord, Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobStatus
@@ -34,7 +34,7 @@ def lines(status: PretrainJobStatus, storage: Storage) -> Iterator[str]:
 
 def _record(storage: Storage, stage: Stage, fingerprint: str) -> CompletionRecord | None:
     try:
-        return CompletionRecord.model_validate(storage.read_json(layout.record(stage, fingerprint)))
+        return records.read(storage, stage, fingerprint)
     except FileNotFoundError:
         return None
 

@@ -20,6 +20,8 @@ from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
         (errno.EACCES, "no-permission"),
         (errno.EROFS, "no-permission"),
         (errno.ENOTDIR, "storage-not-a-folder"),
+        (errno.ELOOP, "storage-not-a-folder"),
+        (errno.ENAMETOOLONG, "storage-not-a-folder"),
     ],
 )
 def test_errors_of_the_place_become_the_user_s(number: int, code: str) -> None:
@@ -31,6 +33,21 @@ def test_errors_of_the_place_become_the_user_s(number: int, code: str) -> None:
 def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(OSError, match="x"), written_by_user("/data/run"):
         raise OSError(errno.EIO, "x")
+
+
+@pytest.mark.parametrize("place", ["/dev/null/run", "/proc/run"])
+def test_a_folder_that_cannot_be_made(place: str) -> None:
+    workplace = Workplace(Storage(place))
+    with pytest.raises(UserError) as error, workplace.locked():
+        pass
+    assert error.value.code == "storage-not-a-folder"
+
+
+def test_a_run_whose_folder_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(UserError) as error:
+        Workplace(Storage(str(tmp_path / "run"))).job(layout.STATUS)
+    assert error.value.code == "storage-not-a-folder"
 
 
 def test_opening_a_workplace_changes_nothing(tmp_path: Path) -> None:

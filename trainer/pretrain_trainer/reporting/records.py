@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pretrain_api import layout
+from pretrain_api import layout, records
 from pretrain_api.commits import Commit
 from pretrain_api.errors import UserError
 from pretrain_api.shards import Manifest
@@ -56,10 +56,9 @@ def status_of(storage: Storage) -> PretrainJob | None:
 
 def before_export(context: StageContext) -> RunRecords:
     """The run as Export sees it. Status and Report are left out: they differ between runs of the same job."""
-    records = {stage: context.record(stage) for stage in UPSTREAM[Stage.EXPORT]}
-    collected = layout.record(Stage.COLLECT, records[Stage.PREPARE].upstream[Stage.COLLECT])
-    collect = CompletionRecord.model_validate(context.storage.read_json(collected))
-    return RunRecords(context.storage, context.job, {Stage.COLLECT: collect, **records})
+    upstream = {stage: context.record(stage) for stage in UPSTREAM[Stage.EXPORT]}
+    collect = records.read(context.storage, Stage.COLLECT, upstream[Stage.PREPARE].upstream[Stage.COLLECT])
+    return RunRecords(context.storage, context.job, {Stage.COLLECT: collect, **upstream})
 
 
 def of_stage(context: StageContext, started: datetime) -> RunRecords:
@@ -93,9 +92,9 @@ def find(storage: Storage) -> RunRecords:
             "no job has run here.",
             "Give the spec.storage.uri of a run.",
         )
-    records = {}
+    found = {}
     for stage in job.status.stages:
         path = layout.record(Stage(stage.name), stage.fingerprint)
         if stage.fingerprint and storage.exists(path):
-            records[Stage(stage.name)] = CompletionRecord.model_validate(storage.read_json(path))
-    return RunRecords(storage, job, records)
+            found[Stage(stage.name)] = records.read(storage, Stage(stage.name), stage.fingerprint)
+    return RunRecords(storage, job, found)

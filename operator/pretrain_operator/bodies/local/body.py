@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pretrain_api import layout, torchrun_log
+from pretrain_api import layout, records, torchrun_log
 from pretrain_api.commits import Commit
 from pretrain_api.errors import UserError
 from pretrain_api.event_tail import EventTail
 from pretrain_api.events import Outcome, ProgressEvent
-from pretrain_api.stages import UPSTREAM, CompletionRecord, Stage, fingerprint
+from pretrain_api.stages import UPSTREAM, Stage, fingerprint
 from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus
 from pretrain_operator.bodies.local import logs, processes, programs
@@ -247,8 +247,7 @@ class LocalBody:
             upstream = {u: found[u].fingerprint if u in found else e.fingerprint for u, e in known.items()}
             identity = fingerprint(stage, self.job.spec, upstream)
             with contextlib.suppress(FileNotFoundError):
-                content = self.workplace.storage.read_json(layout.record(stage, identity))
-                record = CompletionRecord.model_validate(content)
+                record = records.read(self.workplace.storage, stage, identity)
                 found[stage] = Finished(identity, record.started, record.completed, "skipped (done before)")
         return found
 

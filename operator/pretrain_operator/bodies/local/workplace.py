@@ -57,7 +57,8 @@ class Workplace:
     def job(self, relative: str) -> PretrainJob | None:
         """The job in run.json or status.json; None when there is no such file."""
         try:
-            return PretrainJob.model_validate(self.storage.read_json(relative))
+            with written_by_user(self.storage.uri(relative)):
+                return PretrainJob.model_validate(self.storage.read_json(relative))
         except FileNotFoundError:
             return None
         except (ValidationError, ValueError) as error:
@@ -94,7 +95,10 @@ class Workplace:
     def locked(self) -> Iterator[None]:
         """The right to run this job, held until the block or the process ends. Raises UserError when another has it."""
         with written_by_user(str(self.root)):
-            self.root.mkdir(parents=True, exist_ok=True)
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError as error:  # parents are made too, so this is a file system without new folders
+                raise NotADirectoryError(errno.ENOTDIR, "no folder can be made", error.filename) from None
             descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:
@@ -148,6 +152,13 @@ def written_by_user(where: str) -> Iterator[None]:
                     place,
                     f"{os.strerror(error.errno)}.",
                     "Give this user the permission, or choose another place.",
+                ) from None
+            case errno.ELOOP | errno.ENAMETOOLONG:
+                raise UserError(
+                    "storage-not-a-folder",
+                    place,
+                    f"{os.strerror(error.errno)}.",
+                    "Write the path of a folder; it is created when it does not exist.",
                 ) from None
             case errno.ENOTDIR | errno.EEXIST:
                 raise UserError(
