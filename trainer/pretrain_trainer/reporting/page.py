@@ -59,7 +59,7 @@ def render(content: Content, columns: StepColumns) -> str:
     return environment.get_template("report.html").render(
         report=report,
         model_name=content.model_name,
-        key_figures=_key_figures(content),
+        key_figures=_key_figures(content, columns),
         timeline=_timeline(report),
         colours=[plots.colour(number) for number in range(len(report.stages))],
         plots=by_section,
@@ -81,7 +81,7 @@ def render(content: Content, columns: StepColumns) -> str:
     )
 
 
-def _key_figures(content: Content) -> list[dict[str, str]]:
+def _key_figures(content: Content, columns: StepColumns) -> list[dict[str, str]]:
     report, training = content.report, content.report.training
     figures = []
 
@@ -100,9 +100,9 @@ def _key_figures(content: Content) -> list[dict[str, str]]:
         size = sum(e.bytes for e in report.evaluation.values())
         bits = sum(e.bits_per_byte * e.bytes for e in report.evaluation.values()) / size
         add("Held-out text", f"{bits:.3f}", "bits/byte")
-    train = next(stage for stage in report.stages if stage.name == "Train")
-    if train.seconds and training.tokens:
-        add("Throughput", words.count(training.tokens / train.seconds), "tokens/s")
+    # Of the steps: the stage's seconds are those of its last program, and those before it trained too.
+    if len(columns) and (seconds := float(np.nansum(columns.figures["secondsPerStep"]))):
+        add("Throughput", words.count(training.tokens / seconds), "tokens/s")
     collected = next(stage for stage in report.stages if stage.name == "Collect")
     if collected.documents_out:
         add("Documents", words.count(collected.documents_out), words.size(collected.bytes_out))

@@ -1,6 +1,7 @@
 """Reports of runs that stopped at some point, made from real records."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,22 @@ class TestWrite:
         training = written(run)[0]["training"]
         assert [step["step"] for step in training["steps"]] == [1, 2]
         assert (training["step"], training["finalLoss"]) == (2, None)
+
+    def test_the_throughput_counts_what_an_interrupted_program_trained(self, tmp_path: Path) -> None:
+        trained = a_record(Stage.TRAIN, details={"step": 2, "tokens": 8000, "parameters": 1, "finalLoss": 1.0})
+        run = a_run(tmp_path, trained)  # the record's 3 seconds are those of the program that took the second step
+        for step in (1, 2):
+            history = f"{layout.CHECKPOINT_HISTORY}/f/{step}.jsonl"
+            line = {"step": step, "loss": 1.0, "tokens": 4000 * step, "secondsPerStep": 4.0, "bySource": {}}
+            run.storage.write_bytes(history, json.dumps(line).encode())
+            commit = Commit(
+                sequence=step, fingerprint="f", generation=1, step=step, samples=step, tokens=4000 * step,
+                final=step == 2, data="", manifest_sha256="", history=history, time=NOW, nonce="",
+            )  # fmt: skip
+            run.storage.create_exclusive(layout.commit(step), commit.model_dump_json().encode())
+        write(run, "Reporting", NOW)
+        figures = re.sub(r"<[^>]*>|\s+", " ", written(run)[1])
+        assert re.search(r"Throughput\s+1,000\s+tokens/s", figures)
 
     @pytest.mark.parametrize("name", [layout.REPORT_JSON, layout.REPORT_HTML])
     def test_a_second_report_of_the_same_moment_is_the_same_file(self, tmp_path: Path, name: str) -> None:
