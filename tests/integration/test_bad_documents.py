@@ -26,6 +26,7 @@ from support.data_stages import DataStages, a_source
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_USER_ERROR
 from pretrain_api.stages import Stage
+from pretrain_trainer.documents import locations
 
 LINE = json.dumps({"text": "A plain document about nothing in particular."}).encode() + b"\n"
 NOISE = json.dumps({"text": os.urandom(30_000).hex()}).encode() + b"\n"
@@ -80,6 +81,26 @@ IMAGES = (
     b"Content-Length: 57\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n<p>Hello</p>\n\r\n\r\n"
 )
 WET = gzip.decompress(wet(["the first record", "the second record"]))
+
+
+def link_in_tar() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as file:
+        info = tarfile.TarInfo("a.txt")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        file.addfile(info)
+    return buffer.getvalue()
+
+
+LINK = link_in_tar()
+TWICE = io.BytesIO()
+pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), TWICE)
+# Bit 0 of the flags, in the member's own header and in the directory.
+ENCRYPTED = (
+    zipped("a.txt", b"x")
+    .replace(b"PK\x03\x04\x14\0\0", b"PK\x03\x04\x14\0\1")
+    .replace(b"PK\x01\x02\x14\3\x14\0\0", b"PK\x01\x02\x14\3\x14\0\1")
+)
 
 CASES = [
     Case("missing file", "a.jsonl", LINE, "file-not-found", ("b.jsonl", "does not exist"), documents="{folder}/b.jsonl"),
@@ -143,6 +164,14 @@ CASES = [
     Case("source licence refused", "a.jsonl", LINE, "license-refused", ("'web'", "'GPL-3.0'", "MIT"), {"license": "GPL-3.0"}, {"allowedLicenses": ["MIT"]}),
     Case("no licence stated", "a.jsonl", LINE, "license-refused", ("states no licence",), data={"allowedLicenses": ["MIT"]}),
     Case("document licences refused", "a.jsonl", b'{"text": "x", "l": "GPL-3.0"}\n' * 3, "license-refused", ("3 with GPL-3.0",), {"fields": {"license": "l"}}, {"allowedLicenses": ["MIT"]}),
+    Case("parquet with the column twice", "a.parquet", TWICE.getvalue(), "text-field-type", ("2 columns 'text'",)),
+    Case("licence of half a surrogate pair", "a.jsonl", b'{"text": "x", "l": "\\ud800"}\n', "invalid-utf8", ("line 1", "'l'"), {"fields": {"license": "l"}}),
+    Case("field names of half a surrogate pair", "a.jsonl", b'{"\\ud800": "x"}\n', "missing-text-field", ("line 1",)),
+    Case("name too long", "a.txt", b"x", "file-not-found", ("too long",), documents="{folder}/" + "x" * 300 + ".txt"),
+    Case("glob that is a file's name", "a[1].txt", b"x", "empty-glob", ("write a[[]1].txt for a[1].txt",)),
+    Case("encrypted member", "a.zip", ENCRYPTED, "broken-archive", ("a.zip", "encrypted"), documents="zip://a.txt::{folder}/a.zip"),
+    Case("link out of an archive", "a.tar", LINK, "broken-archive", ("a.tar",), documents="tar://*.txt::{folder}/a.tar"),
+    Case("gz of nothing", "a.txt.gz", gzip.compress(b""), "no-documents", ("web",)),
     Case("unknown module of Python", "a.txt", b"x", "empty-glob", ("python://",), documents="python://lib/nonsense*.py"),
 ]  # fmt: skip
 
@@ -154,6 +183,26 @@ def test_a_bad_input_gives_one_clear_message_and_leaves_nothing(case: Case, tmp_
     documents = (case.documents or f"{{folder}}/{case.file}").replace("{folder}", str(tmp_path / "in"))
     stages = DataStages(tmp_path, {"sources": [a_source(documents, **case.source)], **case.data})
     assert_refused(stages, Stage.COLLECT, case.code, *case.says)
+
+
+def test_a_symbolic_link_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").symlink_to(tmp_path / "a.txt")
+    stages = DataStages(tmp_path, {"sources": [a_source(tmp_path / "a.txt")]})
+    assert_refused(stages, Stage.COLLECT, "file-not-found", "symbolic links")
+
+
+def test_a_file_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.txt")).write_bytes(b"x")
+    stages = DataStages(tmp_path, {"sources": [a_source(tmp_path / "*.txt")]})
+    assert_refused(stages, Stage.COLLECT, "invalid-utf8", r"\udcff.txt", "Rename")
+
+
+def test_files_that_are_fine_although_they_look_odd(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl.gz").write_bytes(gzip.compress(b""))
+    (tmp_path / "what?.jsonl").write_bytes(LINE)
+    stages = DataStages(tmp_path, {"sources": [a_source(tmp_path / "*.jsonl*")]})
+    stages.succeed(Stage.COLLECT)
+    assert stages.texts(Stage.COLLECT) == [json.loads(LINE)["text"]]
 
 
 def assert_refused(stages: DataStages, stage: Stage, code: str, *says: str) -> None:
@@ -365,7 +414,8 @@ class TestHttp:
         assert stages.texts(Stage.COLLECT) == [json.loads(LINE)["text"]]
 
     @pytest.mark.parametrize(
-        ("status", "code"), [(404, "file-not-found"), (403, "no-permission"), (401, "no-permission")]
+        ("status", "code"),
+        [(404, "file-not-found"), (410, "file-not-found"), (403, "no-permission"), (401, "no-permission")],
     )
     def test_a_file_that_is_refused(
         self, tmp_path: Path, server: Callable[[dict[str, int]], str], status: int, code: str
@@ -380,6 +430,15 @@ class TestHttp:
         code, outcome = stages.run(Stage.COLLECT)
         assert (code, outcome.outcome, outcome.kind) == (EXIT_FAILURE, "failed", "SourceUnavailable")
         assert "503" in outcome.message
+
+    def test_a_server_that_falls_silent_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(locations, "_SILENCE_SECONDS", 0.2)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            stages = DataStages(
+                tmp_path, {"sources": [a_source(f"http://127.0.0.1:{silent.getsockname()[1]}/a.jsonl")]}
+            )
+            code, outcome = stages.run(Stage.COLLECT)
+        assert (code, outcome.outcome, outcome.kind) == (EXIT_FAILURE, "failed", "SourceUnavailable")
 
     def test_nobody_listens(self, tmp_path: Path) -> None:
         with socket.socket() as free:

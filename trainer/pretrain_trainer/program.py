@@ -135,12 +135,19 @@ def _failure(error: BaseException, storage: Storage | None, rank: int) -> Outcom
     fault = user_error or explained(error, storage)
     if user_error := fault if isinstance(fault, UserError) else None:
         print(f"error: {user_error}", file=sys.stderr)  # noqa: T201 - the program's log is its stderr
-        return Outcome(outcome="userError", code=user_error.code, message=str(user_error)[:_LONGEST_MESSAGE], rank=rank)
+        message = _printable(str(user_error))[:_LONGEST_MESSAGE]
+        return Outcome(outcome="userError", code=user_error.code, message=message, rank=rank)
     text = "".join(traceback.format_exception(error))
     print(text, file=sys.stderr)  # noqa: T201
     if fault:
-        return Outcome(outcome="failed", kind=_kind(fault), message=str(fault)[:_LONGEST_MESSAGE], rank=rank)
-    return Outcome(outcome="failed", kind=_kind(error), message=text[-_LONGEST_MESSAGE:], rank=rank)
+        message = _printable(str(fault))[:_LONGEST_MESSAGE]
+        return Outcome(outcome="failed", kind=_kind(fault), message=message, rank=rank)
+    return Outcome(outcome="failed", kind=_kind(error), message=_printable(text)[-_LONGEST_MESSAGE:], rank=rank)
+
+
+def _printable(text: str) -> str:
+    """The text with what UTF-8 cannot hold, such as a file name of other bytes, written as escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _kind(error: BaseException) -> str:

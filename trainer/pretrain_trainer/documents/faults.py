@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ _REFUSALS = frozenset(
     }
 )
 """What S3 servers call keys that they do not know or that may not do this. s3fs knows only some of the names."""
+_PASSING_STATUSES = (408, 429)
 _ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.25
 
@@ -76,7 +78,7 @@ def _status(error: BaseException) -> int:
 def may_pass(error: BaseException) -> bool:
     """Whether the same read may succeed a little later."""
     if status := _status(error):
-        return status >= 500 or status in (408, 429)
+        return status >= 500 or status in _PASSING_STATUSES
     return bool(_names(error) & _PASSING_NAMES) or (
         isinstance(error, OSError) and error.errno in _PASSING_NUMBERS and not isinstance(error, FileNotFoundError)
     )
@@ -118,10 +120,16 @@ def user_error(error: BaseException, where: str, url: str) -> UserError | None:
         return UserError(
             "no-permission", where, f"{url} may not be read.", "Give this user or these credentials read access."
         )
+    if 400 <= status < 500 and status not in _PASSING_STATUSES:
+        what = f"{url} cannot be had: its server answers {status}."
+        return UserError("file-not-found", where, what, "Write the path or URL of existing files.")
     if has_no_credentials(error):
         return UserError(
             "no-credentials", where, f"{url} needs credentials and none were found.", "Provide them in the environment."
         )
+    if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+        what = f"{url} cannot be opened: {os.strerror(error.errno)}."
+        return UserError("file-not-found", where, what, "Write the path or URL of existing files.")
     if isinstance(error, IsADirectoryError):
         return UserError("folder-given", where, f"{url} is a folder.", f"Write a glob such as {url.rstrip('/')}/*.txt.")
     return None

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from pretrain_api.problems import is_encodable
 from pretrain_api.types.data import DocumentFields
 from pretrain_trainer.documents.records import Bad, Record, decode, too_long
 from pretrain_trainer.documents.streams import Readable
@@ -57,6 +58,8 @@ def _record(line: bytes, place: str, url: str, fields: DocumentFields) -> Record
     license = pick(value, fields.license)[0] if fields.license else ""
     if license is not None and not isinstance(license, str):
         return Bad("license-field-type", place, f"The field {fields.license!r} holds {_kind(license)}, not a string.")
+    if not is_encodable(license or ""):
+        return Bad("invalid-utf8", place, f"The field {fields.license!r} holds half of a surrogate pair.")
     return Record(text, url, license or "")
 
 
@@ -68,15 +71,6 @@ def pick(value: dict[str, Any], name: str) -> tuple[Any, bool]:
     if dot and isinstance(value.get(head), dict):
         return pick(value[head], tail)
     return None, False
-
-
-def is_encodable(text: str) -> bool:
-    """Whether text can be written as UTF-8; JSON allows escapes that cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _kind(value: Any) -> str:

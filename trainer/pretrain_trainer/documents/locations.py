@@ -14,6 +14,7 @@ from typing import Any
 import fsspec
 
 from pretrain_api.errors import UserError
+from pretrain_api.problems import is_encodable
 from pretrain_trainer.documents import python_fs
 from pretrain_trainer.documents.faults import patiently, reading
 
@@ -29,6 +30,8 @@ _VERSION_KEYS = (
     "updated",
     "Last-Modified",
 )
+_SILENCE_SECONDS = 60
+"""A web server that sends nothing for so long has gone."""
 _ARCHIVES = ("zip", "tar", "libarchive")
 
 
@@ -42,9 +45,16 @@ class Location:
 
 
 def options(url: str) -> dict[str, Any]:
-    """Options for fsspec: no cached listing may hide a file that has just appeared."""
+    """Options for fsspec: no cached listing may hide a file that has just appeared, and a web server may take as long
+    as it likes for a file, unless it sends nothing for a while. aiohttp's own bound is five minutes for a whole file."""
     if url.startswith(("s3://", "s3a://")):
         return {"use_listings_cache": False, "skip_instance_cache": True}
+    protocol = url.rpartition("::")[2].partition("://")[0]
+    if protocol in ("http", "https"):
+        from aiohttp import ClientTimeout
+
+        timeout = ClientTimeout(total=None, sock_connect=_SILENCE_SECONDS, sock_read=_SILENCE_SECONDS)
+        return {protocol: {"client_kwargs": {"timeout": timeout}}}
     return {}
 
 
@@ -100,6 +110,9 @@ def _matches(url: str, where: str, suffix: str, container: str) -> list[Location
         raise
     files = []
     for fs, entry in entries:
+        if not is_encodable(entry["name"]):
+            what = f"the name of the file {entry['name']!r} is not valid UTF-8."
+            raise UserError("invalid-utf8", where, what, "Rename the file, or write a glob without it.")
         name = entry["name"] if not suffix else f"{head.split('://', 1)[0]}://{entry['name']}"
         location = f"{name}{suffix}" if suffix else str(fs.unstrip_protocol(entry["name"]))
         version = next((f"{key}={entry[key]}" for key in _VERSION_KEYS if entry.get(key) is not None), "")
@@ -119,7 +132,11 @@ def _listed(url: str, glob: bool, where: str) -> list[tuple[Any, dict[str, Any]]
         found = fs.glob(path, detail=True)
         files = [(fs, entry) for entry in found.values() if entry["type"] == "file"]
         if not files:
-            raise UserError("empty-glob", where, f"{url} matches no file.", "Write a glob that matches files.")
+            instead = "Write a glob that matches files."
+            if "file" in _protocols(fs) and os.path.lexists(path):
+                name = os.path.basename(path)
+                instead = f"There is a file of that name: write {_literal(name)} for {name}."
+            raise UserError("empty-glob", where, f"{url} matches no file.", instead)
         return files
     entry = fs.info(path)
     if entry["type"] == "directory":
@@ -129,6 +146,11 @@ def _listed(url: str, glob: bool, where: str) -> list[tuple[Any, dict[str, Any]]
     if "file" in _protocols(fs) and not os.access(path, os.R_OK):
         raise PermissionError(path)
     return [(fs, entry)]
+
+
+def _literal(name: str) -> str:
+    """A glob that matches only this name."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

@@ -43,6 +43,9 @@ def _broken(url: str, error: BaseException) -> UserError:
 
 def _column(schema: pa.Schema, name: str, url: str) -> str:
     """The name, if it leads to a column of strings."""
+    if schema.names.count(name) > 1:
+        what = f"There are {schema.names.count(name)} columns {name!r}."
+        raise UserError("text-field-type", url, what, "Write the file with one, or name another column in fields.")
     if name in schema.names:
         kind = schema.field(name).type
     else:

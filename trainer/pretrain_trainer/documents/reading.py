@@ -42,13 +42,19 @@ def file_format(url: str, wanted: str, where: str) -> str:
     """The format of a file. UserError when its name does not tell; `where` is the field that would."""
     if wanted != "auto":
         return wanted
-    name = compression(url.split("::", 1)[0].partition("?")[0])[0].lower()
+    name = compression(_name(url))[0].lower()
     for kind, endings in _FORMATS.items():
         if name.endswith(endings):
             return kind
     raise UserError(
         "unknown-format", where, f"The name of {url} does not tell its format.", f"Write one of: {', '.join(_FORMATS)}."
     )
+
+
+def _name(url: str) -> str:
+    """What ends with the file's suffixes. A question mark begins a query in a web address and is a letter elsewhere."""
+    head = url.split("::", 1)[0]
+    return head.partition("?")[0] if head.startswith(("http://", "https://")) else head
 
 
 class OpenFile:
@@ -63,7 +69,7 @@ class OpenFile:
         """The records in order. UserError for a broken file or one that is not as long as it was when listed."""
         url, rules = self._location.url, self._rules
         kind = file_format(url, rules.format, self._where)
-        codec = compression(url.split("::", 1)[0].partition("?")[0])[1]
+        codec = compression(_name(url))[1]
         with contextlib.ExitStack() as stack:
             raw = Checksummed(stack.enter_context(_open(url, self._where)))
             stream = content(raw, codec, url)
@@ -86,12 +92,15 @@ class OpenFile:
 
 @contextlib.contextmanager
 def _open(url: str, where: str) -> Iterator[Any]:
-    """The raw file. An archive that turns out to be broken only now is told as one."""
+    """The raw file. An archive that turns out to be broken only now is told as one, and so is a member that is
+    encrypted (zipfile: RuntimeError) or a link out of the archive (tarfile: KeyError)."""
     head, _, container = url.partition("::")
     try:
         with reading(where, url):
             fs, path = locations.file_system(url, where)
             with fs.open(path, "rb") as file:
                 yield file
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, KeyError) as error:
+        if isinstance(error, RuntimeError | KeyError) and not container:
+            raise
         raise locations.broken_archive(container or url, head.partition("://")[0], where, error) from error

@@ -59,10 +59,9 @@ def compression(name: str) -> tuple[str, str]:
 class Decompressed:
     """The content of a gzip or zstd file, of one member or many."""
 
-    def __init__(self, raw: Readable, codec: str, url: str) -> None:
+    def __init__(self, raw: Checksummed, codec: str, url: str) -> None:
         self._raw, self._codec, self._url = raw, codec, url
         self._stream = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec)
-        self._read_any = False
 
     def read(self, size: int = -1, /) -> bytes:
         """At most `size` bytes. UserError for a truncated file and for one that is not of this compression."""
@@ -79,9 +78,8 @@ class Decompressed:
                 f"is not valid {self._codec}: {error}.",
                 "Supply the file again, or correct its name if it is not compressed.",
             ) from error
-        if not data and not self._read_any:
+        if not data and not self._raw.bytes:
             raise truncated(self._url, f"it is empty, which is not valid {self._codec}")
-        self._read_any = True
         return data
 
 
