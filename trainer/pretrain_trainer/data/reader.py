@@ -133,7 +133,10 @@ class _SourceShards:
     def _map(self, number: int) -> npt.NDArray[np.uint8]:
         if number not in self._maps:
             path, expected = self._path(number), self._shards[number].bytes
-            mapped = np.memmap(path, dtype=np.uint8, mode="r")
+            try:
+                mapped = np.memmap(path, dtype=np.uint8, mode="r")
+            except (FileNotFoundError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+                raise CorruptShard(f"shard {path} is missing or empty") from error
             if len(mapped) != expected:  # reading behind a file's end would kill the process
                 raise CorruptShard(f"shard {path} has {len(mapped)} bytes where the manifest says {expected}")
             self._maps[number] = mapped

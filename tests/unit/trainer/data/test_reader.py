@@ -131,6 +131,16 @@ class TestDamage:
         with pytest.raises(CorruptShard, match=r"000000\.tar"):
             read_all(storage, folder, manifest)
 
+    def test_of_a_shard_that_is_gone_or_empty_is_an_error(self, tmp_path: Path) -> None:
+        storage = Storage(str(tmp_path))
+        folder, manifest = write(storage, "s", DOCUMENTS)
+        storage.write_bytes("s/000000.tar", b"")
+        with pytest.raises(CorruptShard, match=r"000000\.tar is missing or empty"):
+            read_all(storage, folder, manifest)
+        storage.remove("s/000000.tar")
+        with pytest.raises(CorruptShard, match=r"000000\.tar is missing or empty"):
+            read_all(storage, folder, manifest)
+
     def test_of_an_index_is_an_error(self, storage: Storage) -> None:
         folder, manifest = write(storage, "s", DOCUMENTS)
         storage.write_bytes("s/000000.idx", storage.read_bytes("s/000000.idx")[:150])
