@@ -13,7 +13,7 @@ _SIZES = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "head_dim", "max_position_embeddings", "n_embd", "n_layer", "n_head", "n_positions",
 )  # fmt: skip
-"""Settings that are whole numbers above 0 in every model type that has them. transformers looks at them only when it
+"""Settings that are whole numbers above 0, in a few model types a list with one for each layer. transformers looks at them only when it
 builds the model, after the stages before Train have done their work."""
 
 
@@ -47,7 +47,7 @@ def _model_type(spec: PretrainJobSpec) -> Iterator[Finding]:
 
 def _sizes(spec: PretrainJobSpec) -> Iterator[Finding]:
     for name, value in (spec.model.config or {}).items():
-        if name not in _SIZES or value is None:
+        if name not in _SIZES or value is None or isinstance(value, list):
             continue
         if isinstance(value, bool) or not isinstance(value, int):
             quoted = isinstance(value, str) and value.isascii() and value.isdigit()

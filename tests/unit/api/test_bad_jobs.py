@@ -41,6 +41,10 @@ def test_the_job_that_the_table_breaks_is_valid() -> None:
     assert parse(GOOD).spec.training.steps == 200
 
 
+def test_a_size_may_be_a_list_with_one_for_each_layer() -> None:
+    assert parse(GOOD, "job.yaml", ["spec.model={config: {model_type: gemma3n_text, intermediate_size: [64, 32]}}"])
+
+
 # What is set on the good job: code, path and a part of the advice.
 SET_TABLE = [
     # Unknown and misspelt fields.
