@@ -73,7 +73,7 @@ def _object(
 
 def _joined(of_field: str, of_type: str) -> str:
     """What a field is for and what its type says, without saying it twice."""
-    if not of_type or of_field.startswith(of_type):
+    if not of_type or of_field.startswith(of_type.rstrip(".")):
         return of_field
     return of_type if of_type.startswith(of_field.rstrip(".")) else f"{of_field} {of_type}"
 

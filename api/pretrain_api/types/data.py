@@ -28,7 +28,7 @@ class Source(ApiModel):
     format: Literal["auto", "text", "jsonl", "parquet", "warc"] = "auto"
     """Format of the files. auto: from the file name."""
     fields: DocumentFields = DocumentFields()
-    """Names of the fields in jsonl and parquet records."""
+    """Names of the fields to read from jsonl and parquet records."""
     license: ShortText = ""
     """Licence of the source as an SPDX identifier, for `data.allowedLicenses` and the model card."""
     weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
@@ -182,7 +182,7 @@ class Decontaminate(ApiModel):
     ngram: Annotated[int, Field(ge=2, le=64)] = 13
     """Words in an n-gram (GPT-3: 13)."""
     fields: DocumentFields = DocumentFields()
-    """Names of the fields in jsonl and parquet records."""
+    """Names of the fields to read from jsonl and parquet records."""
 
 
 class Prepare(ApiModel):

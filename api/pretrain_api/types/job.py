@@ -78,4 +78,4 @@ class PretrainJob(ApiModel):
     spec: PretrainJobSpec
     """What is wanted."""
     status: PretrainJobStatus = PretrainJobStatus()
-    """What was recorded, written by the operator or by `pretrain run`."""
+    """What was recorded of a job, written by the operator or by `pretrain run`."""

@@ -14,7 +14,7 @@ Examples:
 )
 @names_argument(required=False)
 @many_options
-@click.option("--wait", is_flag=True, help="Return until they are at work.")
+@click.option("--wait", is_flag=True, help="Return when they are at work.")
 @click.option(
     "--timeout", metavar="TIME", callback=duration, help="Longest wait: 90s, 5m, 1h30m. Exit code 1 after it."
 )

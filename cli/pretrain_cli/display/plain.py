@@ -40,6 +40,10 @@ class PlainDisplay:
             if event.message:
                 self.say(f"{stage}: {event.message}")
         self._shown = newest or self._shown
+        if not any(
+            stage.state == "Running" and self._shown.startswith(f"{stage.name}:") for stage in view.status.stages
+        ):
+            self._shown = ""  # Its stage has ended, and the line that tells so is printed.
         now = time.monotonic()
         if self._shown and now >= self._next and not self._quiet:
             self._next = now + _SECONDS_BETWEEN_LINES

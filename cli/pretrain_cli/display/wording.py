@@ -8,6 +8,8 @@ from pretrain_api.stages import Stage
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _EXACT_BELOW = 10_000
 """Counts below are written out."""
+_LEAST_SECONDS = 1.0
+"""Of a rate: lines closer together than this are one burst, and say nothing about speed."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Rate:
         if event.phase != self.phase or event.done < self.first_done:
             return Rate(event.phase, event.time, event.done)
         seconds = event.time - self.first_time
-        per_second = (event.done - self.first_done) / seconds if seconds > 0 else 0.0
+        per_second = (event.done - self.first_done) / seconds if seconds >= _LEAST_SECONDS else 0.0
         return Rate(self.phase, self.first_time, self.first_done, per_second)
 
 
@@ -53,13 +55,18 @@ def amount(value: float, unit: str = "") -> str:
 
 def progress(stage: Stage, event: ProgressEvent, rate: Rate) -> str:
     """How far a stage is, in one line."""
-    if stage is Stage.TRAIN and "step" in event.figures:
+    if stage is Stage.TRAIN and event.phase == "step":
         return _training(event)
+    if not event.total and not event.unit:
+        return event.phase  # Nothing is counted.
     total = f"/{amount(event.total, event.unit)}" if event.total else ""
     done = amount(event.done, "" if total and event.unit != "bytes" else event.unit)
-    parts = [event.phase, f"{done}{total}" if event.done or total else ""]
+    phase = "" if event.phase == stage.lower() else event.phase
+    parts = [phase, f"{done}{total}" if event.done or total else ""]
     if rate.per_second > 0:
-        parts.append(f"{amount(rate.per_second, event.unit)}/s")
+        slow = rate.per_second < 10 and event.unit != "bytes"
+        speed = f"{rate.per_second:.2g} {event.unit}".strip() if slow else amount(rate.per_second, event.unit)
+        parts.append(f"{speed}/s")
         if event.total and event.total > event.done:
             parts.append(f"{duration((event.total - event.done) / rate.per_second)} left")
     return ", ".join(part for part in parts if part)
@@ -67,7 +74,8 @@ def progress(stage: Stage, event: ProgressEvent, rate: Rate) -> str:
 
 def _training(event: ProgressEvent) -> str:
     figures = event.figures
-    step, total, rate = figures["step"], figures.get("totalSteps", 0.0), figures.get("tokensPerSecond", 0.0)
+    step, total = figures.get("step", event.done), figures.get("totalSteps", event.total or 0.0)
+    rate = figures.get("tokensPerSecond", 0.0)
     parts = [f"step {step:.0f}/{total:.0f}"]
     if "loss" in figures:
         parts.append(f"loss {figures['loss']:.4f}")

@@ -42,14 +42,34 @@ class TestRate:
         assert rate.per_second == 100
         assert rate.after(ProgressEvent(time=3, stage="Encode", phase="shards", done=1)).per_second == 0
 
+    def test_of_lines_in_one_burst_is_not_told(self) -> None:
+        rate = Rate("", 0, 0)
+        for second, done in ((5, 100), (5.001, 10_000_000)):
+            rate = rate.after(ProgressEvent(time=second, stage="Encode", phase="encode", done=done))
+        assert rate.per_second == 0
+
 
 class TestProgress:
-    def test_of_a_stage_has_phase_amount_rate_and_time_left(self) -> None:
+    def test_names_a_phase_unless_it_is_called_as_its_stage(self) -> None:
+        event = ProgressEvent(time=1, stage="Encode", phase="shards", done=1, total=6, unit="shards")
+        assert progress(Stage.ENCODE, event, Rate("", 0, 0)) == "shards, 1/6 shards"
+        assert progress(Stage.ENCODE, event.model_copy(update={"phase": "encode"}), Rate("", 0, 0)) == "1/6 shards"
+
+    def test_has_a_rate_below_one(self) -> None:
+        event = ProgressEvent(time=9, stage="Evaluate", phase="samples", done=3, total=3, unit="prompts")
+        assert progress(Stage.EVALUATE, event, Rate("samples", 0, 0, 0.37)) == "samples, 3/3 prompts, 0.37 prompts/s"
+
+    def test_that_counts_nothing_is_the_phase(self) -> None:
+        event = ProgressEvent(time=9, stage="Export", phase="compare", done=1)
+        assert progress(Stage.EXPORT, event, Rate("compare", 0, 0, 0.3)) == "compare"
+
+    def test_of_training_without_figures_yet_has_the_step(self) -> None:
+        event = ProgressEvent(time=1, stage="Train", phase="step", done=0, total=600, unit="steps")
+        assert progress(Stage.TRAIN, event, Rate("", 0, 0)) == "step 0/600"
+
+    def test_of_a_stage_has_amount_rate_and_time_left(self) -> None:
         event = ProgressEvent(time=1, stage="Collect", phase="collect", done=2e6, total=10e6, unit="bytes")
-        assert (
-            progress(Stage.COLLECT, event, Rate("collect", 0, 0, 1e6))
-            == "collect, 2.0 MB/10.0 MB, 1.0 MB/s, 8.0 s left"
-        )
+        assert progress(Stage.COLLECT, event, Rate("collect", 0, 0, 1e6)) == "2.0 MB/10.0 MB, 1.0 MB/s, 8.0 s left"
 
     def test_of_training_has_step_loss_rate_mfu_and_time_left(self) -> None:
         figures = {"step": 50, "totalSteps": 100, "loss": 3.5, "tokensPerSecond": 2e4, "tokens": 4e5, "mfuRatio": 0.412}
@@ -58,6 +78,19 @@ class TestProgress:
             progress(Stage.TRAIN, event, Rate("", 0, 0))
             == "step 50/100, loss 3.5000, 20.0 k tokens/s, MFU 41.2 %, 20 s left"
         )
+
+
+class TestPlainDisplay:
+    def test_tells_no_progress_of_a_stage_after_its_end(self, capsys: pytest.CaptureFixture[str]) -> None:
+        event = ProgressEvent(time=1, stage="Collect", phase="collect", done=5, total=5, unit="documents")
+        running = PretrainJobStatus(stages=[StageStatus(name="Collect", state="Running", attempts=1)])
+        complete = StageStatus(name="Collect", state="Complete", attempts=1, message="skipped, complete before")
+        with PlainDisplay(running) as display:
+            display.show(View(PretrainJobStatus(stages=[complete]), events=[(Stage.COLLECT, event)]))
+        assert capsys.readouterr().err == "Collect: skipped, complete before\n"
+        with PlainDisplay(running) as display:
+            display.show(View(running, events=[(Stage.COLLECT, event)]))
+        assert capsys.readouterr().err == "Collect: 5/5 documents\n"
 
 
 class TestStory:
