@@ -295,9 +295,18 @@ def _result(context: StageContext, work: Sequence[_Part], tallies: Sequence[Tall
         flow=_flow(everything),
         sources={name: _flow(tally) for name, tally in by_source.items()},
         message=f"{everything.documents} of {everything.documents_in} documents kept, {removed} removed"
+        + _foremost(everything)
         + (f", {masked} items of personal information masked" if masked else ""),
         details={"sources": {name: tally.summary() for name, tally in by_source.items()}},
     )
+
+
+def _foremost(tally: Tally) -> str:
+    """The rule that removed most: the one to look at where too much went."""
+    if not tally.removed:
+        return ""
+    rule, count = max(tally.removed.items(), key=lambda entry: (entry[1], entry[0]))
+    return f" (most by {rule}: {count})"
 
 
 def _everything_filtered(source: str, where: str, tally: Tally) -> UserError:
