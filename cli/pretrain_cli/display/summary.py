@@ -49,7 +49,9 @@ def _evaluation(by_source: dict[str, Any]) -> Iterator[str]:
         return
     baselines = sorted({name for figures in by_source.values() for name in figures.get("baselines", {})})
     yield ""
-    yield _row(["source", "loss", "perplexity", "bits/byte", *baselines])
+    yield _row(
+        ["source", "loss", "perplexity", "bits/byte", *(name.replace("byte5gram", "5-gram") for name in baselines)]
+    )
     for name, figures in by_source.items():
         cells = [figures.get("loss"), figures.get("perplexity"), figures.get("bitsPerByte")]
         cells += [figures.get("baselines", {}).get(baseline) for baseline in baselines]

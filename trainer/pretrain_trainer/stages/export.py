@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import torch
+from transformers.utils import logging as transformers_logging
 
 from pretrain_api import layout
 from pretrain_api.stages import Stage
@@ -29,6 +30,8 @@ def run(context: StageContext) -> StageResult:
     settings = context.spec.export.hugging_face
     if settings is None:
         return StageResult(message="The job asks for no export.")
+    # The bars would be all that the log of this stage holds.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     context.progress.update("load", 0)
     loaded = trained.load(context)
     model = loaded.model.to("cpu")
