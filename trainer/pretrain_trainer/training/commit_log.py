@@ -5,12 +5,17 @@ generation above those in the log, so that a writer of an earlier start that is 
 No torch here.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
+
+from pydantic import ValidationError
 
 from pretrain_api import layout
 from pretrain_api.commits import Commit
 from pretrain_api.errors import PretrainError
 from pretrain_api.storage import Storage
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Overtaken(PretrainError):
@@ -18,22 +23,31 @@ class Overtaken(PretrainError):
 
 
 def read_log(storage: Storage) -> list[Commit]:
-    """All records, oldest first."""
-    names = (name for name in storage.names(layout.COMMIT_LOG) if name.endswith(".json"))
-    return [Commit.model_validate(storage.read_json(f"{layout.COMMIT_LOG}/{name}")) for name in names]
+    """All records, oldest first. A damaged one is told of and passed over, as a damaged checkpoint is."""
+    paths = [f"{layout.COMMIT_LOG}/{name}" for name in storage.names(layout.COMMIT_LOG) if name.endswith(".json")]
+    return [record for path in paths if (record := _record(storage, path))]
+
+
+def _record(storage: Storage, path: str) -> Commit | None:
+    try:
+        return Commit.model_validate_json(storage.read_bytes(path))
+    except ValidationError as error:
+        _LOGGER.warning("%s is damaged and passed over: %s", storage.uri(path), error.errors()[0]["msg"])
+        return None
 
 
 def append(storage: Storage, record: Commit) -> Commit:
     """Put a record into the log at its sequence number or, where older generations took slots meanwhile, behind them.
 
     Returns the record as written. Raises Overtaken when the slot is held by the same or a newer generation of another
-    writer. Safe to repeat: a record that is there already, told by its nonce, counts as written.
+    writer. Safe to repeat: a record that is there already, told by its nonce, counts as written. A slot with a damaged
+    record is passed over: records appear whole, so that its writer was done with it before.
     """
     while not storage.create_exclusive(layout.commit(record.sequence), record.model_dump_json(indent=1).encode()):
-        other = Commit.model_validate(storage.read_json(layout.commit(record.sequence)))
-        if other.nonce == record.nonce:
+        other = _record(storage, layout.commit(record.sequence))
+        if other and other.nonce == record.nonce:
             return other
-        if other.generation >= record.generation:
+        if other and other.generation >= record.generation:
             raise Overtaken(
                 f"slot {record.sequence} of the commit log belongs to generation {other.generation}; "
                 f"this is generation {record.generation}. Two runs use the same storage."

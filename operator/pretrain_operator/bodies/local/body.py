@@ -226,8 +226,8 @@ class LocalBody:
             storage = self.workplace.storage
             own = fingerprint(Stage.TRAIN, self.job.spec, stages.upstream(recorded, Stage.TRAIN))
             for name in reversed(storage.names(layout.COMMIT_LOG)):
-                with contextlib.suppress(ValidationError):  # records of other kinds may lie in the same log
-                    commit = Commit.model_validate(storage.read_json(f"{layout.COMMIT_LOG}/{name}"))
+                with contextlib.suppress(ValidationError):  # damaged, or a record of another kind
+                    commit = Commit.model_validate_json(storage.read_bytes(f"{layout.COMMIT_LOG}/{name}"))
                     if commit.fingerprint == own:
                         uri = storage.uri(commit.data)[-256:]
                         self._checkpoint = CheckpointStatus(step=commit.step, uri=uri, time=commit.time)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pretrain_api import layout
 from pretrain_api.commits import Commit
 from pretrain_api.storage import Storage
 from pretrain_trainer.training.commit_log import Overtaken, abandoned, append, kept, read_log
@@ -41,6 +42,17 @@ def test_of_64_writers_of_one_slot_one_wins(tmp_path: Path) -> None:
     with ThreadPoolExecutor(64) as pool:
         assert sum(pool.map(commit, range(64))) == 1
     assert len(read_log(storage)) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"[]", b'{"sequence": 2}'])
+def test_a_damaged_record_is_passed_over(tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    storage = Storage(str(tmp_path))
+    for sequence in (1, 2):
+        append(storage, a_commit(sequence))
+    storage.write_bytes(layout.commit(2), damage)
+    assert [commit.sequence for commit in read_log(storage)] == [1]
+    assert "000000000002.json is damaged" in caplog.text
+    assert append(storage, a_commit(2, nonce="of the next start")).sequence == 3
 
 
 class TestAppend:
