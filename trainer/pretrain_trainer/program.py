@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import importlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -53,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     die_with_parent()
     stopping = stop_on_signals()
     rank = int(os.environ.get("RANK", "0"))
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    # Libraries say at this level what is of no interest, such as where they found credentials.
+    logging.getLogger("pretrain_trainer").setLevel(logging.INFO if rank == 0 else logging.WARNING)
     storage: Storage | None = None
     try:
         job = PretrainJob.model_validate(json.loads(options.job.read_text()))

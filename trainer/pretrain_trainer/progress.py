@@ -1,20 +1,25 @@
-"""Progress lines from a stage program to its body, at most a few a second."""
+"""Progress of a stage program: lines for its body, at most a few a second, and lines of its log, a few a minute."""
 
+import logging
 import os
 import time
 
 from pretrain_api.events import ENV_EVENTS, ProgressEvent, ReportedCheckpoint
 
 _SECONDS_BETWEEN_LINES = 0.25
+_SECONDS_BETWEEN_LOG_LINES = 10.0
+_LOGGER = logging.getLogger(__name__)
 
 
 class Progress:
-    """Appends `ProgressEvent` lines to the file that the body named; silent where it named none."""
+    """Appends `ProgressEvent` lines to the file that the body named, where it named one, and logs some of them."""
 
     def __init__(self, stage: str, path: str | None = None) -> None:
+        """`path`: the file instead of the body's; "" for a rank that keeps silent."""
         self._stage = stage
         self._path = os.environ.get(ENV_EVENTS) if path is None else path
-        self._next = 0.0
+        self._is_silent = path == ""
+        self._next = self._next_log = 0.0
         self._phase = ""
         self._checkpoint: ReportedCheckpoint | None = None
 
@@ -32,11 +37,10 @@ class Progress:
         the last line."""
         now = time.monotonic()
         is_news = message or phase != self._phase or checkpoint != self._checkpoint or done == total
-        if now < self._next and not is_news:
+        if self._is_silent or (now < self._next and not is_news):
             return
+        is_landmark = message or phase != self._phase or (done == total and done > 0)
         self._next, self._phase, self._checkpoint = now + _SECONDS_BETWEEN_LINES, phase, checkpoint
-        if not self._path:
-            return
         event = ProgressEvent(
             time=time.time(),
             stage=self._stage,
@@ -48,5 +52,20 @@ class Progress:
             figures=figures,
             checkpoint=checkpoint,
         )
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(event.model_dump_json() + "\n")
+        if is_landmark or now >= self._next_log:
+            self._next_log = now + _SECONDS_BETWEEN_LOG_LINES
+            _LOGGER.info(logged(event))
+        if self._path:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(event.model_dump_json() + "\n")
+
+
+def logged(event: ProgressEvent) -> str:
+    """A progress line as the log shows it: `step 120/600 steps, loss=4.31, tokensPerSecond=5923`, or its message."""
+    if event.message:
+        return event.message
+    total = f"/{event.total:,.0f}" if event.total else ""
+    counted = f" {event.done:,.0f}{total} {event.unit}".rstrip() if event.total or event.unit else ""
+    counts = ("step", "totalSteps", "checkpointStep")  # said before, or of no use to a reader
+    figures = [f"{name}={value:.6g}" for name, value in event.figures.items() if name not in counts]
+    return ", ".join([f"{event.phase}{counted}", *figures])

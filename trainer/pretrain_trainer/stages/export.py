@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
@@ -19,7 +17,6 @@ from pretrain_trainer.reporting import card, records
 from pretrain_trainer.stages.train import parameters_sha256
 from pretrain_trainer.tokenizer import read_files, with_length
 
-_LOGGER = logging.getLogger(__name__)
 _COMPARED_SEQUENCES = 4
 """Of each source."""
 _CHECKED_CHARACTERS = 1 << 16
@@ -59,7 +56,6 @@ def run(context: StageContext) -> StageResult:
         f"{settings.dtype}; greatest difference to the trained model's logits after reloading "
         f"{comparison.max_logit_difference:.3g}, over {comparison.sequences} sequences"
     )
-    _LOGGER.info(message)
     context.progress.update("compare", 1, message=message)
 
     readme = card.render(records.before_export(context), settings.dtype, comparison.max_logit_difference)

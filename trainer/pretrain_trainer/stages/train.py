@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import logging
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,15 +32,10 @@ from pretrain_trainer.training.history import last_loss
 from pretrain_trainer.training.loop import Training
 from pretrain_trainer.training.numbers import cpu_micro_batch
 
-_LOGGER = logging.getLogger(__name__)
-
 
 def run(context: StageContext) -> StageResult:
     """Train to the end, from the newest checkpoint where there is one."""
     with world.join(context.spec.training.parallelism.shard) as here:
-        logging.basicConfig(
-            level=logging.INFO if here.is_first else logging.WARNING, stream=sys.stderr, format="%(message)s"
-        )
         training, facts = prepare(context, here)
         training.run()
         return _result(training, facts)
@@ -131,7 +124,6 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         f"{facts['microBatchSize']}, {precision} on {facts['device']}"
         + (f"; resumed at step {training.position.step}" if resumed else "")
     )
-    _LOGGER.info(message)
     context.progress.update("step", training.position.step, length.steps, "steps", message=message)
     return training, facts
 
