@@ -136,8 +136,9 @@ class TestAnUndisturbedRun:
     def test_the_history_holds_each_step_once_and_the_loss_falls(self, undisturbed: Run) -> None:
         history = losses(undisturbed.report())
         assert [step for step, _ in history] == list(range(1, 101))
-        # A single step sees 512 tokens: its loss is anything within 0.4 of the steps around it.
-        assert statistics.fmean(loss for _, loss in history[-20:]) < history[0][1] - 1.0
+        # A single step sees 512 tokens: its loss is anything within 0.4 of the steps around it. The mean of twenty falls
+        # by 0.9 to 1.2, as the corpus is.
+        assert statistics.fmean(loss for _, loss in history[-20:]) < history[0][1] - 0.6
 
     def test_the_losses_on_held_out_documents_are_near_those_of_training(self, undisturbed: Run) -> None:
         steps = {step["step"]: step for step in undisturbed.report()["training"]["steps"]}

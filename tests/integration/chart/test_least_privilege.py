@@ -119,8 +119,19 @@ def permission(request: dict[str, Any]) -> Permission:
     return about.get("apiGroup", ""), about["resource"] + part, request["verb"]
 
 
-def a_life(cluster: Cluster, name: str) -> None:
-    """Everything that can happen to a job: stages shared by pods, workers, suspension, an edit, an end, its removal."""
+def a_life(trial: Trial, cluster: Cluster, name: str) -> None:
+    """Everything that can happen to a job: stages shared by pods, workers, suspension, another operator that finds its
+    objects, an edit, an end, its removal."""
+    with trial.operator() as operator:
+        begin(cluster, name)
+        operator.stop()
+    with trial.operator() as operator:
+        go_on(cluster, name)
+        operator.stop()
+
+
+def begin(cluster: Cluster, name: str) -> None:
+    """Up to a suspension in the middle of Prepare."""
     job = a_job().with_spec(
         storage={"uri": "s3://bucket/run"},
         data={**a_job().manifest["spec"]["data"], "prepare": {"parallelism": 2}},
@@ -133,6 +144,10 @@ def a_life(cluster: Cluster, name: str) -> None:
         eventually(lambda: cluster.pods("prepare"), within_seconds=60)
         cluster.edit(name, suspend=True)
         cluster.until_state("Suspended", name=name)
+
+
+def go_on(cluster: Cluster, name: str) -> None:
+    """From there to its end."""
     cluster.edit(name, suspend=False)
     with Programs(cluster, succeeds_except("train")).playing() as programs:
         eventually(
@@ -155,9 +170,7 @@ class TestOperator:
     ) -> None:
         trial = Trial(plane, audit, helm, {}, tmp_path)
         try:
-            with trial.operator() as operator:
-                a_life(Cluster(Api(plane), new_namespace(plane)), "cluster-wide")
-                operator.stop()
+            a_life(trial, Cluster(Api(plane), new_namespace(plane)), "cluster-wide")
         finally:
             trial.end()
         assert trial.refused() == set()
@@ -171,9 +184,7 @@ class TestOperator:
         namespace = new_namespace(plane)
         trial = Trial(plane, audit, helm, {"rbac": {"scope": "namespace", "namespaces": [namespace]}}, tmp_path)
         try:
-            with trial.operator() as operator:
-                a_life(Cluster(Api(plane), namespace), "namespaced")
-                operator.stop()
+            a_life(trial, Cluster(Api(plane), namespace), "namespaced")
         finally:
             trial.end()
         assert trial.refused() == set()

@@ -22,6 +22,7 @@ from pretrain_operator.bodies.kubernetes.client import (
     JOBS,
     PODS,
     PRETRAIN_JOBS,
+    ROLE_BINDINGS,
     ApiError,
     Client,
     Manifest,
@@ -236,10 +237,11 @@ class KubernetesBody:
             for resource, m in children.surroundings(owner)
             if self._id(resource.kind, m) not in self._made
         ]
-        for _, manifest in zip(
-            wanted, await apply.gathered(apply.ensured(client, r, m) for r, m in wanted), strict=True
-        ):
-            self._take_config(manifest)
+        bindings = [child for child in wanted if child[0] is ROLE_BINDINGS]
+        others = [child for child in wanted if child[0] is not ROLE_BINDINGS]
+        for group in (others, bindings):  # a binding to a Role that is not there yet is refused
+            for manifest in await apply.gathered(apply.ensured(client, r, m) for r, m in group):
+                self._take_config(manifest)
         self._made |= {self._id(resource.kind, manifest) for resource, manifest in wanted}
         await self._keep(owner)
 
