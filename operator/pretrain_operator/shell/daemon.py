@@ -59,8 +59,10 @@ class Daemon:
     async def _run(self) -> None:
         wait = 0.0
         while True:
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with a wake-up.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
             self._wake.clear()
             begin = asyncio.get_running_loop().time()
             with self._metrics.reconciling():

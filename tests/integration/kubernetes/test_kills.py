@@ -69,6 +69,7 @@ async def _life(cluster: Cluster, points: Points) -> Manifest | None:
     """One life of an operator, to its death or to the job's end; gives the final status."""
     client = MortalClient(await configuration())
     client.points = points
+    onlooker = Client(await configuration())  # outlives the operator, as the API server that brings the job does
     daemons: list[Daemon] = []
 
     def wake(key: Key) -> None:
@@ -85,10 +86,10 @@ async def _life(cluster: Cluster, points: Points) -> Manifest | None:
     try:
         for informer in (pods, jobs, configs):
             await informer.synced()
-        manifest = await client.get(PRETRAIN_JOBS, cluster.namespace, "test")
+        manifest = await onlooker.get(PRETRAIN_JOBS, cluster.namespace, "test")
         daemons.append(Daemon(around, manifest, EventWriter(client, "test"), Metrics()))
         while not died.done():
-            manifest = await client.get(PRETRAIN_JOBS, cluster.namespace, "test")
+            manifest = await onlooker.get(PRETRAIN_JOBS, cluster.namespace, "test")
             if manifest.get("status", {}).get("state") in ("Succeeded", "Failed"):
                 return manifest["status"]  # type: ignore[no-any-return]
             daemons[0].see(manifest)
@@ -99,8 +100,9 @@ async def _life(cluster: Cluster, points: Points) -> Manifest | None:
             task.cancel()
         for daemon in daemons:
             await daemon.stop()
-        with contextlib.suppress(ApiError):
-            await client.close()
+        for each in (client, onlooker):
+            with contextlib.suppress(ApiError):
+                await each.close()
 
 
 async def _ended(cluster: Cluster, deadly: int) -> tuple[Points, Manifest]:
