@@ -25,7 +25,8 @@ from support.eventually import eventually
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
 SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
 """Of the moments of the kills; printed by a failing test. Set PRETRAIN_TEST_SEED to replay."""
-STEPS = 60
+STEPS = 240
+"""More than a minute of training on two idle cores: time for all that happens to the disturbed job."""
 BUCKET = "pretrain"
 OPERATORS = ("-n", NAMESPACE, "-l", "app.kubernetes.io/name=pretrain-operator")
 
@@ -56,7 +57,7 @@ def corpus(installed: DevelopmentCluster) -> str:
 
 
 def a_spec(installed: DevelopmentCluster, corpus: str, folder: str) -> dict[str, Any]:
-    """A job that two cores finish in a minute, with two workers and two pods for each stage before training."""
+    """A job that two cores finish in some minutes, with two workers and two pods for each stage before training."""
     return {
         "storage": {
             "uri": f"s3://{BUCKET}/{folder}",
@@ -88,7 +89,7 @@ def a_spec(installed: DevelopmentCluster, corpus: str, folder: str) -> dict[str,
             "template": {"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]},
         },
         "checkpoint": {"everySeconds": 2, "keepLast": 2},
-        "evaluation": {"everySteps": 30},
+        "evaluation": {"everySteps": 120},
         "recovery": {"maxFailures": 20},
     }  # fmt: skip
 
@@ -235,8 +236,8 @@ class TestDisturbed:
         eventually(job.status, lambda s: s.get("checkpoint", {}).get("step", 0) > 0, 120, every_seconds=0.2)
         job.kubectl("delete", "pod", rng.choice(job.running("pretrain.dev/stage=train")), "--grace-period=0", "--force")
         job.until("Recovering", 60)
-        job.until("Training", 180)
         kill_leader(installed.kubectl)
+        job.until("Training", 180)
         victim = rng.choice(job.running("pretrain.dev/stage=train"))
         job.kubectl("exec", victim, "--", "python", "-c", KILL_A_RANK)
         eventually(job.status, lambda s: s["recovery"].get("failures", 0) > 0, 90, every_seconds=0.2)
