@@ -17,6 +17,7 @@ import pytest
 import yaml
 from support.corpora import mixed_corpus
 from support.eventually import eventually
+from support.exports import generated
 
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
 SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
@@ -60,7 +61,7 @@ def a_job(storage: Path, corpus: dict[str, str], processes: int = 1) -> dict[str
                 "sequenceLength": 64,
                 "globalBatchSize": 8,
                 "microBatchSize": 2,
-                "steps": 100,
+                "steps": 200,
                 "optimizer": {"adamw": {"learningRate": 3e-3}},
                 "schedule": {"warmupSteps": 10},
             },
@@ -135,10 +136,9 @@ class TestAnUndisturbedRun:
 
     def test_the_history_holds_each_step_once_and_the_loss_falls(self, undisturbed: Run) -> None:
         history = losses(undisturbed.report())
-        assert [step for step, _ in history] == list(range(1, 101))
-        # A single step sees 512 tokens: its loss is anything within 0.4 of the steps around it. The mean of twenty falls
-        # by 0.9 to 1.2, as the corpus is.
-        assert statistics.fmean(loss for _, loss in history[-20:]) < history[0][1] - 0.6
+        assert [step for step, _ in history] == list(range(1, 201))
+        # A single step sees 512 tokens: its loss is anything within 0.4 of the steps around it.
+        assert statistics.fmean(loss for _, loss in history[-20:]) < history[0][1] - 1.0
 
     def test_the_losses_on_held_out_documents_are_near_those_of_training(self, undisturbed: Run) -> None:
         steps = {step["step"]: step for step in undisturbed.report()["training"]["steps"]}
@@ -152,17 +152,8 @@ class TestAnUndisturbedRun:
             assert set(figures["baselines"]) == {"gzip", "xz", "byte5gram"}, source
 
     def test_the_exported_model_generates_text(self, undisturbed: Run) -> None:
-        program = (
-            "import sys; from transformers import AutoModelForCausalLM, AutoTokenizer\n"
-            "model = AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
-            "tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])\n"
-            "inputs = tokenizer('def ', return_tensors='pt')\n"
-            "print(tokenizer.decode(model.generate(**inputs, max_new_tokens=8, do_sample=False)[0]))\n"
-        )
-        folder = str(undisturbed.storage / "export" / "huggingface")
-        done = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("def ")
+        export = undisturbed.storage / "export" / "huggingface"
+        assert generated(export, "def ").startswith("def ")
 
     def test_running_it_again_skips_everything(self, undisturbed: Run) -> None:
         before = undisturbed.weights()

@@ -17,4 +17,4 @@ def test_every_job_ends_well(part: int) -> None:
         gangs = max(gangs, ended.cluster.most_gangs)
         restarts += ended.cluster.status.recovery.disruptions
     assert gangs == 1
-    assert restarts > 30
+    assert restarts > 60  # the seeds are fixed; 68 in the quietest part
