@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 
+ENV_PROGRAM = "PRETRAIN_PROGRAM_PID"
+"""Number of the program's process. Set here; torchrun's ranks tell by it whether torchrun is still their parent."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -18,6 +20,7 @@ def main() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+    os.environ[ENV_PROGRAM] = str(os.getpid())
     os.execv(program[0], program)
 
 

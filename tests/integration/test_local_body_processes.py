@@ -1,5 +1,6 @@
 """Processes of the local body: they die with their parent, are told from others, and are ended as a whole tree."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,14 @@ import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)
 print(child.pid, flush=True)
 child.wait()
+"""
+
+LATE_RANK = """
+import os, signal
+os.kill(os.getpid(), signal.SIGSTOP)
+from pretrain_trainer.process import die_with_parent
+die_with_parent()
+signal.pause()
 """
 
 
@@ -102,3 +111,15 @@ def test_the_lock_is_one_process_s_and_says_whose(tmp_path: Path) -> None:
             pass
         assert refused.value.code == "already-running"
     assert workplace.runner() == 0
+
+
+def test_a_rank_whose_torchrun_ended_before_it_could_be_tied_to_it_ends_by_itself(tmp_path: Path) -> None:
+    launcher = PARENT.replace('"import signal; signal.pause()"', repr(LATE_RANK))
+    with (tmp_path / "log").open("wb") as log:
+        torchrun = processes.start([sys.executable, "-c", launcher], dict(os.environ), log)
+    rank = int(eventually((tmp_path / "log").read_text, lambda text: text.endswith("\n")))
+    eventually(lambda: psutil.Process(rank).status(), lambda status: status == psutil.STATUS_STOPPED)
+    torchrun.kill()
+    torchrun.wait()
+    os.kill(rank, signal.SIGCONT)
+    eventually(lambda: is_gone(rank))

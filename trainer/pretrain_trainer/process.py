@@ -1,10 +1,14 @@
 """How a process of a stage lives and dies: with its parent, and gracefully when asked."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import threading
 from types import FrameType
+
+from pretrain_api.child import ENV_PROGRAM
+from pretrain_api.errors import EXIT_FAILURE
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -13,9 +17,20 @@ _PR_SET_CHILD_SUBREAPER = 36
 def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent ends, so that a killed run leaves no orphans behind.
 
-    The kernel watches the parent's thread that started us; bodies start stage programs from their main thread.
+    The kernel watches the parent's thread that started us; bodies start stage programs from their main thread. A parent
+    that ended before we asked is not told of by the kernel, so this process ends by itself.
     """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if is_orphan():
+        os._exit(EXIT_FAILURE)
+
+
+def is_orphan() -> bool:
+    """Whether whoever started this process, a pool or the program of a body, has ended; False where neither did."""
+    pool = multiprocessing.parent_process()
+    if pool is not None:
+        return os.getppid() != pool.pid
+    return int(os.environ.get(ENV_PROGRAM, "0")) not in (0, os.getpid(), os.getppid())
 
 
 def adopt_orphans() -> None:
