@@ -15,7 +15,7 @@ from typing import Any
 
 from pretrain_api.errors import UserError
 from pretrain_api.types.data import DocumentFields
-from pretrain_trainer.documents import jsonl, locations, parquet, text, warc
+from pretrain_trainer.documents import jsonl, locations, parquet, text, warc, web
 from pretrain_trainer.documents.faults import reading
 from pretrain_trainer.documents.locations import Location
 from pretrain_trainer.documents.records import Bad, Ignored, Record
@@ -54,7 +54,7 @@ def file_format(url: str, wanted: str, where: str) -> str:
 def _name(url: str) -> str:
     """What ends with the file's suffixes. A question mark begins a query in a web address and is a letter elsewhere."""
     head = url.split("::", 1)[0]
-    return head.partition("?")[0] if head.startswith(("http://", "https://")) else head
+    return web.file_name(head) if web.is_web(head) else head
 
 
 class OpenFile:
@@ -86,8 +86,16 @@ class OpenFile:
                 copy.flush()
                 yield from parquet.read(copy.name, url, rules.max_bytes, rules.fields)
             self.sha256, self.size = raw.sha256(), raw.bytes
-        if self._location.size >= 0 and self.size != self._location.size:
-            raise truncated(url, f"{self.size} of {self._location.size} bytes could be read")
+        listed = self._location.size
+        if self.size < listed:
+            raise truncated(url, f"{self.size} of {listed} bytes could be read")
+        if 0 <= listed < self.size:
+            raise UserError(
+                "file-changed",
+                self._where,
+                f"{url} has {self.size} bytes; its listing said {listed}.",
+                "Leave files alone while they are read; download what a server states a wrong length of.",
+            )
 
 
 @contextlib.contextmanager
@@ -98,6 +106,10 @@ def _open(url: str, where: str) -> Iterator[Any]:
     try:
         with reading(where, url):
             fs, path = locations.file_system(url, where)
+            if web.is_web(url):
+                with web.opened(fs, path) as response:
+                    yield web.file(response, url, where)
+                return
             with fs.open(path, "rb") as file:
                 yield file
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, KeyError) as error:
