@@ -12,6 +12,8 @@ SCRATCH = ".scratch"
 """Where the storage is a local folder: what a stage needs while it works. Removed at its end, or at its next start."""
 LOCAL = ".local"
 """Where the storage is a local folder: lock, process list and event files of `pretrain run`. Safe to remove when none runs."""
+ATTEMPTS = "attempts"
+"""Working time of stages that are not complete."""
 COMMIT_LOG = "checkpoints/log"
 CHECKPOINT_DATA = "checkpoints/data"
 CHECKPOINT_HISTORY = "checkpoints/history"
@@ -27,6 +29,11 @@ MANIFEST = "manifest.json"
 def record(stage: Stage, fingerprint: str) -> str:
     """The completion record of a stage."""
     return f"stages/{stage.value.lower()}/{fingerprint}.json"
+
+
+def attempts(stage: Stage, fingerprint: str) -> str:
+    """The working time of a stage that is not complete. Written and read by its program; removed at its completion."""
+    return f"{ATTEMPTS}/{stage.value.lower()}/{fingerprint}.json"
 
 
 def all_documents(fingerprint: str) -> str:

@@ -156,8 +156,11 @@ class CompletionRecord(BaseModel):
     fingerprint: str
     upstream: dict[Stage, str]
     started: datetime
+    """When the first attempt began."""
     completed: datetime
     seconds: float
+    """Of work, over all attempts."""
+    attempts: int = 1
     flow: Flow = Flow()
     sources: dict[str, Flow] = {}
     message: str = ""

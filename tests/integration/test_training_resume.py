@@ -74,6 +74,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path, ran
     assert details["parametersSha256"] == undisturbed["parametersSha256"], f"PRETRAIN_TEST_SEED={SEED}"
     assert details["finalLoss"] == undisturbed["finalLoss"]
     assert losses(rough) == losses(quiet)
+    assert [record(root)["attempts"] for root in (quiet, rough)] == [1, 4]
 
 
 def test_sigterm_to_the_ranks_stops_them_with_everything_saved(tmp_path: Path) -> None:
@@ -88,6 +89,9 @@ def test_sigterm_to_the_ranks_stops_them_with_everything_saved(tmp_path: Path) -
     (commit,) = commits(tmp_path)
     assert commit["step"] >= 5
     assert not commit["final"]
+    (kept,) = (json.loads(path.read_text()) for path in (tmp_path / layout.ATTEMPTS / "train").iterdir())
+    assert kept["attempts"] == 1
+    assert kept["seconds"] > 0
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_a_half_written_one_removed(tmp_path: Path) -> None:

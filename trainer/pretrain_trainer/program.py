@@ -13,12 +13,12 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 from pretrain_api import layout
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR, UserError
@@ -26,6 +26,7 @@ from pretrain_api.events import ENV_OUTCOME, Outcome, fitted
 from pretrain_api.stages import FINISH, PHASES, CompletionRecord, Stage, fingerprint
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
+from pretrain_trainer import working_time
 from pretrain_trainer.context import Share, StageContext, StageResult, Stopped
 from pretrain_trainer.process import die_with_parent, stop_on_signals
 from pretrain_trainer.progress import Progress
@@ -99,23 +100,30 @@ def _run(stage: Stage, phase: str, context: StageContext, rank: int) -> Outcome:
     if phase != FINISH.name:
         module.PHASES[phase](context)
         return Outcome(outcome="complete")
-    started, clock = datetime.now(UTC), time.monotonic()
-    result: StageResult = module.run(context)
-    if rank == 0:
+    result: StageResult = module.run(context) if rank else _recorded(module, stage, context)
+    return Outcome(outcome="complete", fingerprint=identity, message=result.message)
+
+
+def _recorded(module: ModuleType, stage: Stage, context: StageContext) -> StageResult:
+    """The stage carried out, and its completion record written."""
+    with working_time.counted(context.storage, stage, context.fingerprint) as clock:
+        result: StageResult = module.run(context)
+        worked = clock.now()
         record = CompletionRecord(
             stage=stage,
-            fingerprint=identity,
+            fingerprint=context.fingerprint,
             upstream=dict(context.upstream),
-            started=started,
+            started=worked.started,
             completed=datetime.now(UTC),
-            seconds=round(time.monotonic() - clock, 3),
+            seconds=worked.seconds,
+            attempts=worked.attempts,
             flow=result.flow,
             sources=dict(result.sources),
             message=result.message,
             details=dict(result.details),
         )
-        context.storage.write_json(layout.record(stage, identity), record.model_dump(mode="json"))
-    return Outcome(outcome="complete", fingerprint=identity, message=result.message)
+        context.storage.write_json(layout.record(stage, context.fingerprint), record.model_dump(mode="json"))
+    return result
 
 
 @contextlib.contextmanager

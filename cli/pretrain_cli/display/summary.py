@@ -19,7 +19,8 @@ def lines(status: PretrainJobStatus, storage: Storage) -> Iterator[str]:
             skipped = " (done before)" if stage.message.startswith("skipped") else ""
             if record:
                 found[Stage(stage.name)] = record
-                yield f"{stage.name:<10} {duration(record.seconds):>9}  {record.message}{skipped}".rstrip()
+                tries = f" ({record.attempts} attempts)" if record.attempts > 1 else ""
+                yield f"{stage.name:<10} {duration(record.seconds):>9}  {record.message}{tries}{skipped}".rstrip()
     if train := found.get(Stage.TRAIN):
         loss = train.details.get("finalLoss")
         yield ""

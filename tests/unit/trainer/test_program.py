@@ -6,18 +6,20 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from support.eventually import eventually
 
 from pretrain_api import layout
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR, UserError
 from pretrain_api.events import ENV_OUTCOME, Outcome
 from pretrain_api.stages import PHASES, CompletionRecord, Flow, Stage
 from pretrain_api.storage import Storage
-from pretrain_trainer import program
+from pretrain_trainer import program, working_time
 from pretrain_trainer.context import Share, StageContext, StageResult, Stopped
 
 JOB = {
@@ -75,6 +77,18 @@ def collects(context: StageContext) -> StageResult:
     return StageResult(flow=Flow(documents_out=3), message="3 documents")
 
 
+def after(
+    work: Callable[[float], None], seconds: float, body: Callable[[StageContext], StageResult]
+) -> Callable[[StageContext], StageResult]:
+    """A stage that works so long first."""
+
+    def whole(context: StageContext) -> StageResult:
+        work(seconds)
+        return body(context)
+
+    return whole
+
+
 def raises(error: BaseException) -> Callable[[StageContext], StageResult]:
     def body(context: StageContext) -> StageResult:
         raise error
@@ -130,6 +144,75 @@ class TestNotComplete:
         exit_code, outcome = run(raises(wrapped))
         assert (exit_code, outcome.code) == (EXIT_USER_ERROR, code)
         assert "/data/x" in outcome.message
+
+
+class TestWorkingTime:
+    """Seconds and attempts of a stage that is interrupted."""
+
+    @pytest.fixture
+    def work(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+        """Lets the clock of working time go on."""
+        clock = [100.0]
+        monkeypatch.setattr(working_time, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+        def work(seconds: float) -> None:
+            clock[0] += seconds
+
+        return work
+
+    def test_the_record_sums_up_attempts_whatever_ended_them(self, run: Run, work: Callable[[float], None]) -> None:
+        ends = (Stopped(), RuntimeError("no memory"), UserError("disk-full", "/", "is full.", "Free space."))
+        for seconds, error in zip((5.0, 7.0, 11.0), ends, strict=True):
+            run(after(work, seconds, raises(error)))
+        _, outcome = run(after(work, 2.0, collects))
+        record = CompletionRecord.model_validate(
+            run.storage.read_json(layout.record(Stage.COLLECT, outcome.fingerprint))
+        )
+        assert (record.seconds, record.attempts) == (25.0, 4)
+        assert run.storage.names(f"{layout.ATTEMPTS}/collect") == []
+
+    def test_a_long_attempt_that_a_mistake_ends_counts_and_a_short_one_leaves_nothing(
+        self, run: Run, work: Callable[[float], None]
+    ) -> None:
+        mistake = raises(UserError("disk-full", "/", "is full.", "Free space."))
+        run(after(work, 1.0, mistake), inputs="short")
+        assert run.storage.names(f"{layout.ATTEMPTS}/collect") == []
+        run(after(work, 3600.0, mistake), inputs="long")
+        assert len(run.storage.names(f"{layout.ATTEMPTS}/collect")) == 1
+
+    def test_what_was_written_last_counts_when_a_program_is_killed(
+        self, run: Run, work: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(working_time, "_BEAT_SECONDS", 0.01)
+        kept: dict[str, Any] = {}
+
+        def body(context: StageContext) -> StageResult:
+            work(30.0)
+            path = layout.attempts(Stage.COLLECT, context.fingerprint)
+            eventually(lambda: run.storage.read_json(path)["seconds"] == 30.0)
+            kept[path] = run.storage.read_json(path)
+            return collects(context)
+
+        run(body, inputs="killed")
+        ((path, content),) = kept.items()
+        fingerprint = Path(path).stem
+        run.storage.remove(layout.record(Stage.COLLECT, fingerprint))  # as if it had been killed then
+        run.storage.write_json(path, content)
+        _, outcome = run(after(work, 12.0, collects), inputs="killed")
+        assert outcome.fingerprint == fingerprint
+        record = CompletionRecord.model_validate(run.storage.read_json(layout.record(Stage.COLLECT, fingerprint)))
+        assert (record.seconds, record.attempts, record.started) == (
+            42.0,
+            2,
+            datetime.fromisoformat(content["started"]),
+        )
+
+    @pytest.mark.parametrize("damaged", [b"", b"\xff", b"[]", b'{"seconds": "many"}'])
+    def test_a_damaged_file_counts_as_none(self, run: Run, damaged: bytes) -> None:
+        _, outcome = run(collects)
+        run.storage.remove(layout.record(Stage.COLLECT, outcome.fingerprint))
+        run.storage.write_bytes(layout.attempts(Stage.COLLECT, outcome.fingerprint), damaged)
+        assert run(collects)[0] == EXIT_OK
 
 
 class TestPhases:

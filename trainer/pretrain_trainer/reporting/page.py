@@ -100,7 +100,7 @@ def _key_figures(content: Content, columns: StepColumns) -> list[dict[str, str]]
         size = sum(e.bytes for e in report.evaluation.values())
         bits = sum(e.bits_per_byte * e.bytes for e in report.evaluation.values()) / size
         add("Held-out text", f"{bits:.3f}", "bits/byte")
-    # Of the steps: the stage's seconds are those of its last program, and those before it trained too.
+    # Of the steps: the stage's seconds also hold starts, checkpoints and steps that were repeated.
     if len(columns) and (seconds := float(np.nansum(columns.figures["secondsPerStep"]))):
         add("Throughput", words.count(training.tokens / seconds), "tokens/s")
     collected = next(stage for stage in report.stages if stage.name == "Collect")

@@ -55,6 +55,7 @@ def _stage(run: RunRecords, stage: Stage) -> StageReport:
         name=stage.value,
         state="Complete",
         seconds=record.seconds,
+        attempts=record.attempts,
         documents_in=record.flow.documents_in,
         documents_out=record.flow.documents_out,
         bytes_in=record.flow.bytes_in,

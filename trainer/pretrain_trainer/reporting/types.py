@@ -18,7 +18,9 @@ class StageReport(ApiModel):
     name: str
     state: StageState
     seconds: float = 0
-    """Seconds that the stage's program worked when it completed; 0 before."""
+    """Seconds that the stage's programs worked, over all attempts, when it completed; 0 before."""
+    attempts: int = 0
+    """How many programs it took, interrupted ones included; 0 before it is complete."""
     documents_in: int = 0
     documents_out: int = 0
     bytes_in: int = 0

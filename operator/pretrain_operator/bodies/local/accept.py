@@ -15,7 +15,7 @@ from pretrain_api.types import PretrainJob
 from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
 from pretrain_operator.brain import stages
 
-_LEFT_BEHIND = (layout.LOCAL, layout.LOGS, layout.SCRATCH, layout.STATUS)
+_LEFT_BEHIND = (layout.ATTEMPTS, layout.LOCAL, layout.LOGS, layout.SCRATCH, layout.STATUS)
 """What a run may still have written while somebody removed its folder, or before it was refused."""
 _PLACE = "spec.storage.uri"
 """May differ: the folder was moved, or is written in another way."""

@@ -42,6 +42,12 @@ def collected() -> CompletionRecord:
     return a_record(Stage.COLLECT, flow=flow, sources={"lib": flow}, details={"sources": {"lib": details}})
 
 
+TOKENIZED = {
+    "algorithm": "byteBPE", "uri": "", "vocabSize": 384, "endOfText": "<|e|>", "padding": "<|p|>", "sha256": "",
+    "bySource": {},
+}  # fmt: skip
+
+
 def prepared() -> CompletionRecord:
     details = {
         "documentsIn": 7, "bytesIn": 900, "documents": 5, "bytes": 800,
@@ -136,6 +142,15 @@ class TestWrite:
         write(run, "Reporting", NOW)
         figures = re.sub(r"<[^>]*>|\s+", " ", written(run)[1])
         assert re.search(r"Throughput\s+1,000\s+tokens/s", figures)
+
+    def test_stages_show_their_attempts_and_all_stages_the_sum(self, tmp_path: Path) -> None:
+        run = a_run(tmp_path, collected(), a_record(Stage.TOKENIZER, attempts=3, details=TOKENIZED))
+        write(run, "Tokenizing", NOW)
+        report, page = written(run)
+        assert [(s["seconds"], s["attempts"]) for s in report["stages"][:3]] == [(3.0, 1), (0.0, 0), (3.0, 3)]
+        text = re.sub(r"<[^>]*>|\s+", " ", page)
+        assert "3.0 s, 3 attempts" in text
+        assert re.search(r"All stages\s+6.0 s", text)
 
     @pytest.mark.parametrize("name", [layout.REPORT_JSON, layout.REPORT_HTML])
     def test_a_second_report_of_the_same_moment_is_the_same_file(self, tmp_path: Path, name: str) -> None:
