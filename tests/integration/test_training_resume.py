@@ -86,6 +86,8 @@ def test_sigterm_to_the_ranks_stops_them_with_everything_saved(tmp_path: Path) -
     first.send_signal(signal.SIGTERM)  # one rank hears it, all stop at the same step
     process.wait(timeout=120)
     assert outcome(tmp_path)["outcome"] == "stopped"
+    newest = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
+    assert newest["figures"]["secondsLeft"] > 0
     (commit,) = commits(tmp_path)
     assert commit["step"] >= 5
     assert not commit["final"]

@@ -66,6 +66,6 @@ def logged(event: ProgressEvent) -> str:
         return event.message
     total = f"/{event.total:,.0f}" if event.total else ""
     counted = f" {event.done:,.0f}{total} {event.unit}".rstrip() if event.total or event.unit else ""
-    counts = ("step", "totalSteps", "checkpointStep")  # said before, or of no use to a reader
+    counts = ("step", "totalSteps", "checkpointStep", "secondsLeft")  # said before, or of no use to a reader
     figures = [f"{name}={value:.6g}" for name, value in event.figures.items() if name not in counts]
     return ", ".join([f"{event.phase}{counted}", *figures])

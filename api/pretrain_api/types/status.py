@@ -100,9 +100,9 @@ class Progress(ApiModel):
     data_wait_ratio: ShortText = ""
     """Share of the time spent waiting for data."""
     estimated_completion_time: datetime | None = None
-    """When training will end at the present rate."""
+    """When training will end at the rate of the last minutes, pauses to evaluate and save included."""
     time_left: ShortText = ""
-    """Time left at the present rate, for people: 3h12m."""
+    """Time left until then, for people: 3h12m."""
     update_time: datetime | None = None
     """When these figures were taken."""
 

@@ -83,6 +83,6 @@ def _training(event: ProgressEvent) -> str:
         parts.append(f"{amount(rate, 'tokens')}/s")
     if "mfuRatio" in figures:
         parts.append(f"MFU {100 * figures['mfuRatio']:.1f} %")
-    if rate > 0 and step > 0 and total > step:
-        parts.append(f"{duration((total - step) * figures.get('tokens', 0.0) / step / rate)} left")
+    if total > step and "secondsLeft" in figures:
+        parts.append(f"{duration(figures['secondsLeft'])} left")
     return ", ".join(parts)

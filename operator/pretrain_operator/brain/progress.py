@@ -40,10 +40,9 @@ def has_stepped(train: StageRun) -> bool:
 def _progress(train: StageRun) -> Progress:
     figures = train.figures
     step, total, tokens = figures["step"], figures.get("totalSteps", 0.0), figures.get("tokens", 0.0)
-    rate = figures.get("tokensPerSecond", 0.0)
     end, left = None, ""
-    if train.figures_time and rate > 0 and step > 0 and total >= step:
-        remaining = timedelta(seconds=round((total - step) * (tokens / step) / rate))
+    if train.figures_time and "secondsLeft" in figures:
+        remaining = timedelta(seconds=round(figures["secondsLeft"]))
         end, left = train.figures_time + remaining, _duration(remaining)
     return Progress(
         step=int(step),
@@ -52,7 +51,7 @@ def _progress(train: StageRun) -> Progress:
         samples=int(figures.get("samples", 0)),
         tokens=int(tokens),
         loss=_decimal(figures, "loss"),
-        tokens_per_second=int(rate),
+        tokens_per_second=int(figures.get("tokensPerSecond", 0.0)),
         mfu_ratio=_decimal(figures, "mfuRatio"),
         data_wait_ratio=_decimal(figures, "dataWaitRatio"),
         estimated_completion_time=end,

@@ -72,7 +72,14 @@ class TestProgress:
         assert progress(Stage.COLLECT, event, Rate("collect", 0, 0, 1e6)) == "2.0 MB/10.0 MB, 1.0 MB/s, 8.0 s left"
 
     def test_of_training_has_step_loss_rate_mfu_and_time_left(self) -> None:
-        figures = {"step": 50, "totalSteps": 100, "loss": 3.5, "tokensPerSecond": 2e4, "tokens": 4e5, "mfuRatio": 0.412}
+        figures = {
+            "step": 50,
+            "totalSteps": 100,
+            "loss": 3.5,
+            "tokensPerSecond": 2e4,
+            "secondsLeft": 20.0,
+            "mfuRatio": 0.412,
+        }
         event = ProgressEvent(time=1, stage="Train", phase="step", done=50, total=100, figures=figures)
         assert (
             progress(Stage.TRAIN, event, Rate("", 0, 0))

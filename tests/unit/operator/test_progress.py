@@ -13,6 +13,7 @@ FIGURES = {
     "totalSteps": 300.0,
     "tokens": 50_000.0,
     "tokensPerSecond": 1000.0,
+    "secondsLeft": 100.2,
     "loss": 3.25,
     "mfuRatio": 0.4,
 }

@@ -32,6 +32,7 @@ from pretrain_trainer.training.gradients import Gradients, clip_factor
 from pretrain_trainer.training.history import StepFigures
 from pretrain_trainer.training.numbers import micro_batches
 from pretrain_trainer.training.optimizer import set_learning_rate, set_updates, state_tensors
+from pretrain_trainer.training.pace import Pace, evaluations_between
 from pretrain_trainer.training.schedule import learning_rate
 from pretrain_trainer.training.world import World
 
@@ -77,8 +78,11 @@ class Training:
     """Figures of the steps since the last commit."""
     told: StepFigures | None = None
     """Figures of the newest step."""
+    pace: Pace = field(default_factory=Pace)
     boundary: float = 0.0
     """When the last step ended, on the clock of time.perf_counter."""
+    saving_seconds: float = 0.0
+    """What a checkpoint has held up training since then."""
 
     @property
     def spec(self) -> PretrainJobSpec:
@@ -163,11 +167,13 @@ class Training:
                 "Lower the learning rate or look at the data of these steps."
             )
         every = self.spec.evaluation.every_steps
-        validation = None
+        validation, trained = None, time.perf_counter()
         if every and step % every == 0:
             validation = self.validation.losses(self.model, self.position.micro_batch_size)
         began, self.boundary = self.boundary, time.perf_counter()
-        seconds = self.boundary - began
+        seconds, evaluating = self.boundary - began, self.boundary - trained if validation is not None else 0.0
+        self.pace = self.pace.after(seconds, evaluating, self.saving_seconds)
+        self.saving_seconds = 0.0
         per_second = self.spec.training.global_batch_size * self.spec.training.sequence_length / seconds
         figures = StepFigures(
             step, loss, tokens, rate, gradient_norm, per_second, seconds, batch.wait_seconds, not is_finite,
@@ -232,7 +238,9 @@ class Training:
         newest = self.checkpoints.newest
         if not self.pending and newest is not None and newest.final >= final:
             return
+        began = time.perf_counter()
         self.checkpoints.save(self.tensors(), self.position, self.pending, final=final)
+        self.saving_seconds += time.perf_counter() - began
         self.pending = []
 
     def _tell(self, figures: StepFigures) -> None:
@@ -250,6 +258,10 @@ class Training:
             "checkpointStep": newest.step if newest else 0,
             "skippedSteps": self.position.skipped,
         }
+        left = evaluations_between(figures.step, self.length.steps, self.spec.evaluation.every_steps)
+        seconds_left = self.pace.seconds_left(self.length.steps - figures.step, left)
+        if seconds_left is not None:
+            shown["secondsLeft"] = seconds_left
         if self.peak_flops:
             shown["mfuRatio"] = figures.tokens_per_second * self.flops_per_token / self.peak_flops
         self.context.progress.update(
