@@ -12,6 +12,7 @@ from support.cluster.containerd import PAUSE
 from support.cluster.control_plane import ControlPlane
 from support.cluster.kubectl import Kubectl
 from support.cluster.missing import MissingPart
+from support.cluster.mounts import require_mounts
 from support.cluster.network import CLUSTERS, NODES, Network
 from support.cluster.node import Node
 from support.cluster.places import Lock
@@ -141,6 +142,7 @@ def require() -> None:
         raise MissingPart(
             "nodes with containers need root on Linux; point KUBECONFIG at a cluster of yours to use that one instead"
         )
+    require_mounts()
     missing = []
     for name in node.PROGRAMS:
         with suppress(MissingPart):

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from support.cluster.missing import MissingPart
+from support.cluster.mounts import require_mounts
 from support.cluster.places import CACHE, REPOSITORY, Lock
 from support.images import base
 from support.images.image import Image
@@ -79,6 +80,7 @@ def check_parts() -> None:
     for program in ("buildah", "debootstrap"):
         if not shutil.which(program):
             raise MissingPart(f"{program} is not on this machine: apt-get install --no-install-recommends {program}")
+    require_mounts()
 
 
 def state_folder() -> Path:
