@@ -39,6 +39,8 @@ ANNOTATION_MADE_WITH = f"{GROUP}/made-with"
 """On pods and Jobs: digest of the operator's settings that they were made with. Written and read by the operator."""
 CREDENTIAL_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 """Keys of the Secret in spec.storage.secretRef, and the environment variables that they become in every pod."""
+OPTIONAL_CREDENTIAL_KEYS = ("AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
+"""Keys that this Secret may have beside them, with the meaning that they have for every S3 client."""
 APP_NAME = "pretrain"
 """Value of LABEL_NAME."""
 
@@ -90,6 +92,11 @@ def phase_name(job: str, stage: Stage, attempt: int, phase: str) -> str:
 def worker_name(job: str, worker: int, attempt: int) -> str:
     """Pod of a training worker."""
     return shortened(f"{job}-w{worker}-{attempt}")
+
+
+def group_name(job: str, attempt: int) -> str:
+    """The workers of one start of training, where they are queued or placed together."""
+    return shortened(f"{job}-{Stage.TRAIN.lower()}-{attempt}")
 
 
 def service_name(job: str) -> str:

@@ -1,31 +1,22 @@
 """The README's commands, run exactly as printed."""
 
 import json
-import os
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
+from support.readme import BLOCKS, ROOT, run
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-BLOCKS = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+ELSEWHERE = re.compile(r"make (test$|cluster-)")
+"""This is `make test`; what needs a cluster is in tests/cluster."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-
-
-def run(block: str) -> None:
-    """Run a block in the checkout, as a person would; what `make run` made before is found and skipped."""
-    environment = {**os.environ, "TERM": "dumb"}  # the terminal that runs the tests must not matter
-    done = subprocess.run(["bash", "-euc", block], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
 
 
 def test_the_first_block_is_the_one_command() -> None:
     assert BLOCKS[0] == "make run\n"
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS[1:] if block != "make test\n"])  # this is `make test`
+@pytest.mark.parametrize("block", [block for block in BLOCKS[1:] if not ELSEWHERE.match(block)])
 def test_the_block_does_what_it_says(block: str) -> None:
     run(block)
 

@@ -18,7 +18,6 @@ Row = tuple[Path, Callable[[PretrainJobSpec], object], str]
 
 _CAUSAL = "Write objective: {causalLM: {}}."
 _ADAMW = "Write optimizer: {adamw: {}}."
-_REMOVE = "Remove it."
 
 _ROWS: tuple[Row, ...] = (
     (("objective", "maskedLM"), lambda s: s.objective.masked_lm, _CAUSAL),
@@ -32,8 +31,6 @@ _ROWS: tuple[Row, ...] = (
     (("training", "optimizer", "lars"), lambda s: s.training.optimizer.lars, _ADAMW),
     (("workers", "spares"), lambda s: s.workers.spares > 0, "Write 0."),
     (("recovery", "hangTimeoutSeconds"), lambda s: s.recovery.hang_timeout_seconds > 0, "Write 0."),
-    (("scheduling", "queueName"), lambda s: s.scheduling.queue_name, _REMOVE),
-    (("scheduling", "gang"), lambda s: s.scheduling.gang, _REMOVE),
 )
 
 ONLY_IN_A_CLUSTER: tuple[Row, ...] = (
@@ -43,6 +40,8 @@ ONLY_IN_A_CLUSTER: tuple[Row, ...] = (
     (("workers", "resources"), lambda s: s.workers.resources.limits or s.workers.resources.requests,
      "the stages take what this machine has"),
     (("workers", "template"), lambda s: s.workers.template != WorkerTemplate(), "nothing here is a pod"),
+    (("scheduling", "queueName"), lambda s: s.scheduling.queue_name, "nothing here is queued"),
+    (("scheduling", "gang"), lambda s: s.scheduling.gang, "nothing here is a pod"),
     (("scheduling", "priorityClassName"), lambda s: s.scheduling.priority_class_name, "nothing here is a pod"),
     (("ttlSecondsAfterFinished",), lambda s: s.ttl_seconds_after_finished is not None,
      "the folder of storage.uri is deleted by hand"),

@@ -88,7 +88,7 @@ class Gang(ApiModel):
 class Scheduling(ApiModel):
     """Queueing and gang scheduling."""
 
-    queue_name: ShortText = ""
+    queue_name: Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", max_length=63)] = ""
     """Kueue's local queue."""
     gang: Gang | None = None
     """How all workers are placed together."""

@@ -91,10 +91,12 @@ def checkpointed(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatu
     return stated(recorded, CHECKPOINTED, "True", "CheckpointCommitted", message, now)
 
 
-def printed(recorded: PretrainJobStatus, stage: Stage, has_stepped: bool) -> PretrainJobStatus:
+def printed(recorded: PretrainJobStatus, stage: Stage, has_stepped: bool, is_queued: bool = False) -> PretrainJobStatus:
     """The status with the word that people see while `stage` is at work or about to be."""
     state: State = _AT_WORK[stage]
-    if stage is Stage.TRAIN and condition(recorded, RECOVERING).status == "True":
+    if is_queued:
+        state = "Queued"
+    elif stage is Stage.TRAIN and condition(recorded, RECOVERING).status == "True":
         state = "Recovering"
     elif stage is Stage.TRAIN and not has_stepped:
         state = "Starting"

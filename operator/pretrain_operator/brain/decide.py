@@ -91,7 +91,8 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
     if pending is None:
         return _succeeded(status, observed)
     stage = pending
-    status = conditions.printed(status, stage, has_stepped=bool(train and progress.has_stepped(train)))
+    has_stepped = bool(train and progress.has_stepped(train))
+    status = conditions.printed(status, stage, has_stepped, observed.is_queued)
     run = endings.current(status, observed, stage)
     status = troubles.stated(status, stage, run, observed)
 
@@ -146,12 +147,16 @@ def _working(
         plan.append(Requeue(_WAITING_SECONDS))
     if waits := troubles.seconds_of_doubt(status, run, observed.now):
         plan.append(Requeue(waits))
-    now = observed.now
-    status = conditions.stated(status, conditions.RUNNING, "True", stage, f"{stage} is at work; wait for it.", now)
+    now, message = observed.now, f"{stage} is at work; wait for it."
+    if observed.is_queued:
+        message = f"{stage} waits until queue {spec.scheduling.queue_name} admits it; nothing needs to be done."
+        status = conditions.stated(status, conditions.RUNNING, "False", "Queued", message, now)
+    else:
+        status = conditions.stated(status, conditions.RUNNING, "True", stage, message, now)
     if conditions.condition(status, conditions.SUSPENDED).status == "True":
-        message = "The job goes on; set spec.suspend to true to suspend it again."
-        status = conditions.stated(status, conditions.SUSPENDED, "False", "Resumed", message, now)
-    return Decision(_summary(status, "Unknown", "Working", f"{stage} is at work; wait for it.", observed), tuple(plan))
+        resumed = "The job goes on; set spec.suspend to true to suspend it again."
+        status = conditions.stated(status, conditions.SUSPENDED, "False", "Resumed", resumed, now)
+    return Decision(_summary(status, "Unknown", "Working", message, observed), tuple(plan))
 
 
 def _started(status: PretrainJobStatus, stage: Stage, observed: Observed) -> StartStage:

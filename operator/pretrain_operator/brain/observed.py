@@ -140,4 +140,6 @@ class Observed:
     """Every start of which something is still there that runs, may run, or is leaving."""
     is_waiting: bool = False
     """Whether something was started that does not run yet. It may not tell when it never will."""
+    is_queued: bool = False
+    """Whether a queue holds back what was started."""
     troubles: tuple[Trouble, ...] = ()

@@ -54,10 +54,10 @@ class TestDeletion:
             eventually(lambda: cluster.children("jobs", "apis/batch/v1"), lambda jobs: not jobs, 60)
 
     def test_of_a_job_that_cannot_be_followed_is_no_problem(self, cluster: Cluster) -> None:
-        cluster.apply(a_cluster_job(scheduling={"queueName": "research"}).manifest)
+        cluster.apply(a_cluster_job(recovery={"hangTimeoutSeconds": 60}).manifest)
         cluster.until(lambda s: any(c["type"] == "Accepted" for c in s.get("conditions", [])))
-        assert "spec.scheduling.queueName" in cluster.condition("Accepted")["message"]
-        cluster.edit(scheduling=None)
+        assert "spec.recovery.hangTimeoutSeconds" in cluster.condition("Accepted")["message"]
+        cluster.edit(recovery=None)
         cluster.until_state("Collecting")
         cluster.delete()
         eventually(cluster.is_there, lambda there: not there, 60, every_seconds=0.2)

@@ -60,6 +60,8 @@ def env(_: argparse.Namespace) -> None:
         if not (tools / name).exists():
             (tools / name).symlink_to(programs.find(name))
     print(f"export KUBECONFIG={running[0].kubeconfig}")
+    for name, value in running[0].s3.environment.items():
+        print(f"export {name}={value}")
     print(f"export PATH={tools}:{places.REPOSITORY / '.venv' / 'bin'}:{_path_without(tools.parent.parent)}")
 
 

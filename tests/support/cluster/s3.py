@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from support.cluster import places, processes, programs
 from support.cluster.ports import free_port
@@ -79,6 +80,11 @@ class S3Server:
         except OSError:
             return False
         return True
+
+
+def credentials(server: S3Server, name: str = "s3-credentials") -> dict[str, Any]:
+    """A Secret for spec.storage.secretRef, with the server's address in it."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": server.environment}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from support.cluster.cluster import DevelopmentCluster
 from support.cluster.installation import install_operator
+from support.cluster.s3 import credentials
 
 
 @dataclass(frozen=True)
@@ -16,4 +17,13 @@ class Step:
     """What a person reads afterwards, as a sentence without its full stop."""
 
 
-AFTER_START = (Step(install_operator, "The operator of this checkout runs, and nodes have its images"),)
+def offer_storage(cluster: DevelopmentCluster) -> None:
+    """What manifests/samples expects before it: a bucket, and its keys in the namespace `default`."""
+    cluster.s3.make_bucket("pretrain")
+    cluster.kubectl("apply", "--server-side", "-n", "default", "-f", "-", objects=credentials(cluster.s3))
+
+
+AFTER_START = (
+    Step(install_operator, "The operator of this checkout runs, and nodes have its images"),
+    Step(offer_storage, "Bucket pretrain is there, and Secret s3-credentials in the namespace default"),
+)

@@ -29,7 +29,7 @@ def test_fields_that_are_not_supported_exist_and_are_marked() -> None:
 def test_fields_for_clusters_are_valid_and_named_where_they_have_no_effect() -> None:
     asked = {
         "workers": {"max": 4, "resources": {"limits": {"memory": "1Gi"}}, "template": {"nodeSelector": {"a": "b"}}},
-        "scheduling": {"priorityClassName": "high"},
+        "scheduling": {"queueName": "research", "gang": {"native": {}}, "priorityClassName": "high"},
         "ttlSecondsAfterFinished": 60,
     }
     job = a_job().with_spec(**asked).job
@@ -38,6 +38,8 @@ def test_fields_for_clusters_are_valid_and_named_where_they_have_no_effect() -> 
         "spec.workers.max",
         "spec.workers.resources",
         "spec.workers.template",
+        "spec.scheduling.queueName",
+        "spec.scheduling.gang",
         "spec.scheduling.priorityClassName",
         "spec.ttlSecondsAfterFinished",
     ]

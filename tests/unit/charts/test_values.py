@@ -45,6 +45,18 @@ def argument(name: str) -> Look:
     ]
 
 
+def rights(resource: str) -> Look:
+    """The API groups in which the operator has rights to a resource."""
+    return lambda rendered: [
+        group
+        for item in rendered.objects
+        if item["kind"] == "ClusterRole"
+        for rule in item["rules"]
+        if resource in rule["resources"]
+        for group in rule["apiGroups"]
+    ]
+
+
 def labels_everywhere(name: str) -> Look:
     """The values that a label has on all objects and on the pods."""
     return lambda rendered: {item["metadata"].get("labels", {}).get(name) for item in (*rendered.objects, rendered.pod)}
@@ -90,6 +102,7 @@ EFFECTS = [
            [f"Role/{RELEASE}", f"Role/{RELEASE}-leader", f"RoleBinding/{RELEASE}", f"RoleBinding/{RELEASE}-leader"],
            {"rbac": {"aggregate": False}}),
     Effect("rbac.namespaces", ["blue", "green"], argument("namespace"), ["blue", "green"], NAMESPACED),
+    Effect("rbac.gangs", ["native", "volcano"], rights("podgroups"), ["scheduling.k8s.io", "scheduling.volcano.sh"]),
     Effect("rbac.aggregate", False, kinds("ClusterRole"), [f"ClusterRole/{RELEASE}"]),
     Effect("serviceAccount.create", False, pod("spec.serviceAccountName"), "default"),
     Effect("serviceAccount.name", "robot", pod("spec.serviceAccountName"), "robot"),

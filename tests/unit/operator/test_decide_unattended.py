@@ -204,6 +204,17 @@ class TestLeftovers:
         assert decide(SPEC, status, seen(**old)).actions == (KillStage(Stage.TRAIN, 0),)
 
 
+class TestQueue:
+    def test_is_said_while_it_holds_the_stage_back_and_not_afterwards(self) -> None:
+        waits = decide(SPEC, COLLECTING, seen(is_queued=True, is_waiting=True, **running()))
+        assert waits.recorded.state == "Queued"
+        assert conditions.condition(waits.recorded, conditions.RUNNING).reason == "Queued"
+        assert waits.look_again_seconds is not None
+        goes_on = decide(SPEC, waits.recorded, seen(**running()))
+        assert goes_on.recorded.state == "Collecting"
+        assert conditions.condition(goes_on.recorded, conditions.RUNNING).status == "True"
+
+
 class TestTroubles:
     def test_are_shown_while_the_program_is_waited_for(self) -> None:
         trouble = Trouble("Unschedulable", "Pod x fits on no node.")

@@ -83,6 +83,10 @@ class TestPods:
             "name": "AWS_SECRET_ACCESS_KEY",
             "valueFrom": {"secretKeyRef": {"name": "s3", "key": "AWS_SECRET_ACCESS_KEY"}},
         }
+        assert names["AWS_ENDPOINT_URL"] == {
+            "name": "AWS_ENDPOINT_URL",
+            "valueFrom": {"secretKeyRef": {"name": "s3", "key": "AWS_ENDPOINT_URL", "optional": True}},
+        }
 
     def test_are_pulled_with_the_operator_s_secrets_and_made_again_with_others(self) -> None:
         private = PodSettings(SETTINGS.image, pull_secrets=("registry",))
@@ -94,6 +98,36 @@ class TestPods:
         pod = children.training_pod(full(), TRAIN, 0, SETTINGS)
         assert pod["metadata"]["labels"] | {"team": "research"} == pod["metadata"]["labels"]
         assert pod["metadata"]["labels"][LABEL_JOB] == "gpt"
+
+
+def placed(**scheduling: Any) -> Owner:
+    return owner(a_job().with_spec(storage=STORAGE, workers={"min": 3, "max": 4}, scheduling=scheduling))
+
+
+class TestGangs:
+    @pytest.mark.parametrize("kind", ["native", "volcano", "coscheduling"])
+    def test_have_a_group_of_the_fewest_workers_that_can_train_for_each_start(self, kind: str) -> None:
+        asked = placed(gang={kind: {}}, priorityClassName="high")
+        found = children.pod_group(asked, TRAIN)
+        assert found is not None
+        manifests = [found[1], children.training_pod(asked, TRAIN, 2, SETTINGS)]
+        assert_golden(GOLDEN / f"gang_{kind}.yaml", yaml.safe_dump_all(manifests, sort_keys=False, width=120))
+        smaller = children.pod_group(asked, StartStage(Stage.TRAIN, 8, {}, parts=2))
+        assert smaller is not None
+        assert smaller[1]["metadata"]["name"] != found[1]["metadata"]["name"]
+        assert smaller[0].spec != found[0].spec
+
+    def test_are_there_only_when_asked_for(self) -> None:
+        assert children.pod_group(full(), TRAIN) is None
+
+
+class TestQueue:
+    def test_admits_all_workers_of_a_start_together_and_every_job_of_other_stages(self) -> None:
+        queued = placed(queueName="research")
+        manifests = [children.training_pod(queued, TRAIN, 2, SETTINGS), children.phase_job(queued, FILTER, SETTINGS)]
+        assert_golden(GOLDEN / "queued.yaml", yaml.safe_dump_all(manifests, sort_keys=False, width=120))
+        for pod in (manifests[1]["spec"]["template"], children.phase_job(full(), FILTER, SETTINGS)):
+            assert "kueue.x-k8s.io/queue-name" not in pod["metadata"]["labels"]
 
 
 class TestRole:

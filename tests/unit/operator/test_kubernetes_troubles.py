@@ -87,3 +87,23 @@ def test_only_pods_that_do_not_get_on_are_asked_about() -> None:
     children = Children([waiting("ContainerCreating"), waiting("ImagePullBackOff")], {}, {})
     assert len(troubles.in_doubt(children, LATER)) == 1
     assert troubles.in_doubt(children, NOON) == []
+
+
+def test_a_gated_pod_is_queued_and_neither_stuck_nor_in_doubt() -> None:
+    metadata = {"name": "gpt-w0-1", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z", "labels": {}}
+    gates = [{"name": "kueue.x-k8s.io/admission"}]
+    pod = seen.pod({"metadata": metadata, "spec": {"schedulingGates": gates}, "status": {"phase": "Pending"}})
+    children = Children([pod], {}, {})
+    assert troubles.is_queued(children)
+    assert (found(pod), troubles.in_doubt(children, LATER)) == ([], [])
+
+
+def test_a_suspended_job_is_queued_until_it_leaves() -> None:
+    metadata = {"name": "gpt-collect-1", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z", "labels": {}}
+    job = seen.batch_job({"metadata": metadata, "spec": {"suspend": True}, "status": {}})
+    leaving = {**metadata, "deletionTimestamp": "2026-01-01T12:00:01Z"}
+    children = Children([], {"gpt-collect-1": job}, {})
+    assert troubles.is_queued(children)
+    assert troubles.in_doubt(children, LATER) == []
+    gone = seen.batch_job({"metadata": leaving, "spec": {"suspend": True}, "status": {}})
+    assert not troubles.is_queued(Children([], {"gpt-collect-1": gone}, {}))

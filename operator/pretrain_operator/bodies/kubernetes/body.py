@@ -164,6 +164,7 @@ class KubernetesBody:
             report=reported,
             alive=observe.alive(seen, now),
             is_waiting=troubles.is_waiting(seen),
+            is_queued=troubles.is_queued(seen),
             troubles=(*([self._refused] if self._refused else []), *found),
         )
 
@@ -210,6 +211,7 @@ class KubernetesBody:
         try:
             if start.stage is Stage.TRAIN:
                 await self._surround(owner)
+                await self._group(owner, start)
                 existing = {pod.worker for pod in self._training_pods(start.attempt)}
                 missing = [worker for worker in range(start.parts) if worker not in existing]
                 settings = self.around.settings
@@ -228,6 +230,27 @@ class KubernetesBody:
                 self._refused = troubles.refused(f"A pod or Job of {start.stage}", self.key[1], error.message)
             raise
         self._refused = None
+
+    async def _group(self, owner: Owner, start: StartStage) -> None:
+        """The object that places the workers of this start together, and the end of those of earlier ones."""
+        wanted = children.pod_group(owner, start)
+        if wanted is None:
+            return
+        (group, manifest), client = wanted, self.around.client
+        name = manifest["metadata"]["name"]
+        try:
+            await apply.made(client, group.resource, manifest)
+            earlier = await client.list_page(
+                group.resource, self.key[0], labelSelector=f"{cluster.LABEL_JOB}={self.key[1]}"
+            )
+        except ApiError as error:
+            if not error.is_gone and error.status != 403:
+                raise
+            self._refused = troubles.no_gangs(group, error.message)
+            raise Outdated(str(error)) from error
+        for other in (each["metadata"] for each in earlier["items"]):
+            if other["name"] != name:
+                await client.delete(group.resource, self.key[0], other["name"], other["uid"])
 
     async def _surround(self, owner: Owner) -> None:
         """What the pods need, made once in this operator's life and again when something is refused."""

@@ -10,6 +10,7 @@ from typing import Any
 from pretrain_api import cluster
 from pretrain_api.stages import Stage
 from pretrain_api.types import API_VERSION, KIND, PretrainJob
+from pretrain_operator.bodies.kubernetes import gangs
 from pretrain_operator.bodies.kubernetes.client import (
     CONFIG_MAPS,
     JOBS,
@@ -155,7 +156,7 @@ def phase_job(owner: Owner, start: StartStage, settings: PodSettings) -> Manifes
             "spec": _pod_spec(owner, start, settings, arguments),
         },
     }
-    child = _child(owner, JOBS, name, labels)
+    child = _child(owner, JOBS, name, {**labels, **gangs.queue_labels(owner.job.spec)})
     child["metadata"]["annotations"] = {cluster.ANNOTATION_MADE_WITH: settings.digest}
     return child | {"spec": spec}
 
@@ -166,9 +167,24 @@ def training_pod(owner: Owner, start: StartStage, worker: int, settings: PodSett
     labels = {**_start_labels(start), cluster.LABEL_WORKER: str(worker)}
     arguments = ["--worker", str(worker), "--workers", str(start.parts)]
     child = _child(owner, PODS, name)
+    group_name = cluster.group_name(owner.name, start.attempt)
+    group = gangs.group(owner.job.spec, group_name, start.parts)
+    queue_labels, queue_annotations = gangs.queued(owner.job.spec, group_name, start.parts)
+    labels = {**labels, **queue_labels, **(group.labels if group else {})}
     child["metadata"]["labels"] = _labels(owner, labels, of_pod=True)
-    child["metadata"]["annotations"] = _annotations(owner, settings)
-    return child | {"spec": _pod_spec(owner, start, settings, arguments)}
+    child["metadata"]["annotations"] = {
+        **_annotations(owner, settings), **queue_annotations, **(group.annotations if group else {})
+    }  # fmt: skip
+    return child | {"spec": _pod_spec(owner, start, settings, arguments) | (group.pod_spec if group else {})}
+
+
+def pod_group(owner: Owner, start: StartStage) -> tuple[gangs.Group, Manifest] | None:
+    """The group of the workers of a start, and its object; None where the job asks for none."""
+    name = cluster.group_name(owner.name, start.attempt)
+    group = gangs.group(owner.job.spec, name, start.parts)
+    if group is None:
+        return None
+    return group, _child(owner, group.resource, name, _start_labels(start)) | {"spec": group.spec}
 
 
 def _pod_spec(owner: Owner, start: StartStage, settings: PodSettings, arguments: list[str]) -> Manifest:
@@ -261,6 +277,10 @@ def _environment(owner: Owner) -> list[Manifest]:
         found += [
             {"name": key, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": key}}}
             for key in cluster.CREDENTIAL_KEYS
+        ]
+        found += [
+            {"name": key, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": key, "optional": True}}}
+            for key in cluster.OPTIONAL_CREDENTIAL_KEYS
         ]
     return found
 

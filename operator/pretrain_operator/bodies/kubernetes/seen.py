@@ -57,6 +57,8 @@ class Pod:
     unschedulable: str = ""
     """The scheduler's message when no node fits."""
     unschedulable_since: datetime | None = None
+    is_gated: bool = False
+    """Whether a queue has not admitted it yet (spec.schedulingGates)."""
     made_with: str = ""
     """What the operator made it with (annotation)."""
     image: str = ""
@@ -94,6 +96,8 @@ class BatchJob:
     reason: str = ""
     message: str = ""
     is_leaving: bool = False
+    is_suspended: bool = False
+    """Held back by a queue: nothing of ours suspends a Job."""
     active: int = 0
     made_with: str = ""
 
@@ -142,6 +146,7 @@ def pod(manifest: Manifest) -> Pod:
         waits_message=state.get("waiting", {}).get("message", ""),
         unschedulable=scheduled.get("message", "") if is_stuck else "",
         unschedulable_since=_time(scheduled.get("lastTransitionTime")) if is_stuck else None,
+        is_gated=bool(manifest.get("spec", {}).get("schedulingGates")),
         image="".join(c["image"] for c in manifest.get("spec", {}).get("containers", [])[:1]),
     )
 
@@ -158,6 +163,7 @@ def batch_job(manifest: Manifest) -> BatchJob:
         reason=failed.get("reason", ""),
         message=failed.get("message", ""),
         is_leaving="deletionTimestamp" in metadata,
+        is_suspended=bool(manifest.get("spec", {}).get("suspend")),
         active=status.get("active", 0),
     )
 

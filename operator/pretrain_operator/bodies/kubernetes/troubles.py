@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from pretrain_api.types import PretrainJobSpec
+from pretrain_operator.bodies.kubernetes.gangs import Group
 from pretrain_operator.bodies.kubernetes.observe import Children
 from pretrain_operator.bodies.kubernetes.seen import BatchJob, Pod
 from pretrain_operator.brain.observed import Trouble
@@ -47,7 +48,7 @@ def in_doubt(children: Children, now: datetime) -> list[Pod | BatchJob]:
     pods: Iterable[Pod | BatchJob] = [
         pod
         for pod in children.pods
-        if not (pod.is_over or pod.leave_by or pod.is_running or pod.unschedulable)
+        if not (pod.is_over or pod.leave_by or pod.is_running or pod.unschedulable or pod.is_gated)
         and pod.waits_for in ("", "ContainerCreating", "PodInitializing")
         and now - pod.created >= PATIENCE
     ]
@@ -55,7 +56,7 @@ def in_doubt(children: Children, now: datetime) -> list[Pod | BatchJob]:
     jobs = [
         job
         for job in children.jobs.values()
-        if not (job.is_complete or job.is_failed or job.is_leaving)
+        if not (job.is_complete or job.is_failed or job.is_leaving or job.is_suspended)
         and job.uid not in owners
         and now - job.created >= PATIENCE
     ]
@@ -73,6 +74,23 @@ def is_waiting(children: Children) -> bool:
 def refused(kind: str, name: str, message: str) -> Trouble:
     """The API server did not take a child."""
     return Trouble("PodsRefused", f"{kind} {name} was refused: {message} {_place(message)}")
+
+
+def no_gangs(group: Group, message: str) -> Trouble:
+    """The object that a gang scheduler wants cannot be made: the cluster does not know its kind, or forbids it."""
+    kind = f"{group.resource.kind} of {group.resource.group_version}"
+    return Trouble(
+        "GangUnavailable",
+        f"No {kind} can be made ({message.strip()}). Install the scheduler that it belongs to and name it in the chart's "
+        f"rbac.gangs, or change {group.asked_by}; it goes on by itself.",
+    )
+
+
+def is_queued(children: Children) -> bool:
+    """Whether a queue holds something back that was started."""
+    return any(p.is_gated and not (p.is_over or p.leave_by) for p in children.pods) or any(
+        j.is_suspended and not (j.is_complete or j.is_failed or j.is_leaving) for j in children.jobs.values()
+    )
 
 
 def _config_trouble(pod: Pod, spec: PretrainJobSpec) -> Trouble:
