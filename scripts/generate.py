@@ -161,11 +161,11 @@ EXIT_CODES = """\
 | code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | something failed; the message says what, and whether the same command goes on where it was |
+| 1 | something failed, or the result could not be written to standard output; the message says what, and whether the same command goes on where it was |
 | 2 | a mistake in the job, its inputs or the command line; [errors](errors.md) lists them |
 | 130, 143 | stopped by Ctrl-C or SIGTERM with everything saved; the same command goes on |
 
-Results go to standard output, everything else to standard error.
+Results go to standard output, everything else to standard error. What standard error does not take changes no exit code.
 """
 
 PAGES: dict[str, Callable[[], str]] = {

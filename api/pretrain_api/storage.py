@@ -15,6 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import fsspec
 
+from pretrain_api.errors import UserError
+
 if TYPE_CHECKING:
     from pretrain_api.types.storage import Storage as StorageSpec
 
@@ -28,7 +30,15 @@ class Storage:
             options = {"use_listings_cache": False, "skip_instance_cache": True}
             if endpoint_url:
                 options["endpoint_url"] = endpoint_url
-        self.fs, root = fsspec.core.url_to_fs(uri, **options)
+        try:
+            self.fs, root = fsspec.core.url_to_fs(uri, **options)
+        except FileNotFoundError as error:  # from os.getcwd(), for a relative path
+            raise UserError(
+                "current-folder-gone",
+                uri,
+                "the path is relative, and the folder that this command runs in was removed.",
+                "Change to a folder that exists, or write a path that begins with /.",
+            ) from error
         self.root: str = root.rstrip("/")
         self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 

@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, PretrainError, UserError
+from pretrain_cli.standard_error import say
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Jobs": {
@@ -112,10 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = cli.main(args=arguments, prog_name=_name(sys.argv[0]), standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
-        _say(str(error))
+        say(str(error))
         return EXIT_USER_ERROR
     except PretrainError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return EXIT_FAILURE
     except click.ClickException as error:
         with contextlib.suppress(OSError):
@@ -127,17 +128,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in _OUTPUT_LOST or error.filename is not None:
             raise
         if error.errno != errno.EPIPE:  # the reader (head, less) left: nothing to tell
-            _say(f"error: the output cannot be written: {os.strerror(error.errno)}")
+            say(f"error: the output cannot be written: {os.strerror(error.errno)}")
         # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
     return result if isinstance(result, int) else EXIT_OK
-
-
-def _say(line: str) -> None:
-    """Print on standard error, if anything can be printed there; the exit code says the same."""
-    with contextlib.suppress(OSError):
-        click.echo(line, err=True)
 
 
 def _open_standard_streams() -> None:

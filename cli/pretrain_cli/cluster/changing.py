@@ -14,6 +14,7 @@ from pretrain_cli.cluster.connection import Connection, Json
 from pretrain_cli.cluster.options import each
 from pretrain_cli.cluster.waiting import ENDED, Answer, wanted
 from pretrain_cli.cluster.waits import waited
+from pretrain_cli.standard_error import say
 
 
 def chosen(connection: Connection, names: Sequence[str], every: bool, selector: str | None) -> tuple[str, ...]:
@@ -22,10 +23,7 @@ def chosen(connection: Connection, names: Sequence[str], every: bool, selector: 
         return tuple(dict.fromkeys(names))
     found = jobs.listed(connection, selector or "")
     if not found:
-        click.echo(
-            f"No PretrainJobs in namespace {connection.namespace}" + (f" with {selector}." if selector else "."),
-            err=True,
-        )
+        say(f"No PretrainJobs in namespace {connection.namespace}" + (f" with {selector}." if selector else "."))
     return tuple(job["metadata"]["name"] for job in found)
 
 
@@ -61,7 +59,7 @@ def set_suspend(
         if not _have_all_come(connection, meant, suspend, end):
             exit_code = exit_code or EXIT_FAILURE
     elif suspend and changed:
-        click.echo("Training saves a checkpoint first, then every pod is freed; `pretrain resume` goes on.", err=True)
+        say("Training saves a checkpoint first, then every pod is freed; `pretrain resume` goes on.")
     return exit_code
 
 
@@ -74,7 +72,7 @@ def _have_all_come(connection: Connection, names: Sequence[str], suspend: bool, 
             click.echo(f"{jobs.KIND}/{result.name} is {result.status.state}")
         else:
             missed = True
-            click.echo(f"{jobs.KIND}/{result.name}: {result.why}", err=True)
+            say(f"{jobs.KIND}/{result.name}: {result.why}")
     return not missed
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-import click
-
 from pretrain_api import cluster
 from pretrain_api.errors import UserError
 from pretrain_cli.cluster import jobs
@@ -18,6 +16,7 @@ from pretrain_cli.cluster.log_lines import LogLine, Shown
 from pretrain_cli.cluster.log_streams import PodLog
 from pretrain_cli.cluster.merging import merged
 from pretrain_cli.cluster.pods import JobPod, Wanted, known, pod, previous
+from pretrain_cli.standard_error import say
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def _writer(shown: Shown) -> Callable[[JobPod, LogLine], None]:
 
 
 def _say(note: str) -> None:
-    click.echo(note, err=True)
+    say(note)
 
 
 def _nothing(name: str, request: Request, pods: list[JobPod], chosen: list[JobPod]) -> UserError:

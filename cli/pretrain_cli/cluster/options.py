@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pretrain_api.errors import UserError
+from pretrain_cli.standard_error import say
 
 if TYPE_CHECKING:
     from pretrain_cli.cluster.connection import Connection
@@ -111,6 +112,6 @@ def each(names: tuple[str, ...], work: Callable[[str], None]) -> list[UserError]
         try:
             work(name)
         except UserError as error:
-            click.echo(str(error), err=True)
+            say(str(error))
             errors.append(error)
     return errors

@@ -9,6 +9,7 @@ import click
 from pretrain_cli.cluster import jobs, table
 from pretrain_cli.cluster.connection import Json
 from pretrain_cli.cluster.watching import Change
+from pretrain_cli.standard_error import say
 
 
 class Printer:
@@ -38,7 +39,7 @@ class Printer:
             shown.update((_uid(o), _version(o)) for o in fresh)
             if change.kind == "Deleted":
                 for job in fresh:
-                    click.echo(f"{name(job)} deleted", err=True)
+                    say(f"{name(job)} deleted")
             elif fresh and self._form in ("text", "wide"):
                 self._rows([plain(job) for job in fresh])
             else:

@@ -24,6 +24,7 @@ from pretrain_cli.display import story
 from pretrain_cli.display.live import LiveDisplay
 from pretrain_cli.display.plain import PlainDisplay
 from pretrain_cli.display.wording import duration
+from pretrain_cli.standard_error import say
 from pretrain_operator.bodies.local.run import View
 
 _LOOK_SECONDS = 2.0
@@ -45,9 +46,9 @@ def followed(connection: Connection, job: Json, quiet: bool) -> int:
         return EXIT_OK
     ending = next((c for c in status.conditions if c.type == "Succeeded"), None)
     if status.state != "Failed" or ending is None:
-        click.echo(f"error: {name} was deleted while it was {status.state}.", err=True)
+        say(f"error: {name} was deleted while it was {status.state}.")
         return EXIT_FAILURE
-    click.echo(f"error: {ending.message}", err=True)
+    say(f"error: {ending.message}")
     return EXIT_USER_ERROR if ending.reason == "UserError" else EXIT_FAILURE
 
 

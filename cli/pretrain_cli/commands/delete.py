@@ -8,6 +8,7 @@ import click
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR
 from pretrain_cli.cluster.options import connection_options, duration, many_options, names_argument
+from pretrain_cli.standard_error import say
 
 _PROPAGATION = {"background": "Background", "foreground": "Foreground", "orphan": "Orphan"}
 
@@ -78,7 +79,7 @@ def command(
     for job in deleted if wait else []:
         if not jobs.is_gone(connection, job, end - time.monotonic()):
             why = "its finalizers have not let it go in time. Is the operator running?"
-            click.echo(f"{output.name(job)}: {why}", err=True)
+            say(f"{output.name(job)}: {why}")
             exit_code = exit_code or EXIT_FAILURE
     return exit_code
 

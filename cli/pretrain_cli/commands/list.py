@@ -4,6 +4,7 @@ import click
 
 from pretrain_api.errors import EXIT_OK
 from pretrain_cli.cluster.options import connection_options
+from pretrain_cli.standard_error import say
 
 
 @click.command(
@@ -49,6 +50,6 @@ def command(
     found = jobs.listed(connection, selector or "")
     if not found and output in ("text", "wide"):
         where = "in any namespace" if everywhere else f"in namespace {connection.namespace}"
-        click.echo(f"No PretrainJobs {where}" + (f" with {selector}." if selector else "."), err=True)
+        say(f"No PretrainJobs {where}" + (f" with {selector}." if selector else "."))
     printer.show(found, as_list=True)
     return EXIT_OK

@@ -1,6 +1,5 @@
 """`pretrain run`: from a job file to a trained, evaluated and exported model on this machine."""
 
-import contextlib
 import os
 import signal
 import sys
@@ -8,6 +7,7 @@ import sys
 import click
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR
+from pretrain_cli.standard_error import say
 
 _EXIT_BY_SIGNAL = 128
 
@@ -61,20 +61,14 @@ def command(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool)
         return EXIT_OK
     if view.status.state == "Failed":
         summed = next(c for c in view.status.conditions if c.type == "Succeeded")
-        _say(f"error: {summed.message}")
+        say(f"error: {summed.message}")
         return EXIT_USER_ERROR if summed.reason == "UserError" else EXIT_FAILURE
     if view.stopped_by:
         how = "stopped" if view.status.state == "Suspended" else "stopped at once"
-        _say(f"{how}: {signal.Signals(view.stopped_by).name}. {again}")
+        say(f"{how}: {signal.Signals(view.stopped_by).name}. {again}")
         return _EXIT_BY_SIGNAL + view.stopped_by
-    _say(f"suspended: spec.suspend is true. Set it to false; {again}")
+    say(f"suspended: spec.suspend is true. Set it to false; {again}")
     return EXIT_OK
-
-
-def _say(line: str) -> None:
-    """Print the last line. The exit code says the same where the terminal is gone."""
-    with contextlib.suppress(OSError):
-        click.echo(line, err=True)
 
 
 def _command_line() -> str:

@@ -9,6 +9,7 @@ import click
 
 from pretrain_api.errors import EXIT_OK
 from pretrain_cli.cluster.options import connection_options
+from pretrain_cli.standard_error import say
 
 if TYPE_CHECKING:
     from pretrain_cli.cluster.connection import Connection, Json
@@ -64,7 +65,7 @@ def command(
     job = load(file, sets)
     origin = "standard input" if file == "-" else file
     for remark in remarks(job):
-        click.echo(f"{origin}: note: {remark}", err=True)
+        say(f"{origin}: note: {remark}")
 
     from pretrain_cli.cluster import submission
 
@@ -124,5 +125,5 @@ def _print(job: Json, verb: str, form: str) -> None:
 def _what_next(job: Json, connection: Connection, given: str | None) -> None:
     name = job["metadata"]["name"]
     where = f" -n {connection.namespace}" if given else ""
-    click.echo(f"Follow it: pretrain logs {name}{where} -f", err=True)
-    click.echo(f"See it:    pretrain describe {name}{where}", err=True)
+    say(f"Follow it: pretrain logs {name}{where} -f")
+    say(f"See it:    pretrain describe {name}{where}")

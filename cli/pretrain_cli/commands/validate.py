@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from pretrain_api.errors import EXIT_OK, EXIT_USER_ERROR, UserError
+from pretrain_cli.standard_error import say
 
 
 @click.command(
@@ -42,14 +43,14 @@ def command(files: tuple[str, ...], sets: tuple[str, ...], output: str) -> int:
             invalid = True
             results.append({"file": file, "valid": False, "problems": _problems(error), "remarks": []})
             if output == "text":
-                click.echo(str(error), err=True)
+                say(str(error))
         else:
             said = list(remarks(job))
             results.append({"file": file, "valid": True, "problems": [], "remarks": said})
             if output == "text":
                 click.echo(f"{file}: valid")
                 for remark in said:
-                    click.echo(f"{file}: note: {remark}", err=True)
+                    say(f"{file}: note: {remark}")
     if output == "json":
         click.echo(json.dumps(results, indent=2))
     return EXIT_USER_ERROR if invalid else EXIT_OK

@@ -6,6 +6,7 @@ import click
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK
 from pretrain_cli.cluster.options import connection_options, duration, names_argument
+from pretrain_cli.standard_error import say
 
 
 @click.command(
@@ -72,5 +73,5 @@ def command(
 def _missed(name: str, aim: str, why: str) -> int:
     from pretrain_cli.cluster.jobs import KIND
 
-    click.echo(f"{KIND}/{name}: {aim} not reached: {why}", err=True)
+    say(f"{KIND}/{name}: {aim} not reached: {why}")
     return EXIT_FAILURE

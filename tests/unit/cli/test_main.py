@@ -97,6 +97,25 @@ class TestStandardStreams:
         assert done.returncode == 1
         assert done.stderr == "error: the output cannot be written: No space left on device\n"
 
+    def test_a_message_that_finds_no_room_leaves_the_exit_code(self) -> None:
+        assert self.run("2>/dev/full", "validate", "nowhere.yaml").returncode == 2
+        assert self.run("2>/dev/full", "run", "nowhere.yaml").returncode == 2
+        done = self.run("2>/dev/full", "validate", "nowhere.yaml", JOB)
+        assert (done.returncode, done.stdout) == (2, f"{JOB}: valid\n")
+
+
+@pytest.mark.parametrize("command", ["run", "status", "logs", "report"])
+def test_a_relative_storage_in_a_folder_that_was_removed_is_one_message(command: str, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    code = f"from pretrain_cli.main import main; exit(main(['{command}', {JOB!r}, '--set', 'spec.storage.uri=run']))"
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'cd "$2" && rmdir "$2" && exec "$0" -c "$1"', sys.executable, code, tmp_path / "gone"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "[current-folder-gone]" in done.stderr
+
 
 class TestValidate:
     def test_says_that_a_job_is_valid(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ Nothing is read here but listings.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable
@@ -129,8 +130,8 @@ def _entries(url: str, glob: bool, where: str) -> list[tuple[Any, dict[str, Any]
 def _listed(url: str, glob: bool, where: str) -> list[tuple[Any, dict[str, Any]]]:
     fs, path = file_system(url, where)
     if glob:
-        found = fs.glob(path, detail=True)
-        files = [(fs, entry) for entry in found.values() if entry["type"] == "file"]
+        found = [_followed(fs, entry, where) for entry in fs.glob(path, detail=True).values()]
+        files = [(fs, _real(fs, entry, where)) for entry in found if entry["type"] == "file"]
         if not files:
             instead = "Write a glob that matches files."
             if "file" in _protocols(fs) and os.path.lexists(path):
@@ -145,7 +146,26 @@ def _listed(url: str, glob: bool, where: str) -> list[tuple[Any, dict[str, Any]]
         raise UserError("not-a-file", where, f"{url} is no regular file.", "Write the path of regular files.")
     if "file" in _protocols(fs) and not os.access(path, os.R_OK):
         raise PermissionError(path)
-    return [(fs, entry)]
+    return [(fs, _real(fs, entry, where))]
+
+
+def _followed(fs: Any, entry: dict[str, Any], where: str) -> dict[str, Any]:
+    """What a symbolic link leads to, under the link's name: a glob's own entry is the link and no file."""
+    if not entry.get("islink"):
+        return entry
+    try:
+        return dict(fs.info(entry["name"]))
+    except OSError as error:
+        what = f"{entry['name']} is a symbolic link that leads nowhere: {os.strerror(error.errno or errno.ENOENT)}."
+        raise UserError("file-not-found", where, what, "Remove it, or write a glob without it.") from error
+
+
+def _real(fs: Any, entry: dict[str, Any], where: str) -> dict[str, Any]:
+    """The entry, if its content is on a disk. The kernel makes files of these folders up as they are read, without a size."""
+    if "file" in _protocols(fs) and os.path.realpath(entry["name"]).startswith(("/proc/", "/sys/")):
+        what = f"{entry['name']} is no regular file: the kernel makes it up."
+        raise UserError("not-a-file", where, what, "Write the path of regular files.")
+    return entry
 
 
 def _literal(name: str) -> str:

@@ -49,6 +49,47 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
         locations.find(f"{tmp_path}/pipe.txt", "spec.x")
 
 
+@pytest.mark.parametrize("path", ["/proc/self/status", "/proc/self/*tatus", "/sys/kernel/mm/*/enabled"])
+def test_what_the_kernel_makes_up_is_no_regular_file(path: str) -> None:
+    with pytest.raises(UserError) as error:
+        locations.find(path, "spec.x")
+    assert error.value.code == "not-a-file"
+    assert error.value.what.startswith(path.partition("*")[0])
+
+
+class TestSymbolicLinks:
+    @pytest.fixture
+    def linked(self, tmp_path: Path) -> Path:
+        """A folder that holds nothing but links; `real/` beside it has what they lead to."""
+        (tmp_path / "real").mkdir()
+        (tmp_path / "real" / "a.txt").write_text("four")
+        folder = tmp_path / "links"
+        folder.mkdir()
+        (folder / "a.txt").symlink_to("../real/a.txt")
+        return folder
+
+    def test_a_glob_reads_them_with_the_size_and_version_of_their_file(self, linked: Path) -> None:
+        found = locations.find(f"{linked}/*.txt", "spec.x")
+        assert found == locations.find(f"{linked}/a.txt", "spec.x")
+        assert [(file.url, file.size) for file in found] == [(f"file://{linked}/a.txt", 4)]
+        os.utime(linked.parent / "real" / "a.txt", (1, 1))
+        assert locations.find(f"{linked}/*.txt", "spec.x") != found
+
+    def test_folders_that_lead_back_end_no_search(self, linked: Path) -> None:
+        (linked / "again").symlink_to(".")
+        (linked / "other").symlink_to("../real")
+        assert urls(f"{linked}/**/*.txt") == [f"file://{linked}/a.txt"]
+        assert urls(f"{linked}/other/*.txt") == [f"file://{linked}/other/a.txt"]
+
+    @pytest.mark.parametrize(("target", "reason"), [("nothing", "No such file"), ("b.txt", "Too many levels")])
+    def test_one_that_leads_nowhere_is_told_by_its_name(self, linked: Path, target: str, reason: str) -> None:
+        (linked / "b.txt").symlink_to(target)
+        with pytest.raises(UserError) as error:
+            urls(f"{linked}/*.txt")
+        assert error.value.code == "file-not-found"
+        assert f"{linked}/b.txt is a symbolic link that leads nowhere: {reason}" in str(error.value)
+
+
 def test_any_file_system_that_fsspec_knows() -> None:
     import fsspec
 
