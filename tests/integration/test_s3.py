@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -154,6 +155,17 @@ class TestTrouble:
         outcome = self.told(tmp_path, job.with_spec(storage=storage), s3_server)
         assert outcome.code == "unreachable"
         assert "spec.storage.endpointUrl" in outcome.message
+
+    def test_a_server_that_says_nothing_is_not_waited_for(
+        self, tmp_path: Path, s3_server: S3Server, job: JobBuilder
+    ) -> None:
+        """The client of the store would ask for more than six minutes: longer than `told` waits."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            storage = {"uri": "s3://trouble/run", "endpointUrl": url}
+            outcome = self.told(tmp_path, job.with_spec(storage=storage), s3_server)
+        assert outcome.code == "unreachable"
+        assert f"s3://trouble/run does not answer at {url}: nothing came within 15 s." in outcome.message
 
 
 @pytest.fixture

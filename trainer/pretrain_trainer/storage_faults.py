@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.storage import Storage
 from pretrain_trainer.documents import faults
 
 _FIELD = "spec.storage.uri"
+_PATIENCE_SECONDS = 15.0
+"""For the first answer. Clients of stores ask on for minutes where nobody says a word; a person should know sooner."""
 
 
 class StorageUnavailable(PretrainError):
@@ -27,7 +30,8 @@ def first_contact(storage: Storage) -> None:
     if storage.is_local:
         return
     try:
-        storage.check()
+        storage.connect()
+        _within(_PATIENCE_SECONDS, storage.check)
     except FileNotFoundError as error:
         raise _missing(storage) from error
     except Exception as error:
@@ -35,10 +39,33 @@ def first_contact(storage: Storage) -> None:
             raise UserError(
                 "unreachable",
                 _FIELD,
-                f"{storage.uri()} does not answer: {error}.",
+                f"{storage.uri()} does not answer{_at(storage.endpoint_url)}: {error}.",
                 "Check the address, spec.storage.endpointUrl and the network.",
             ) from error
         raise
+
+
+def _at(endpoint_url: str) -> str:
+    return f" at {endpoint_url}" if endpoint_url else ""
+
+
+def _within(seconds: float, action: Callable[[], None]) -> None:
+    """What the action raises, or TimeoutError when it takes longer; it is then left alone until the program ends."""
+    raised: list[Exception] = []
+
+    def act() -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
+            raised.append(error)
+
+    thread = threading.Thread(target=act, name="first contact", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"nothing came within {seconds:.0f} s")
+    if raised:
+        raise raised[0]
 
 
 def explained(error: BaseException, storage: Storage | None) -> PretrainError | None:
