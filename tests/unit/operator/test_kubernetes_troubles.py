@@ -63,6 +63,15 @@ def test_a_pod_that_fits_nowhere_names_the_fields_after_a_moment() -> None:
     assert list(troubles.of_pods(Children([pod], {}, {}), SPEC, {}, NOON + timedelta(seconds=5))) == []
 
 
+def test_a_pod_that_waits_for_a_claim_names_the_claim_and_the_volumes() -> None:
+    message = 'persistentvolumeclaim "data" not found.'
+    [trouble] = found(a_pod(phase="Pending", conditions=[{**UNSCHEDULABLE, "message": message}]))
+    assert trouble.reason == "VolumeMissing"
+    assert message in trouble.message
+    assert "spec.workers.template.volumes" in trouble.message
+    assert "nodes" not in trouble.message
+
+
 @pytest.mark.parametrize(
     ("said", "place"),
     [

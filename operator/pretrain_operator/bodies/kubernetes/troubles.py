@@ -29,18 +29,12 @@ def of_pods(children: Children, spec: PretrainJobSpec, said: Mapping[str, str], 
         elif pod.waits_for in _CONFIG:
             yield _config_trouble(pod, spec)
         elif pod.unschedulable and now - (pod.unschedulable_since or pod.created) >= PATIENCE:
-            yield Trouble(
-                "Unschedulable",
-                f"Pod {pod.name} fits on no node: {pod.unschedulable} Add nodes, or change spec.workers.resources, "
-                "spec.workers.template.nodeSelector, .affinity or .tolerations.",
-            )
+            yield _placement_trouble(pod)
         elif pod.uid in said:
-            yield Trouble("NotStarting", f"Pod {pod.name} does not start: {said[pod.uid]} {_place(said[pod.uid])}")
+            yield Trouble("NotStarting", f"Pod {pod.name} does not start: {_with_place(said[pod.uid])}")
     for job in children.jobs.values():
         if job.uid in said:
-            yield Trouble(
-                "PodsRefused", f"Job {job.name} cannot make its pods: {said[job.uid]} {_place(said[job.uid])}"
-            )
+            yield Trouble("PodsRefused", f"Job {job.name} cannot make its pods: {_with_place(said[job.uid])}")
 
 
 def in_doubt(children: Children, now: datetime) -> list[Pod | BatchJob]:
@@ -73,7 +67,22 @@ def is_waiting(children: Children) -> bool:
 
 def refused(kind: str, name: str, message: str) -> Trouble:
     """The API server did not take a child."""
-    return Trouble("PodsRefused", f"{kind} {name} was refused: {message} {_place(message)}")
+    return Trouble("PodsRefused", f"{kind} {name} was refused: {_with_place(message)}")
+
+
+def _placement_trouble(pod: Pod) -> Trouble:
+    message = _sentence(pod.unschedulable)
+    if "persistentvolumeclaim" in message.lower():  # no node is looked at before the claims are there and bound
+        return Trouble(
+            "VolumeMissing",
+            f"Pod {pod.name} waits for its volumes: {message} Create or mend the PersistentVolumeClaim, or change "
+            "spec.workers.template.volumes; it goes on by itself.",
+        )
+    return Trouble(
+        "Unschedulable",
+        f"Pod {pod.name} fits on no node: {message} Add nodes, or change spec.workers.resources, "
+        "spec.workers.template.nodeSelector, .affinity, .tolerations or .volumes.",
+    )
 
 
 def no_gangs(group: Group, message: str) -> Trouble:
@@ -106,6 +115,15 @@ def _config_trouble(pod: Pod, spec: PretrainJobSpec) -> Trouble:
         f"Pod {pod.name} cannot be set up: {message}. Mend what it names, or change spec.workers.template "
         "(env, volumes, volumeMounts); it goes on by itself.",
     )
+
+
+def _with_place(message: str) -> str:
+    return f"{_sentence(message)} {_place(message)}"
+
+
+def _sentence(message: str) -> str:
+    """What others say ends with a full stop or without one."""
+    return f"{message.rstrip('. ')}."
 
 
 def _place(message: str) -> str:
