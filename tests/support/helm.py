@@ -47,9 +47,10 @@ class Helm:
             if found.returncode == 0:
                 self("upgrade", "--install", name, CHART, "-n", NAMESPACE, *WAIT, values=json.loads(found.stdout) or {})
             else:
-                self._remove(name)
+                self.remove(name)
 
-    def _remove(self, name: str) -> None:
+    def remove(self, name: str) -> None:
+        """Take a release away, with definition and jobs."""
         # Jobs go while the operator is there to release them.
         self.kubectl.run("delete", "pretrainjobs", "--all", "--all-namespaces", "--timeout=120s", within_seconds=180)
         self.run("uninstall", name, "-n", NAMESPACE, "--wait", "--ignore-not-found")

@@ -1,11 +1,30 @@
 """The operator of this checkout in a cluster: its images on the nodes, its chart installed with Helm."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from support.charts import CHART, NAMESPACE, RELEASE, Values
 from support.cluster.cluster import DevelopmentCluster
 from support.cluster.foreign import ForeignCluster
 from support.helm import WAIT, Helm
 from support.images.build import build
 from support.images.nodes import bring
+
+OPERATORS = ("-n", NAMESPACE, "-l", f"app.kubernetes.io/name={RELEASE}")
+"""Where kubectl finds the operator's pods."""
+
+
+@contextmanager
+def installed_operator(cluster: DevelopmentCluster | ForeignCluster) -> Iterator[None]:
+    """The operator of this checkout while the block runs. One that was there before stays."""
+    helm = Helm(cluster.kubectl)
+    was_there = helm.run("status", RELEASE, "-n", NAMESPACE).returncode == 0
+    install_operator(cluster)
+    try:
+        yield
+    finally:
+        if not was_there:
+            helm.remove(RELEASE)
 
 
 def install_operator(cluster: DevelopmentCluster | ForeignCluster, *arguments: str) -> None:

@@ -1,0 +1,182 @@
+"""A PretrainJob on the development cluster: applied, watched, mended, and what it left in its storage."""
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.cluster.cluster import DevelopmentCluster
+from support.cluster.fixtures import new_namespace
+from support.cluster.installation import OPERATORS
+from support.corpora import texts
+from support.eventually import eventually
+
+from pretrain_api.cluster import CREDENTIAL_KEYS
+from pretrain_api.types import API_VERSION, KIND
+
+BUCKET = "pretrain"
+CREDENTIALS = "s3-credentials"
+"""Name of the Secret with the keys of the cluster's S3 server."""
+STEPS = 240
+"""More than a minute of training on two idle cores: time for all that happens to a disturbed job."""
+
+
+def a_corpus(cluster: DevelopmentCluster) -> str:
+    """Documents in the bucket; their address."""
+    folder = cluster.s3.buckets / BUCKET / "corpus"
+    cluster.s3.make_bucket(BUCKET)
+    if not folder.exists():
+        folder.mkdir()
+        for number in range(4):
+            lines = [json.dumps({"text": text}) for text, _ in zip(texts(number), range(60), strict=False)]
+            (folder / f"{number}.jsonl").write_text("\n".join(lines) + "\n")
+    return f"s3://{BUCKET}/corpus/*.jsonl"
+
+
+def credentials(cluster: DevelopmentCluster, name: str = CREDENTIALS, **keys: str) -> dict[str, Any]:
+    """The Secret that lets a job into the S3 server; `keys` replace right ones."""
+    right = {key: cluster.s3.environment[key] for key in CREDENTIAL_KEYS}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {**right, **keys}}
+
+
+def folder_of(cluster: DevelopmentCluster, uri: str) -> Path:
+    """A run's storage as it lies on this machine."""
+    return cluster.s3.buckets / uri.removeprefix("s3://") if uri.startswith("s3://") else Path(uri)
+
+
+def a_spec(cluster: DevelopmentCluster, corpus: str) -> dict[str, Any]:
+    """A job that two cores finish in some minutes, with two workers and two pods for each stage before training."""
+    return {
+        "storage": {
+            "uri": f"s3://{BUCKET}/{secrets.token_hex(4)}",
+            "endpointUrl": cluster.s3.url,
+            "secretRef": {"name": CREDENTIALS},
+        },
+        "data": {
+            "sources": [{"name": "web", "documents": corpus}],
+            "prepare": {"deduplicate": {"exact": {}, "minhash": {}}, "parallelism": 2},
+            "validation": {"fraction": 0.05},
+        },
+        "tokenizer": {"train": {"vocabSize": 600}},
+        "model": {
+            "config": {
+                "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+                "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128, "vocab_size": 640,
+                "tie_word_embeddings": True,
+            }
+        },
+        "objective": {"causalLM": {}},
+        "training": {
+            "sequenceLength": 64, "globalBatchSize": 8, "microBatchSize": 2, "steps": STEPS,
+            "optimizer": {"adamw": {"learningRate": 3e-3}}, "schedule": {"warmupSteps": 10},
+        },
+        "workers": {
+            "min": 2, "max": 2,
+            "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
+            # The number of threads decides the order of sums: the runs that are compared must have the same.
+            "template": {"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]},
+        },
+        "checkpoint": {"everySeconds": 2, "keepLast": 2},
+        "evaluation": {"everySteps": 120},
+        "recovery": {"maxFailures": 20},
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a run left in its folder."""
+
+    folder: Path
+
+    def sha256(self) -> str:
+        """Of the trained parameters, as the report states it."""
+        found: str = json.loads((self.folder / "report" / "report.json").read_text())["training"]["parametersSha256"]
+        return found
+
+    def losses(self) -> list[tuple[int, float]]:
+        steps = json.loads((self.folder / "report" / "report.json").read_text())["training"]["steps"]
+        return [(step["step"], step["loss"]) for step in steps]
+
+    def shards(self) -> dict[str, str]:
+        """SHA-256 of each shard by its place."""
+        root = self.folder / "shards"
+        return {str(f.relative_to(root)): hashlib.sha256(f.read_bytes()).hexdigest() for f in root.rglob("*.tar")}
+
+
+@dataclass
+class RemoteJob:
+    """A PretrainJob in a namespace of its own."""
+
+    cluster: DevelopmentCluster
+    namespace: str
+    name: str
+    spec: dict[str, Any]
+    """As it was first applied."""
+
+    @classmethod
+    def applied(cls, cluster: DevelopmentCluster, name: str, spec: dict[str, Any], namespace: str = "") -> "RemoteJob":
+        """A new job in a namespace, without one in a new one."""
+        found = cls(cluster, namespace or new_namespace(cluster), name, spec)
+        found.apply(credentials(cluster), found.manifest)
+        return found
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        metadata = {"name": self.name}
+        return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": self.spec}
+
+    @property
+    def made(self) -> Made:
+        """What it left in its storage."""
+        return Made(folder_of(self.cluster, self.spec["storage"]["uri"]))
+
+    def apply(self, *objects: Any) -> None:
+        """Objects into its namespace."""
+        self.kubectl("apply", "--server-side", "-f", "-", objects=list(objects))
+
+    def edit(self, **spec: Any) -> None:
+        self.kubectl("patch", "pretrainjob", self.name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def delete(self) -> None:
+        """Returns once it is gone."""
+        self.kubectl("delete", "pretrainjob", self.name, "--timeout=150s")
+
+    def kubectl(self, *arguments: str, objects: Any = None) -> str:
+        return self.cluster.kubectl("-n", self.namespace, *arguments, objects=objects, within_seconds=180)
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", "pretrainjob", self.name, "-o", "json"))
+        return found.get("status", {})
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        found = [c for c in self.status().get("conditions", []) if c["type"] == kind]
+        return found[0] if found else {"status": "Unknown", "message": ""}
+
+    def pods(self, selector: str = "") -> list[dict[str, Any]]:
+        chosen = f"pretrain.dev/job={self.name}" + (f",{selector}" if selector else "")
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", "pods", "-l", chosen, "-o", "json"))["items"]
+        return found
+
+    def running(self, selector: str = "") -> list[str]:
+        """Names of pods at work."""
+        return [p["metadata"]["name"] for p in self.pods(selector) if p["status"].get("phase") == "Running"]
+
+    def until(self, state: str, within_seconds: float = 600) -> dict[str, Any]:
+        """Wait for a state; a job that failed meanwhile fails the test with all that is known."""
+        ends = {state, "Succeeded", "Failed"}
+        try:
+            status = eventually(self.status, lambda s: s.get("state") in ends, within_seconds, every_seconds=0.5)
+            assert status["state"] == state, json.dumps(status, indent=1)
+        except AssertionError:
+            print(self.kubectl("get", "pods,jobs,events", "-o", "wide"), self.logs())
+            raise
+        return status
+
+    def logs(self) -> str:
+        operator = self.cluster.kubectl.run("logs", *OPERATORS, "--tail=40", "--prefix").stdout
+        own = self.cluster.kubectl.run(
+            "-n", self.namespace, "logs", "-l", f"pretrain.dev/job={self.name}", "--tail=30", "--prefix"
+        ).stdout
+        return operator + own
