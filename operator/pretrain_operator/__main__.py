@@ -70,6 +70,13 @@ KUBECONFIG, or of ~/.kube/config, or of the pod's service account.""",
 @click.option("--lease-namespace", default="", metavar="NAMESPACE", help="Namespace of the Lease. Omitted: this pod's.")
 @click.option("--qps", type=click.FloatRange(min=1), default=100.0, help="Requests a second to the API server.")
 @click.option("--burst", type=click.IntRange(min=1), default=200, help="Requests at once.")
+@click.option(
+    "--request-timeout",
+    type=click.FloatRange(min=1),
+    default=30.0,
+    metavar="SECONDS",
+    help="How long the API server may take for an answer before the request is sent again.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of the log lines.")
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", help="Least level that is logged.")
 @click.version_option(package_name="pretrain-operator")

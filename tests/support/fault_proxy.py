@@ -15,9 +15,13 @@ import aiohttp
 from aiohttp import web
 from support.cluster.control_plane import ControlPlane
 
-Fault = int | Literal["cut", "lost", "end"] | None
+Fault = int | Literal["cut", "lost", "end", "late", "slow"] | None
 """A status instead of the answer; the connection cut before or, lost, after the request was carried out; a watch that
-ends with 410 after its first event."""
+ends with 410 after its first event; an answer that is held until a client with `PATIENCE_SECONDS` has gone, or nearly so
+long. The request of a held answer was carried out at once."""
+PATIENCE_SECONDS = 3.0
+"""Of a client that late answers are made for."""
+_HELD_SECONDS = {"late": 2 * PATIENCE_SECONDS, "slow": PATIENCE_SECONDS / 4}
 Script = Callable[[str, str], Fault]
 """What happens to a request, by method and path with query."""
 
@@ -67,6 +71,10 @@ class FaultProxy:
             if fault == "lost":
                 await answer.read()
                 return self._cut(request)
+            if fault in _HELD_SECONDS:
+                content = await answer.read()
+                await asyncio.sleep(_HELD_SECONDS[fault])
+                return web.Response(body=content, status=answer.status, content_type=answer.content_type)
             response = web.StreamResponse(status=answer.status)
             response.content_type = answer.content_type
             await response.prepare(request)

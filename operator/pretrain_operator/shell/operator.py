@@ -208,7 +208,7 @@ class Operator:
 async def serve(settings: OperatorSettings) -> int:
     """Run an operator. Raises UserError when it cannot begin."""
     metrics = Metrics()
-    client = Client(await configuration(), settings.qps, settings.burst, metrics.answered)
+    client = Client(await configuration(), settings.qps, settings.burst, metrics.answered, settings.request_timeout)
     return await Operator(settings, client, metrics).run()
 
 

@@ -19,3 +19,5 @@ class OperatorSettings:
     """Empty: the operator's own."""
     qps: float = 100.0
     burst: int = 200
+    request_timeout: float = 30.0
+    """Seconds."""

@@ -7,7 +7,7 @@ import pytest
 from support.cluster.fixtures import new_namespace
 from support.cluster.kwok import SimulatedNodes
 from support.eventually import eventually
-from support.fault_proxy import Fault, fault_proxy
+from support.fault_proxy import PATIENCE_SECONDS, Fault, Script, fault_proxy
 from support.kube import Api, Cluster, Manifest, OperatorProcess, Programs, a_cluster_job, succeeds, succeeds_except
 
 TWO = {"min": 2, "max": 2}
@@ -46,6 +46,57 @@ class TestBadAnswers:
                 status = cluster.until_state("Succeeded", "Failed", within_seconds=240)
             assert len(proxy.made) > 3
         assert_undisturbed(status)
+
+
+def kind(method: str, path: str) -> str:
+    """A request without the names in it: PATCH pretrainjobs/status."""
+    parts = path.partition("?")[0].partition("/namespaces/")[2].split("/")[1:]
+    return f"{method} {'/'.join([*parts[:1], *parts[2:]])}"
+
+
+class TestHeldAnswers:
+    def test_that_come_after_the_client_has_gone_change_nothing(
+        self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        """The first answer to each kind of request is late: the operator sends again what was carried out already."""
+        late: set[str] = set()
+
+        def script(method: str, path: str) -> Fault:
+            name = kind(method, path)
+            if "watch=true" in path or not path.startswith("/api") or name in late:
+                return None
+            late.add(name)
+            return "late"
+
+        self.run_through(simulated_nodes, cluster, tmp_path, script)
+        writes = {"POST jobs", "POST pods", "POST configmaps", "PATCH pretrainjobs", "PATCH pretrainjobs/status"}
+        assert writes | {"PATCH configmaps", "DELETE pods", "GET pods"} <= late
+
+    def test_that_are_slow_change_nothing(
+        self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        self.run_through(simulated_nodes, cluster, tmp_path, lambda _, path: None if "watch=true" in path else "slow")
+
+    def run_through(self, nodes: SimulatedNodes, cluster: Cluster, folder: Path, script: Script) -> None:
+        """A job that is suspended while it trains, through to its deletion."""
+        with fault_proxy(nodes.plane, script) as proxy:
+            flag = f"--request-timeout={PATIENCE_SECONDS}"
+            with (
+                OperatorProcess(proxy.kubeconfig(folder), folder, flag, namespace=cluster.namespace),
+                Programs(cluster, succeeds_except("train")).playing() as programs,
+            ):
+                cluster.apply(a_cluster_job(workers=TWO).manifest)
+                cluster.training(2, attempt=1, within_seconds=240)
+                cluster.edit(suspend=True)
+                cluster.until_state("Suspended", within_seconds=120)
+                programs.fate = succeeds
+                cluster.edit(suspend=False)
+                status = cluster.until_state("Succeeded", "Failed", within_seconds=240)
+                cluster.delete()
+                eventually(cluster.is_there, lambda there: not there, 120, every_seconds=0.2)
+        assert status["state"] == "Succeeded", status
+        assert [s["attempts"] for s in status["stages"]] == [1, 1, 1, 1, 2, 1, 1, 1]
+        assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 0)
 
 
 class TestTwoOperators:

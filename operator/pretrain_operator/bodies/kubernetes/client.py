@@ -23,7 +23,8 @@ Manifest = dict[str, Any]
 _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
-_REQUEST_SECONDS = 30.0
+REQUEST_SECONDS = 30.0
+"""How long an answer may take, unless the operator is told another limit."""
 _SILENCE_SECONDS = 90.0
 """A watch that brings nothing for so long is dead: an API server sends a bookmark every minute."""
 _PASSING = frozenset((429, 500, 502, 503, 504))
@@ -116,12 +117,14 @@ class Client:
         rate: float = 100.0,
         burst: int = 200,
         on_answer: Callable[[str, int], None] = lambda verb, code: None,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._api = kubernetes_client.ApiClient(configured)
         self._api.user_agent = MANAGER
         self.limiter = Limiter(rate, burst)
         self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
         self._on_answer = on_answer
+        self._request_seconds = request_seconds
 
     async def close(self) -> None:
         await self._api.close()  # type: ignore[no-untyped-call]
@@ -218,7 +221,7 @@ class Client:
             after = 0.0
             try:
                 async with self._in_flight:
-                    timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS, sock_connect=10)
+                    timeout = aiohttp.ClientTimeout(total=self._request_seconds, sock_connect=10)
                     response = await self._send(method, address, body, content_type, timeout)
                     content = await response.read()
                 self._on_answer(method, response.status)
