@@ -18,10 +18,11 @@ from pretrain_operator.brain import (
     phases,
     progress,
     stages,
+    tenants,
     troubles,
     world,
 )
-from pretrain_operator.brain.observed import Observed, StageRun, Start
+from pretrain_operator.brain.observed import Observed, StageRun, Start, Tenant
 from pretrain_operator.brain.plan import (
     Action,
     Decision,
@@ -65,6 +66,8 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
         edited = edits.taken(spec, observed.accepted, status)
         spec, keep = edited.spec, _kept(edited, recorded, observed)
         status = edits.stated(edits.followed(status, edited, observed.accepted), edited, observed.invalid, now)
+
+    observed = tenants.told(spec, observed)
 
     # 3. How far training is; a new checkpoint forgets the failures before it.
     train = endings.current(status, observed, Stage.TRAIN)
@@ -110,11 +113,15 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
         return _with(_suspended(status, observed), keep)
     status = lifecycle.resumed(status, now)
 
-    # 8. A stage that has only now become the next is looked for in storage before it is started.
+    # 8. One folder holds one run: while another job works in it, this one waits.
+    if not is_running and (other := tenants.in_the_way(observed)):
+        return _with(_waiting_for(other, status, observed), keep)
+
+    # 9. A stage that has only now become the next is looked for in storage before it is started.
     if stages.next_stage(recorded) is not stage:
         return Decision(status, (*keep, Requeue(0.0)))
 
-    # 9. The next stage, after a pause if it failed before. An attempt that is recorded but not seen is started again.
+    # 10. The next stage, after a pause if it failed before. An attempt that is recorded but not seen is started again.
     pause = failures.pause_seconds(status, now)
     if stages.entry(status, stage).state == "Failed" and pause > 0:
         return _with(_pausing(status, stage, pause, observed), keep)
@@ -182,6 +189,13 @@ def _pausing(status: PretrainJobStatus, stage: Stage, pause: float, observed: Ob
     message = f"{stage} failed and is tried again {pause:.0f} s from its failure; nothing needs to be done."
     status = conditions.stated(status, conditions.RUNNING, "False", "WaitingToRetry", message, observed.now)
     return Decision(_summary(status, "Unknown", "Working", message, observed), (Requeue(pause),))
+
+
+def _waiting_for(other: Tenant, status: PretrainJobStatus, observed: Observed) -> Decision:
+    message = f"PretrainJob {other.name} works in the same storage; wait for it."
+    status = conditions.stated(status, conditions.RUNNING, "False", "StorageInUse", message, observed.now)
+    status = _summary(status, "Unknown", "Waiting", message, observed)
+    return Decision(status.model_copy(update={"state": "Pending"}), (Requeue(_WAITING_SECONDS),))
 
 
 def _stopping(status: PretrainJobStatus, stage: Stage, run: StageRun | None, observed: Observed) -> Decision:

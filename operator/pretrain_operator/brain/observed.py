@@ -105,10 +105,25 @@ class Trouble:
 
 
 @dataclass(frozen=True)
+class Tenant:
+    """A job that may work in a storage, as the others that name the same one see it."""
+
+    name: str
+    """With its namespace."""
+    uid: str
+    created: datetime
+    is_at_work: bool
+
+
+@dataclass(frozen=True)
 class Observed:
     """Everything that one decision rests on beside the spec and the recorded status."""
 
     now: datetime
+    uid: str = ""
+    """The job's own."""
+    tenants: tuple[Tenant, ...] = ()
+    """The jobs that name this one's storage, itself among them where it may work."""
     generation: int = 1
     """`metadata.generation` of the spec that is decided on."""
     runs: Mapping[Stage, StageRun] = field(default_factory=dict)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import kopf
 from pretrain_api.cluster import GROUP, PLURAL, VERSION
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, UserError
 from pretrain_operator.bodies.kubernetes import seen
-from pretrain_operator.bodies.kubernetes.body import Surroundings
+from pretrain_operator.bodies.kubernetes.body import KubernetesBody, Surroundings
 from pretrain_operator.bodies.kubernetes.children import PodSettings
 from pretrain_operator.bodies.kubernetes.client import (
     CONFIG_MAPS,
@@ -38,7 +39,11 @@ from pretrain_operator.shell.settings import OperatorSettings
 
 STALE_SECONDS = 180.0
 """A watch that was silent for so long is stale: bookmarks come every minute."""
-_CRD_SECONDS = 5.0
+_AGAIN_SECONDS = 5.0
+"""Between two tries to list PretrainJobs at the start."""
+_JOBS_PAGE = "500"
+_SETTLED_SECONDS = 60.0
+"""After so long Kopf has brought every job that there is."""
 _SAMPLE_SECONDS = 5.0
 _NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 _NO_FINALIZER = f"{GROUP}/none"
@@ -61,6 +66,7 @@ class Operator:
             Informer(client, CONFIG_MAPS, settings.namespaces, seen.config, self._wake),
             PodSettings(settings.trainer_image, settings.image_pull_policy, settings.image_pull_secrets),
         )
+        self._neighbours_known_at = math.inf
         self._is_ready = False
         self._is_ending = False
         self._stop = asyncio.Event()
@@ -100,6 +106,8 @@ class Operator:
                 if not await self._unless_stopped(synced, lost):
                     return EXIT_FAILURE if lost.done() else EXIT_OK
                 _LOG.info("all children are known: %d pods", self._surroundings.pods.count())
+                if not await self._unless_stopped(self._neighbours_known(), lost):
+                    return EXIT_FAILURE if lost.done() else EXIT_OK
                 await self._serve(lost)
                 return EXIT_FAILURE if lost.done() else EXIT_OK
             finally:
@@ -153,6 +161,7 @@ class Operator:
             if known and known.uid == manifest["metadata"]["uid"]:
                 del self._daemons[key]
                 await known.stop()
+                self._surroundings.neighbours.forget(key)
         elif known:
             known.see(manifest)
         elif not self._is_ending:
@@ -176,10 +185,32 @@ class Operator:
                 return
             except ApiError as error:
                 _LOG.warning("PretrainJobs cannot be listed yet: %s", error)
-            await asyncio.sleep(_CRD_SECONDS)
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _neighbours_known(self) -> None:
+        """See every job before the first is worked on: one may be at work in a storage that another one waits for."""
+        for namespace in self._settings.namespaces or [""]:
+            query = {"limit": _JOBS_PAGE}
+            while True:
+                try:
+                    page = await self._client.list_page(PRETRAIN_JOBS, namespace, **query)
+                except ApiError as error:
+                    _LOG.warning("PretrainJobs cannot be listed: %s", error)
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                    query = {"limit": _JOBS_PAGE}
+                    continue
+                for manifest in page["items"]:
+                    KubernetesBody(self._surroundings, manifest)
+                if not (following := page["metadata"].get("continue")):
+                    break
+                query["continue"] = following
+        self._neighbours_known_at = asyncio.get_running_loop().time()
 
     async def _sample(self) -> None:
         while True:
+            if asyncio.get_running_loop().time() - self._neighbours_known_at > _SETTLED_SECONDS:
+                # Nobody tells of a job that went before Kopf saw it.
+                self._surroundings.neighbours.keep(self._daemons)
             self.metrics.queue.set(self._client.limiter.waiting)
             self.metrics.silence.set(self._silence())
             await asyncio.sleep(_SAMPLE_SECONDS)

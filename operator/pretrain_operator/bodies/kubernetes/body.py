@@ -28,10 +28,11 @@ from pretrain_operator.bodies.kubernetes.client import (
     Manifest,
 )
 from pretrain_operator.bodies.kubernetes.informer import Informer, Key
+from pretrain_operator.bodies.kubernetes.neighbours import Neighbours
 from pretrain_operator.bodies.kubernetes.observe import Children
 from pretrain_operator.bodies.kubernetes.seen import BatchJob, Config, Pod
 from pretrain_operator.bodies.kubernetes.seen import pod as parsed_pod
-from pretrain_operator.brain import edits, progress, stages
+from pretrain_operator.brain import edits, progress, stages, tenants
 from pretrain_operator.brain.observed import Observed, Trouble, Worker
 from pretrain_operator.brain.plan import (
     Action,
@@ -65,6 +66,7 @@ class Surroundings:
     jobs: Informer[BatchJob]
     configs: Informer[Config]
     settings: PodSettings
+    neighbours: Neighbours = field(default_factory=Neighbours)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
 
@@ -96,6 +98,7 @@ class KubernetesBody:
         self.is_deleted = "deletionTimestamp" in metadata
         self._status = _status(manifest)
         self.spec, self.problem = _spec(manifest)
+        self._show_to_neighbours()
 
     @property
     def wanted(self) -> PretrainJobSpec | None:
@@ -150,6 +153,8 @@ class KubernetesBody:
         metadata = self._manifest["metadata"]
         return Observed(
             now=now,
+            uid=self.uid,
+            tenants=self.around.neighbours.of(self.key),
             generation=int(metadata.get("generation", 1)),
             runs={run.stage: run} if run else {},
             checkpoint=observe.checkpoint(reported),
@@ -340,6 +345,12 @@ class KubernetesBody:
             raise
 
     # Small helpers
+
+    def _show_to_neighbours(self) -> None:
+        created = datetime.fromisoformat(self._manifest["metadata"]["creationTimestamp"])
+        own = tenants.tenant("/".join(self.key), self.uid, created, self.is_deleted, self._status)
+        place = tenants.place(self.wanted, self.key[0]) if self.wanted else ""
+        self.around.neighbours.show(self.key, place, own)
 
     def wanted_now(self) -> PretrainJobSpec:
         """The spec that programs are started with: what the brain accepted of the wanted one."""
