@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pretrain_api.errors import UserError
+from pretrain_api.nouns import counted
 from pretrain_api.presets import PRESETS
 from pretrain_api.problems import closest
 from pretrain_api.rules import unsupported
@@ -138,4 +139,4 @@ def _bounds(node: Schema) -> str:
     for least, most, unit in (("minLength", "maxLength", "characters"), ("minItems", "maxItems", "entries")):
         if most in node:
             return f"{node[least]} to {node[most]} {unit}" if node.get(least) else f"at most {node[most]} {unit}"
-    return f"at most {node['maxProperties']} entries" if "maxProperties" in node else ""
+    return f"at most {counted(node['maxProperties'], 'entry', 'entries')}" if "maxProperties" in node else ""

@@ -7,6 +7,7 @@ inside a key is written `\\.`. VALUE is YAML; `null` removes the field.
 import re
 from typing import Any
 
+from pretrain_api.nouns import counted
 from pretrain_api.problems import InvalidJob, Path, Problem, is_encodable, path_text, shown
 from pretrain_api.yaml_text import compose
 
@@ -125,7 +126,7 @@ def _key(container: Any, part: str | int | tuple[str, str], path: Path) -> str |
             raise _BadOverride("override-without-entry", path, what, f"Entries here: {present}.")
         return found[0]
     if part > len(container):
-        what = f"[{part}] is beyond the list, which has {len(container)} entries."
+        what = f"[{part}] is beyond the list, which has {counted(len(container), 'entry', 'entries')}."
         raise _BadOverride("override-without-entry", path, what, f"Write [{len(container)}] to add one.")
     return part
 

@@ -107,6 +107,8 @@ def parse(text: str, name: str = "job.yaml", sets: Sequence[str] = ()) -> Pretra
             origins.overridden(changed, override)
     if refused:
         raise InvalidJob(name, refused)
+    if stranger := _another_object(value):
+        raise InvalidJob(name, origins.placed([stranger]))
     problems = list(_shape_problems(value))
     job, errors = _validated(value)
     if errors:
@@ -127,13 +129,21 @@ def _line(origin: str) -> int:
     return int(line) if line.isdigit() and not origin.startswith("--set") else 0
 
 
+def _another_object(value: dict[str, Any]) -> Problem | None:
+    """What is wrong where the file is about something else. Its fields are then not those of a job, and no word is lost
+    about them."""
+    for field, wanted, code in (("kind", KIND, "wrong-kind"), ("apiVersion", API_VERSION, "wrong-api-version")):
+        found = value.get(field)
+        if found is not None and found != wanted:
+            return Problem(code, (field,), f"{found} is not {wanted}.", f"Write {field}: {wanted}.")
+    return None
+
+
 def _shape_problems(value: dict[str, Any]) -> Iterator[Problem]:
     """What the types cannot say: the first two fields must be written, and null is not a value."""
-    for field, wanted, code in (("apiVersion", API_VERSION, "wrong-api-version"), ("kind", KIND, "wrong-kind")):
+    for field, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
         if field not in value:
             yield Problem("missing-field", (field,), "required, but not written.", f"Write {field}: {wanted}.")
-        elif value[field] != wanted:
-            yield Problem(code, (field,), f"{value[field]} is not {wanted}.", f"Write {field}: {wanted}.")
     yield from _nulls(value, ())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pretrain_api.nouns import counted
 from pretrain_api.problems import path_text
 from pretrain_api.run_length import run_length
 from pretrain_api.types import PretrainJob
@@ -18,7 +19,7 @@ def remarks(job: PretrainJob) -> Iterator[str]:
     if spec.data.validation.fraction == 0:
         yield "spec.data.validation.fraction is 0: there will be no losses on held-out text."
     elif spec.evaluation.every_steps >= steps and spec.evaluation.every_steps != Evaluation().every_steps:
-        yield f"spec.evaluation.everySteps is {spec.evaluation.every_steps}: the run has {steps} steps, so it is evaluated only at the end."
+        yield f"spec.evaluation.everySteps is {spec.evaluation.every_steps}: the run has {counted(steps, 'step')}, so it is evaluated only at the end."
     for i, source in enumerate(spec.data.sources):
         if source.format in ("text", "warc") and source.fields != DocumentFields():
             where = path_text(("spec", "data", "sources", i, "fields"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pretrain_api.nouns import counted, noun
 from pretrain_api.rules.base import Finding, Rule, exactly_one, ordered
 from pretrain_api.run_length import run_length, warmup_steps
 from pretrain_api.types import PretrainJobSpec
@@ -21,12 +22,12 @@ def _one_batch(spec: PretrainJobSpec) -> Iterator[Finding]:
         return
     if training.tokens is not None and training.tokens < batch * training.sequence_length:
         tokens = batch * training.sequence_length
-        what = (
-            f"{training.tokens} tokens are fewer than one batch ({batch} samples of {training.sequence_length} tokens)."
-        )
+        what = f"{training.tokens} {noun(training.tokens, 'token is', 'tokens are')} fewer than one batch ({batch} samples of {training.sequence_length} tokens)."
         yield (*_TRAINING, "tokens"), what, f"Write tokens: {tokens} or more, or lower globalBatchSize."
     if training.samples is not None and training.samples < batch:
-        what = f"{training.samples} samples are fewer than one batch ({batch})."
+        what = (
+            f"{training.samples} {noun(training.samples, 'sample is', 'samples are')} fewer than one batch ({batch})."
+        )
         yield (*_TRAINING, "samples"), what, f"Write samples: {batch} or more, or lower globalBatchSize."
 
 
@@ -39,7 +40,7 @@ def _warmup(spec: PretrainJobSpec) -> Iterator[Finding]:
     path = (*_TRAINING, "schedule", "warmupSteps")
     instead = f"Write warmupSteps: {max(1, steps // 10)}, a tenth of the run, or make the run longer."
     if warmup > steps:
-        yield path, f"warmupSteps is {warmup}, but the run has {steps} steps.", instead
+        yield path, f"warmupSteps is {warmup}, but the run has {counted(steps, 'step')}.", instead
     elif schedule.decay == "wsd" and warmup + round(schedule.decay_fraction * steps) > steps:
         decay = round(schedule.decay_fraction * steps)
         what = f"{warmup} warm-up and {decay} decay steps are more than the run's {steps}."
@@ -71,7 +72,7 @@ def _shard(spec: PretrainJobSpec) -> Iterator[Finding]:
         if ranks % shard:
             fitting = max(n for n in range(1, min(shard, ranks) + 1) if ranks % n == 0)
             what = (
-                f"shard is {shard}, which does not divide the {ranks} ranks of workers.{name} {workers} "
+                f"shard is {shard}, which does not divide the {counted(ranks, 'rank')} of workers.{name} {workers} "
                 f"x processesPerWorker {processes}."
             )
             yield (*_TRAINING, "parallelism", "shard"), what, f"Write shard: {fitting}, or change the workers."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pretrain_api.nouns import counted
 from pretrain_api.stages import PHASES
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import Failure, StageStatus
@@ -148,7 +149,8 @@ def _workers(workers: Json) -> str:
     count = f"{least}" if least == most else f"{least} to {most}"
     limits = (workers.get("resources") or {}).get("limits") or {}
     each = ", ".join(f"{name} {value}" for name, value in limits.items())
-    return f"{count} x {workers.get('processesPerWorker', 1)} processes" + (f", each {each}" if each else "")
+    processes = counted(workers.get("processesPerWorker", 1), "process", "processes")
+    return f"{count} x {processes}" + (f", each {each}" if each else "")
 
 
 def _stages(status: PretrainJobStatus, now: datetime) -> Iterator[str]:
@@ -192,7 +194,7 @@ def _training(status: PretrainJobStatus, now: datetime) -> Iterator[str]:
         return
     yield "\nTraining"
     if world.generation:
-        yield f"  world       generation {world.generation}, {world.ready} of {world.workers} workers ready"
+        yield f"  world       generation {world.generation}, {world.ready} of {counted(world.workers, 'worker')} ready"
     if progress.update_time:
         figures = [f"step {progress.step}/{progress.total_steps}", f"loss {progress.loss or '-'}"]
         figures += [amount(progress.tokens, "tokens"), f"{amount(progress.tokens_per_second, 'tokens')}/s"]
@@ -213,7 +215,7 @@ def _failures(status: PretrainJobStatus, now: datetime) -> Iterator[str]:
     if not (recovery.failures or recovery.disruptions):
         return
     yield "\nRecovery"
-    yield f"  {recovery.failures} failures ({len(recovery.recent_failures)} in the window), {recovery.disruptions} disruptions"
+    yield f"  {counted(recovery.failures, 'failure')} ({len(recovery.recent_failures)} in the window), {counted(recovery.disruptions, 'disruption')}"
     first, last = recovery.first_failure, recovery.last_failure
     if first:
         yield from _failure("first failure of this streak" if first != last else "last failure", first, now)

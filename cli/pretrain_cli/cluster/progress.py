@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pretrain_api import cluster, layout
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, PretrainError
 from pretrain_api.events import ProgressEvent
+from pretrain_api.nouns import counted
 from pretrain_api.report import Report
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
@@ -59,7 +60,7 @@ def summary(status: PretrainJobStatus, storage: str) -> Iterator[str]:
             yield f"{stage.name:<10} {duration(story.seconds(stage)):>9}  {stage.message}".rstrip()
     yield ""
     if status.progress.loss:
-        yield f"final loss {status.progress.loss} after {status.progress.step} steps"
+        yield f"final loss {status.progress.loss} after {counted(status.progress.step, 'step')}"
     complete = {entry.name for entry in status.stages if entry.state == "Complete"}
     if Stage.EXPORT in complete:
         yield f"model      {storage.rstrip('/')}/{layout.EXPORT_HUGGING_FACE}"

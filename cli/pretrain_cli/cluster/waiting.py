@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from pretrain_api.nouns import counted
 from pretrain_api.problems import closest
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
@@ -121,7 +122,7 @@ def _step(status: PretrainJobStatus, step: int) -> Answer:
     if progress.step >= step:
         return _REACHED
     if progress.total_steps and step > progress.total_steps:
-        return _out_of_reach(f"it trains for {progress.total_steps} steps only")
+        return _out_of_reach(f"it trains for {counted(progress.total_steps, 'step')} only")
     ended = _ended(status)
     return _out_of_reach(ended) if ended else _WAITING
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from pretrain_api.nouns import counted
 from pretrain_api.types import PretrainJob
 from pretrain_api.types.status import StageStatus
 from pretrain_cli.display import story
@@ -38,7 +39,7 @@ def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
         yield f"checkpoint  step {status.checkpoint.step}"
     recovery = status.recovery
     if recovery.failures or recovery.disruptions:
-        yield f"recovery    {recovery.failures} failures, {recovery.disruptions} disruptions"
+        yield f"recovery    {counted(recovery.failures, 'failure')}, {counted(recovery.disruptions, 'disruption')}"
     if recovery.last_failure:
         yield f"last        {recovery.last_failure.stage}: {recovery.last_failure.kind}"
         yield from (f"            {line}" for line in recovery.last_failure.message.splitlines()[-3:])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pretrain_api import layout, records
+from pretrain_api.nouns import counted
 from pretrain_api.stages import CompletionRecord, Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobStatus
@@ -22,9 +23,9 @@ def lines(status: PretrainJobStatus, storage: Storage) -> Iterator[str]:
                 tries = f" ({record.attempts} attempts)" if record.attempts > 1 else ""
                 yield f"{stage.name:<10} {duration(record.seconds):>9}  {record.message}{tries}{skipped}".rstrip()
     if train := found.get(Stage.TRAIN):
-        loss = train.details.get("finalLoss")
+        loss, steps = train.details.get("finalLoss"), counted(train.details.get("step", 0), "step")
         yield ""
-        yield f"final loss {loss:.4f} after {train.details.get('step')} steps" if loss is not None else "trained"
+        yield f"final loss {loss:.4f} after {steps}" if loss is not None else "trained"
     if evaluation := found.get(Stage.EVALUATE):
         yield from _evaluation(evaluation.details.get("bySource", {}))
     if Stage.EXPORT in found and storage.exists(layout.EXPORT_HUGGING_FACE):

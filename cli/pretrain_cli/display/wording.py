@@ -50,7 +50,7 @@ def amount(value: float, unit: str = "") -> str:
     number = f"{value / scale:.1f} {sign}" if sign else f"{value:.0f}"
     if in_bytes:
         return f"{number}B" if sign else f"{number} B"
-    return f"{number} {unit}".strip()
+    return f"{number} {unit.removesuffix('s') if number == '1' else unit}".strip()
 
 
 def progress(stage: Stage, event: ProgressEvent, rate: Rate) -> str:

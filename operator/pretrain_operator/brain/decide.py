@@ -86,7 +86,7 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
     if mistake := failures.user_error(status):
         return _failed(status, "UserError", mistake, observed)
     if failures.exhausted(status, spec):
-        return _failed(status, "TooManyFailures", failures.last_words(status, spec), observed)
+        return _failed(status, "TooManyFailures", failures.last_words(status, spec, observed.logs), observed)
 
     # 6. Stages whose records lie in storage need no program; when none is left the job is done.
     while (pending := stages.next_stage(status)) and (finished := observed.finished.get(pending)):

@@ -166,12 +166,13 @@ def _pause(count: int) -> float:
     return min(FIRST_PAUSE_SECONDS * 2.0 ** min(count - 1, 30), LONGEST_PAUSE_SECONDS)
 
 
-def last_words(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> str:
-    """The terminal message when the budget is spent: how often, the first one in full, what to do."""
+def last_words(recorded: PretrainJobStatus, spec: PretrainJobSpec, logs: str) -> str:
+    """The terminal message when the budget is spent: how often, the first one in full, what to do. `logs`: the command
+    that prints the job's logs."""
     recovery = recorded.recovery
     count, first = len(recovery.recent_failures), recovery.first_failure or Failure()
     times = "1 failure" if count == 1 else f"{count} failures in {spec.recovery.window_seconds} s"
-    return f"Failed in {first.stage} after {times}. First: {described(first)}\n{_advice(first)}"
+    return f"Failed in {first.stage} after {times}. First: {described(first)}\n{_advice(first, logs)}"
 
 
 def described(failed: Failure) -> str:
@@ -186,7 +187,7 @@ def headline(failed: Failure) -> str:
     return f"{failed.kind}: {lines[-1]}" if lines else failed.kind
 
 
-def _advice(failed: Failure) -> str:
+def _advice(failed: Failure, logs: str) -> str:
     """What to do next, by the kind of failure."""
     if "MemoryError" in failed.message or "OutOfMemory" in failed.kind or "SIGKILL" in failed.message:
         memory = "If memory ran out, "
@@ -197,7 +198,7 @@ def _advice(failed: Failure) -> str:
         return f"{memory}lower spec.data.prepare.parallelism or give the machine more memory; then run the job again."
     if failed.kind == "NonFinite":
         return "Lower the learning rate in spec.training.optimizer or raise spec.training.schedule.warmupSteps; then run the job again."
-    return f"`pretrain logs --stage {failed.stage}` shows more; once the cause is gone, run the job again: it goes on where it was."
+    return f"`{logs} --stage {failed.stage}` shows more; once the cause is gone, run the job again: it goes on where it was."
 
 
 def _with_recovery(recorded: PretrainJobStatus, **changes: object) -> PretrainJobStatus:

@@ -133,6 +133,8 @@ class Observed:
     finished: Mapping[Stage, Finished] = field(default_factory=dict)
     """Stages that are known to be complete without asking their program."""
 
+    logs: str = "pretrain logs"
+    """The command that prints the logs of this job, for messages."""
     is_unattended: bool = False
     """Nobody waits in front of the job: what the world outside lacks is waited for, and edits arrive while it runs."""
     deleted: datetime | None = None

@@ -6,6 +6,7 @@ workers run; membership is decided here and nowhere else.
 
 from datetime import datetime, timedelta
 
+from pretrain_api.nouns import counted, noun
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import World as Summary
 from pretrain_api.world import Member, World
@@ -59,7 +60,11 @@ def next_world(
     if size < recorded.world.workers and (left := _patience(running, spec.workers.min, observed.now)) > 0:
         return left
     roster = tuple(Member(worker=w.worker, pod=w.pod, uid=w.uid, address=w.address) for w in running[:size])
-    reason = f"{size} of {recorded.world.workers} workers run." if attempt > 1 else "Training begins."
+    reason = (
+        f"{size} of {counted(recorded.world.workers, 'worker')} {noun(size, 'runs', 'run')}."
+        if attempt > 1
+        else "Training begins."
+    )
     planned = conditions.condition(recorded, conditions.RECOVERING).status != "True"
     return World(generation=attempt, roster=roster, leader=roster[0].address, reason=reason, planned=planned)
 

@@ -237,3 +237,34 @@ def test_a_position_in_the_file_may_be_any_bytes(tmp_path_factory: pytest.TempPa
     file.write_bytes(GOOD.encode()[:150] + content)
     with pytest.raises(UserError):
         load(str(file))
+
+
+class TestAnotherObject:
+    """A manifest of something else has one problem: what it is."""
+
+    DEPLOYMENT = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: null, template: {}}\n"
+
+    @pytest.mark.parametrize(
+        ("text", "code", "says"),
+        [
+            (DEPLOYMENT, "wrong-kind", "job.yaml:2: kind: Deployment is not PretrainJob. Write kind: PretrainJob."),
+            (
+                "apiVersion: pretrain.dev/v2\nkind: PretrainJob\nspec: {replicas: null, workers: {minimum: 3}}\n",
+                "wrong-api-version",
+                "job.yaml:1: apiVersion: pretrain.dev/v2 is not pretrain.dev/v1alpha1.",
+            ),
+            ("kind: Pod\nspec: {containers: [{}]}\n", "wrong-kind", "job.yaml:1: kind: Pod is not PretrainJob."),
+        ],
+        ids=["kind", "version", "without version"],
+    )
+    def test_is_told_by_that_alone(self, text: str, code: str, says: str) -> None:
+        with pytest.raises(InvalidJob) as error:
+            parse(text)
+        assert [problem.code for problem in error.value.problems] == [code]
+        assert str(error.value).startswith(says)
+        assert len(str(error.value).splitlines()) == 1
+
+    def test_is_a_job_once_set_says_so(self) -> None:
+        with pytest.raises(InvalidJob) as error:
+            parse(self.DEPLOYMENT, sets=["kind=PretrainJob", "apiVersion=pretrain.dev/v1alpha1"])
+        assert "unknown-field" in {problem.code for problem in error.value.problems}

@@ -117,6 +117,19 @@ def test_a_relative_storage_in_a_folder_that_was_removed_is_one_message(command:
     assert "[current-folder-gone]" in done.stderr
 
 
+def test_a_run_in_a_folder_that_was_removed_is_refused_wherever_its_storage_lies(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    arguments = ["run", JOB, "--set", f"spec.storage.uri={tmp_path}/run"]
+    code = f"from pretrain_cli.main import main; exit(main({arguments!r}))"
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'cd "$2" && rmdir "$2" && exec "$0" -c "$1"', sys.executable, code, tmp_path / "gone"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "[current-folder-gone]" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 class TestValidate:
     def test_says_that_a_job_is_valid(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["validate", JOB]) == 0

@@ -110,7 +110,7 @@ class TestFailure:
         state, reason, message = summary(cluster.status)
         assert (state, reason) == ("Failed", "TooManyFailures")
         for part in ("Train after 2 failures in 3600 s", "worker simulated-w0", "node simulated-node", "rank 0", "exit 1",
-                     "RuntimeError: simulated", "pretrain logs --stage Train"):  # fmt: skip
+                     "RuntimeError: simulated", "`pretrain logs simulated --stage Train`"):  # fmt: skip
             assert part in message
 
     def test_by_sigkill_says_that_memory_may_have_run_out(self) -> None:

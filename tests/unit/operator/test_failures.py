@@ -121,15 +121,15 @@ class TestLastWords:
     def test_name_the_first_failure_of_the_streak_and_the_next_step(self) -> None:
         spec = a_job().with_budget(2).spec
         status = failures.counted(failures.counted(PretrainJobStatus(), FAILED, spec, NOON), FAILED, spec, NOON)
-        assert failures.last_words(status, spec) == (
+        assert failures.last_words(status, spec, "pretrain logs gpt -n ml") == (
             "Failed in Train after 2 failures in 3600 s. First: worker gpt-w0 on node a17, rank 0, Runtime: exit 1\n"
             "RuntimeError: x\n"
-            "`pretrain logs --stage Train` shows more; once the cause is gone, run the job again: it goes on where it was."
+            "`pretrain logs gpt -n ml --stage Train` shows more; once the cause is gone, run the job again: it goes on where it was."
         )
 
     def test_advise_on_numbers_that_are_not_finite(self) -> None:
         failed = failures.failure(an_ended_run(1, "failed", words={"kind": "NonFinite"}), NOON)
         spec = a_job().with_budget(1).spec
         assert "Lower the learning rate" in failures.last_words(
-            failures.counted(PretrainJobStatus(), failed, spec, NOON), spec
+            failures.counted(PretrainJobStatus(), failed, spec, NOON), spec, "pretrain logs gpt"
         )

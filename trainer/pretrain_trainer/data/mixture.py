@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pretrain_api import layout
 from pretrain_api.errors import UserError
+from pretrain_api.nouns import counted
 from pretrain_api.shards import Manifest
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
@@ -39,6 +40,6 @@ def check_length(mixture: Mixture, samples: int, spec: PretrainJobSpec) -> None:
     raise UserError(
         "too-few-epochs",
         "spec.data.sources[*].maxEpochs",
-        f"The run takes {samples} samples, but the sources give {mixture.total} in all ({parts} epochs).",
-        f"Write a run of at most {mixture.total} samples, raise maxEpochs of a source or leave it out, or add documents.",
+        f"The run takes {counted(samples, 'sample')}, but the sources give {mixture.total} in all ({parts} epochs).",
+        f"Write a run of at most {counted(mixture.total, 'sample')}, raise maxEpochs of a source or leave it out, or add documents.",
     )

@@ -14,6 +14,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pretrain_api.nouns import counted
 from pretrain_api.run_length import run_length, warmup_steps
 from pretrain_api.types import PretrainJobSpec
 from pretrain_trainer.reporting import words
@@ -141,11 +142,13 @@ def _preparation(spec: PretrainJobSpec, content: Content) -> list[str]:
         lines.append(f"Personal information masked: {', '.join(prepare.pii.mask)}.")
     if prepare.decontaminate:
         texts = len(prepare.decontaminate.against)
-        lines.append(f"Decontamination: {prepare.decontaminate.ngram}-grams of words against {texts} evaluation texts.")
+        lines.append(
+            f"Decontamination: {prepare.decontaminate.ngram}-grams of words against {counted(texts, 'evaluation text')}."
+        )
     for funnel in content.funnels:
         removed = ", ".join(f"{rule} {r.documents:,}" for rule, r in funnel.removed.items() if r.documents)
         lines.append(
-            f"{funnel.source}: {funnel.documents_in:,} documents read, {funnel.kept_documents:,} kept"
+            f"{funnel.source}: {counted(funnel.documents_in, 'document')} read, {funnel.kept_documents:,} kept"
             + (f"; removed: {removed}." if removed else ".")
         )
     return lines or ["None."]
@@ -157,17 +160,20 @@ def _settings(spec: PretrainJobSpec, report: Report) -> list[tuple[str, str]]:
     name, values = next(iter(optimizer.items()))
     schedule = training.schedule
     return [
-        ("Steps", f"{done.step:,} of {training.global_batch_size:,} sequences of {training.sequence_length:,} tokens"),
+        (
+            "Steps",
+            f"{done.step:,} of {counted(training.global_batch_size, 'sequence')} of {training.sequence_length:,} tokens",
+        ),
         ("Tokens", f"{done.tokens:,}"),
         ("Optimizer", f"{name}, " + ", ".join(f"{key} {value:g}" for key, value in values.items())),
         (
             "Learning rate",
-            f"{warmup_steps(schedule, run_length(training).steps):,} steps of warm-up, then {schedule.decay}",
+            f"{counted(warmup_steps(schedule, run_length(training).steps), 'step')} of warm-up, then {schedule.decay}",
         ),
         ("Gradient norm clipped to", f"{training.max_gradient_norm:g}"),
         ("Precision", f"{done.precision}, weights and optimizer in fp32"),
         ("Seed", str(training.seed)),
-        ("Hardware", f"{done.device}, {done.world_size} rank(s); PyTorch {done.torch_version}"),
+        ("Hardware", f"{done.device}, {counted(done.world_size, 'rank')}; PyTorch {done.torch_version}"),
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pretrain_api.nouns import counted
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.reporting import plots, words
@@ -133,7 +134,7 @@ def _environment(report: Report) -> list[tuple[str, str]]:
     training = report.training
     rows = [("Python", platform.python_version()), ("Platform", platform.platform())]
     if training.device:
-        ranks = f"{training.world_size} rank{'s' if training.world_size != 1 else ''}"
+        ranks = f"{counted(training.world_size, 'rank')}"
         rows += [
             (
                 "Trained on",

@@ -12,6 +12,7 @@ from typing import Any
 
 from pretrain_api import layout
 from pretrain_api.errors import UserError
+from pretrain_api.nouns import counted, noun
 from pretrain_api.stages import Flow
 from pretrain_api.types.data import Source
 from pretrain_trainer.context import StageContext, StageResult
@@ -151,11 +152,12 @@ def _check_any(source: Source, where: str, counts: Counts, files: int) -> None:
         )
     found = [f"{counts.empty} empty"] if counts.empty else []
     found += [f"{counts.bad} bad"] if counts.bad else []
-    found += [f"{count} WARC records of type {kind}" for kind, count in sorted(counts.ignored.items())]
+    found += [f"{counted(count, 'WARC record')} of type {kind}" for kind, count in sorted(counts.ignored.items())]
     raise UserError(
         "no-documents",
         f"{where}.documents",
-        f"The {files} files of {source.name!r} hold no document: {', '.join(found) or 'they are empty'}.",
+        f"The {counted(files, 'file')} of {source.name!r} {noun(files, 'holds', 'hold')} no document: "
+        f"{', '.join(found) or noun(files, 'it is empty', 'they are empty')}.",
         "Write the address of files with text.",
     )
 
@@ -188,4 +190,4 @@ def _flow(counts: Counts) -> Flow:
 def _message(counts: Counts, files: int) -> str:
     dropped = {"empty": counts.empty, "bad": counts.bad, "refused by licence": counts.refused.total()}
     notes = "".join(f", {count} {what}" for what, count in dropped.items() if count)
-    return f"{counts.documents} documents from {files} files{notes}"
+    return f"{counted(counts.documents, 'document')} from {counted(files, 'file')}{notes}"

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from pretrain_api import layout
 from pretrain_api.errors import UserError
+from pretrain_api.nouns import counted
 from pretrain_api.shards import Manifest, Shard, Split
 from pretrain_api.stages import Flow, Stage
 from pretrain_trainer import tokenizer
@@ -142,7 +143,7 @@ def _check_enough(source: _Source, number: int, sequence_length: int) -> None:
     raise UserError(
         "too-few-tokens",
         f"spec.data.sources[{number}]",
-        f"Source {source.name} has {train.tokens} tokens to train on in {train.documents} documents, "
+        f"Source {source.name} has {counted(train.tokens, 'token')} to train on in {counted(train.documents, 'document')}, "
         f"fewer than one sequence of {sequence_length} + 1.",
         "Add documents, loosen the filters of spec.data.prepare, lower spec.data.validation.fraction, or write "
         f"spec.training.sequenceLength: {max(8, train.tokens - 1)} or less."
@@ -259,7 +260,8 @@ def _result(sources: Sequence[_Source], manifests: Sequence[Manifest], fraction:
     held_out = sum(m.validation.documents for m in manifests)
     small = [source.name for source in sources if source.bound > fraction_bound(fraction)]
     message = (
-        f"{tokens:,} tokens in {sum(m.train.samples for m in manifests):,} sequences; {held_out:,} documents held out"
+        f"{counted(tokens, 'token')} in {counted(sum(m.train.samples for m in manifests), 'sequence')}; "
+        f"{counted(held_out, 'document')} held out"
     )
     if small:
         message += f", of {', '.join(small)} one text, since validation.fraction {fraction:g} holds none of it out"

@@ -7,6 +7,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from pretrain_api import layout
+from pretrain_api.nouns import counted
 from pretrain_api.stages import Stage
 from pretrain_trainer.context import StageContext, StageResult
 from pretrain_trainer.data.mixture import read_manifests
@@ -54,7 +55,7 @@ def run(context: StageContext) -> StageResult:
         )
     message = (
         f"{settings.dtype}; greatest difference to the trained model's logits after reloading "
-        f"{comparison.max_logit_difference:.3g}, over {comparison.sequences} sequences"
+        f"{comparison.max_logit_difference:.3g}, over {counted(comparison.sequences, 'sequence')}"
     )
     context.progress.update("compare", 1, message=message)
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pretrain_api import layout
 from pretrain_api.errors import UserError
+from pretrain_api.nouns import counted, noun
 from pretrain_api.stages import Flow, Stage
 from pretrain_trainer.context import StageContext, StageResult
 from pretrain_trainer.documents import locations, parts
@@ -294,9 +295,9 @@ def _result(context: StageContext, work: Sequence[_Part], tallies: Sequence[Tall
     return StageResult(
         flow=_flow(everything),
         sources={name: _flow(tally) for name, tally in by_source.items()},
-        message=f"{everything.documents} of {everything.documents_in} documents kept, {removed} removed"
+        message=f"{everything.documents:,} of {counted(everything.documents_in, 'document')} kept, {removed:,} removed"
         + _foremost(everything)
-        + (f", {masked} items of personal information masked" if masked else ""),
+        + (f", {counted(masked, 'item')} of personal information masked" if masked else ""),
         details={"sources": {name: tally.summary() for name, tally in by_source.items()}},
     )
 
@@ -316,7 +317,10 @@ def _everything_filtered(source: str, where: str, tally: Tally) -> UserError:
     return UserError(
         "everything-filtered",
         where,
-        f"All {tally.documents_in} documents of {source!r} were removed: {', '.join(rules)}.",
+        (
+            f"{'The only document' if tally.documents_in == 1 else f'All {tally.documents_in:,} documents'} of {source!r} "
+            f"{noun(tally.documents_in, 'was', 'were')} removed: {', '.join(rules)}."
+        ),
         f"Loosen spec.data.prepare.{field}, or choose other documents.",
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pretrain_api import layout
+from pretrain_api.nouns import counted
 from pretrain_api.stages import Flow, Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types.model import TrainTokenizer
@@ -130,4 +131,4 @@ def _message(loaded: LoadedTokenizer, spec: TrainTokenizer | None, by_source: Ma
     lost = sum(figures["charactersLost"] for figures in by_source.values())
     made = f"{spec.algorithm}, {loaded.vocab_size:,} entries" if spec else f"given, {loaded.vocab_size:,} entries"
     ratio = f"{size / tokens:.2f} bytes per token" if tokens else "no text to measure it on"
-    return f"{made}; {ratio}; round trip " + (f"loses {lost:,} characters" if lost else "loses nothing")
+    return f"{made}; {ratio}; round trip " + (f"loses {counted(lost, 'character')}" if lost else "loses nothing")

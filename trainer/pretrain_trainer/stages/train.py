@@ -15,6 +15,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.utils import deterministic
 
+from pretrain_api.nouns import counted
 from pretrain_api.run_length import run_length
 from pretrain_api.stages import Flow, Stage
 from pretrain_trainer import models, objectives
@@ -119,8 +120,9 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         "torchVersion": torch.__version__,
     }
     message = (
-        f"{facts['parameters']:,} parameters, {length.steps} steps of {settings.global_batch_size} samples x "
-        f"{settings.sequence_length} tokens = {length.tokens:,} tokens; {here.size} rank(s) x micro-batches of "
+        f"{facts['parameters']:,} parameters, {counted(length.steps, 'step')} of "
+        f"{counted(settings.global_batch_size, 'sample')} x {settings.sequence_length} tokens = {length.tokens:,} tokens; "
+        f"{counted(here.size, 'rank')} x micro-batches of "
         f"{facts['microBatchSize']}, {precision} on {facts['device']}"
         + (f"; resumed at step {training.position.step}" if resumed else "")
     )
@@ -147,7 +149,7 @@ def _result(training: Training, facts: Mapping[str, Any]) -> StageResult:
     }
     return StageResult(
         flow=Flow(),
-        message=f"{position.step} steps, {position.tokens:,} tokens"
+        message=f"{counted(position.step, 'step')}, {position.tokens:,} tokens"
         + (f", final loss {loss:.4f}" if loss is not None else ""),
         details=details,
     )

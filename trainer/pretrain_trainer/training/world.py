@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from pretrain_api.errors import UserError
+from pretrain_api.nouns import noun
 
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 
@@ -68,7 +69,7 @@ def join(shard: int) -> Iterator[World]:
         raise UserError(
             "shard-not-dividing-world",
             "spec.training.parallelism.shard",
-            f"shard is {shard}, but {size} ranks train.",
+            f"shard is {shard}, but {size} {noun(size, 'rank trains', 'ranks train')}.",
             "Write a number that divides workers x processesPerWorker.",
         )
     device = torch.device("cpu")

@@ -158,6 +158,7 @@ class KubernetesBody:
             generation=int(metadata.get("generation", 1)),
             runs={run.stage: run} if run else {},
             checkpoint=observe.checkpoint(reported),
+            logs=f"pretrain logs {self.key[1]} -n {self.key[0]}",
             is_unattended=True,
             deleted=_deleted(metadata),
             accepted=self._accepted(),

@@ -25,6 +25,11 @@ _NEEDED = ("torch", "transformers", "tokenizers", "pyarrow")
 
 def check_machine(job: PretrainJob) -> None:
     """Raise UserError when this machine cannot run the job at all."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:  # libraries of the stage programs, MKL for one, do not start in such a place
+        what, instead = "the folder that it runs in was removed.", "Change to a folder that exists."
+        raise UserError("current-folder-gone", "pretrain run", what, instead) from error
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(

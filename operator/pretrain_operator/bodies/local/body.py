@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -73,7 +74,8 @@ class LocalBody:
         runs = {stage: self._seen(attempt) for stage, attempt in self._attempts.items()}
         checkpoint = self._newest_checkpoint(runs.get(Stage.TRAIN), recorded)
         now = datetime.now(UTC)
-        return Observed(now=now, runs=runs, checkpoint=checkpoint, finished=self._finished(recorded))
+        logs = shlex.join(["pretrain", "logs", self.workplace.storage.uri()])
+        return Observed(now=now, runs=runs, checkpoint=checkpoint, finished=self._finished(recorded), logs=logs)
 
     def _check_folder(self) -> None:
         if not self.workplace.is_there():

@@ -75,7 +75,7 @@ class SimulatedBody:
             return Observed(now=now)
         runs = {stage: p.seen(now) for stage, p in self.cluster.programs.items()}
         checkpoint = CheckpointStatus(step=self.cluster.saved_steps) if self.cluster.saved_steps else None
-        return Observed(now=now, runs=runs, checkpoint=checkpoint)
+        return Observed(now=now, runs=runs, checkpoint=checkpoint, logs="pretrain logs simulated")
 
     def carry_out(self, action: Action) -> None:
         self._live()

@@ -391,6 +391,7 @@ class SimulatedOperator:
             generation=cluster.generation,
             runs={run.stage: run} if run else {},
             checkpoint=CheckpointStatus(step=saved.step, uri=saved.uri) if saved else None,
+            logs=f"pretrain logs {JOB}",
             is_unattended=True,
             deleted=cluster.deleted,
             accepted=cluster.kept.get(recorded.accepted_job),
