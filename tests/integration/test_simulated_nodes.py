@@ -12,6 +12,7 @@ from support.cluster.control_plane import ControlPlane, api_server, clean_up
 from support.cluster.fixtures import new_namespace
 from support.cluster.kubectl import Failed
 from support.cluster.kwok import SimulatedNodes
+from support.cluster.missing import visibly
 from support.eventually import eventually
 
 RESTRICTED = {
@@ -44,7 +45,7 @@ class TestApiServer:
             kubectl("get", "pods")
 
     def test_leaves_nothing_when_it_ends(self) -> None:
-        with api_server() as plane:
+        with visibly(), api_server() as plane:
             folder = plane.folder
             running = [each for each in (plane.etcd, plane.server) if each is not None]
             assert len(running) == 2
@@ -52,6 +53,7 @@ class TestApiServer:
         assert not folder.exists()
 
 
+@pytest.mark.usefixtures("api_server")  # says what is missing where none can run
 class TestInterruptedRun:
     def test_is_ended_by_the_kernel_and_removed_by_the_next_start(self) -> None:
         program = "import signal; from support.cluster.control_plane import api_server\n"

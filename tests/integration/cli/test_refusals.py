@@ -78,9 +78,10 @@ def test_a_server_whose_certificate_is_not_trusted(place: CommandPlace) -> None:
 
 
 def test_names_from_elsewhere_are_looked_for(place: CommandPlace) -> None:
-    place.submitted("gpt-small")
-    assert "Did you mean gpt-small? [no-such-job]" in place.run("get", "gpt-smal").err
-    assert f"There is one in namespace {place.namespace}: add -n" in place.run("get", "gpt-small", "-n", "nowhere").err
+    name = f"only-in-{place.namespace}"  # other tests' namespaces are still there
+    place.submitted(name)
+    assert f"Did you mean {name}? [no-such-job]" in place.run("get", name[:-1]).err
+    assert f"There is one in namespace {place.namespace}: add -n" in place.run("get", name, "-n", "nowhere").err
     assert "[no-such-namespace]" in place.run("submit", place.file(), "-n", "nowhere").err
 
 
