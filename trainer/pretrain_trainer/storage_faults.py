@@ -87,6 +87,14 @@ def _local(error: BaseException) -> UserError | None:
         return UserError(
             "disk-full", where, "The disk is full.", "Free space, or point spec.storage.uri at a larger disk."
         )
+    if error.errno in (errno.EFBIG, errno.EMFILE):
+        option = "-f" if error.errno == errno.EFBIG else "-n"
+        return UserError(
+            "process-limit",
+            where,
+            f"{os.strerror(error.errno)}: a limit of this process does not suffice.",
+            f"Raise it with `ulimit {option}`, or run where it is higher.",
+        )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return UserError(
             "no-permission",

@@ -17,6 +17,8 @@ from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
     [
         (errno.ENOSPC, "disk-full"),
         (errno.EDQUOT, "disk-full"),
+        (errno.EFBIG, "process-limit"),
+        (errno.EMFILE, "process-limit"),
         (errno.EACCES, "no-permission"),
         (errno.EROFS, "no-permission"),
         (errno.ENOTDIR, "storage-not-a-folder"),

@@ -136,9 +136,15 @@ class TestNotComplete:
 
     @pytest.mark.parametrize(
         ("number", "code"),
-        [(errno.ENOSPC, "disk-full"), (errno.EROFS, "no-permission"), (errno.EACCES, "no-permission")],
+        [
+            (errno.ENOSPC, "disk-full"),
+            (errno.EFBIG, "process-limit"),
+            (errno.EMFILE, "process-limit"),
+            (errno.EROFS, "no-permission"),
+            (errno.EACCES, "no-permission"),
+        ],
     )
-    def test_a_disk_that_takes_nothing_is_the_users_to_mend(self, run: Run, number: int, code: str) -> None:
+    def test_a_disk_or_limit_that_takes_nothing_is_the_users_to_mend(self, run: Run, number: int, code: str) -> None:
         wrapped = RuntimeError("a library's wrapping")
         wrapped.__cause__ = OSError(number, "no", "/data/x")
         exit_code, outcome = run(raises(wrapped))

@@ -146,6 +146,14 @@ def written_by_user(where: str) -> Iterator[None]:
                 raise UserError(
                     "disk-full", place, "The disk is full.", "Free space, or point spec.storage.uri at a larger disk."
                 ) from None
+            case errno.EFBIG | errno.EMFILE:
+                option = "-f" if error.errno == errno.EFBIG else "-n"
+                raise UserError(
+                    "process-limit",
+                    place,
+                    f"{os.strerror(error.errno)}: a limit of this process does not suffice.",
+                    f"Raise it with `ulimit {option}`, or run where it is higher.",
+                ) from None
             case errno.EACCES | errno.EPERM | errno.EROFS:
                 raise UserError(
                     "no-permission",
