@@ -158,7 +158,9 @@ def pause_seconds(recorded: PretrainJobStatus, now: datetime) -> float:
     times = [(len(recovery.recent_failures), recovery.recent_failures[-1])] if recovery.recent_failures else []
     if recovery.waits and recovery.last_failure and recovery.last_failure.time:
         times.append((recovery.waits, recovery.last_failure.time))
-    pauses = (_pause(count) - (now - newest).total_seconds() for count, newest in times)
+    ages = [(count, (now - newest).total_seconds()) for count, newest in times]
+    # A failure further ahead than a pause was put down before the clock was set back; it would hold the job for the jump.
+    pauses = (_pause(count) - age for count, age in ages if age > -LONGEST_PAUSE_SECONDS)
     return max(0.0, *pauses, 0.0)
 
 

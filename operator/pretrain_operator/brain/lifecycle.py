@@ -59,7 +59,8 @@ def resumed(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
     """The status after a suspension; its time is put down so that the deadline does not count it."""
     if recorded.suspend_time is None:
         return recorded
-    seconds = recorded.suspended_seconds + round((now - recorded.suspend_time).total_seconds())
+    pause = max(0.0, (now - recorded.suspend_time).total_seconds())  # the clock may have been set back meanwhile
+    seconds = recorded.suspended_seconds + round(pause)
     return recorded.model_copy(update={"suspend_time": None, "suspended_seconds": seconds})
 
 

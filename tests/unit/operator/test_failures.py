@@ -116,6 +116,9 @@ class TestBudget:
     def test_does_not_wait_for_time_that_has_passed(self) -> None:
         assert failures.pause_seconds(self.status(0, 0, 0), NOON + timedelta(seconds=3)) == 1
 
+    def test_does_not_wait_for_a_clock_that_was_set_back(self) -> None:
+        assert failures.pause_seconds(self.status(0, 0, 0), NOON - timedelta(hours=1)) == 0
+
 
 class TestLastWords:
     def test_name_the_first_failure_of_the_streak_and_the_next_step(self) -> None:

@@ -61,3 +61,7 @@ class TestDeadline:
         resumed = lifecycle.resumed(lifecycle.suspended_since(OPENED, NOON), LATER)
         assert resumed.suspended_seconds == 3600
         assert lifecycle.seconds_to_deadline(a_job().with_deadline(60).spec, resumed, LATER) == 60
+
+    def test_counts_no_suspension_when_the_clock_was_set_back_meanwhile(self) -> None:
+        suspended = lifecycle.suspended_since(OPENED, LATER)
+        assert lifecycle.resumed(suspended, NOON).suspended_seconds == 0

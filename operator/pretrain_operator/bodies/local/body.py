@@ -106,8 +106,10 @@ class LocalBody:
         self._status = status
         only_progress = _without_figures(status) == _without_figures(self._written)
         now = datetime.now(UTC)
-        if only_progress and self._written_at and (now - self._written_at).total_seconds() < _STATUS_SECONDS:
-            return
+        if only_progress and self._written_at:
+            age = (now - self._written_at).total_seconds()
+            if 0 <= age < _STATUS_SECONDS:  # below 0: the clock was set back
+                return
         self.workplace.write_job(layout.STATUS, self.job.model_copy(update={"status": status}))
         self._written, self._written_at = status, now
 
