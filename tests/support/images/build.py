@@ -26,6 +26,8 @@ from support.images.image import Image
 
 TARGETS = ("operator", "trainer")
 FOLDER = CACHE / "images"
+_NEEDS_BYTES = 25_000_000_000
+"""Of a first build: the trainer's layers are written as files, as archive and as blobs; 14 GB stay."""
 _BEHIND_THE_LARGE_LAYERS = "\nFROM base AS operator-dependencies\n"
 """Where in the Dockerfile the rest begins: buildah finds by itself what a change there concerns."""
 _DECIDES_THE_LARGE_LAYERS = (
@@ -81,6 +83,10 @@ def check_parts() -> None:
         if not shutil.which(program):
             raise MissingPart(f"{program} is not on this machine: apt-get install --no-install-recommends {program}")
     require_mounts()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(FOLDER).free
+    if free < _NEEDS_BYTES and not any(path.is_dir() for path in FOLDER.iterdir()):
+        raise MissingPart(f"images need {_NEEDS_BYTES / 1e9:.0f} GB of disk, and {FOLDER} has {free / 1e9:.0f} GB left")
 
 
 def state_folder() -> Path:
