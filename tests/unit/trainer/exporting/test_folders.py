@@ -1,5 +1,7 @@
 """A published folder is whole or not there, on local storage and on object stores."""
 
+import os
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -34,6 +36,15 @@ class TestPublish:
         assert storage.names("export") == ["model"]
         assert storage.read_bytes("export/model/config") == b"2"
 
+    def test_takes_a_folder_of_another_file_system(self, tmp_path: Path) -> None:
+        """A pod's own files and the volume that is its storage."""
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+            assert os.stat(elsewhere).st_dev != tmp_path.stat().st_dev
+            storage = Storage(str(tmp_path / "storage"))
+            publish(storage, a_folder(Path(elsewhere, "new"), config="1", weights="2"), "export/model", "config")
+        assert storage.names("export/model") == ["config", "weights"]
+        assert storage.names("export") == ["model"]
+
 
 class TestInterrupted:
     def test_an_object_store_has_no_config_until_all_else_is_there(
@@ -55,6 +66,7 @@ class TestInterrupted:
 
     def test_local_leftovers_of_a_killed_export_are_removed_by_the_next(self, tmp_path: Path) -> None:
         storage = Storage(str(tmp_path / "storage"))
-        a_folder(tmp_path / "storage" / "model.replaced", config="0")
+        for end in ("replaced", "unfinished"):
+            a_folder(tmp_path / "storage" / f"model.{end}", config="0")
         publish(storage, a_folder(tmp_path / "storage" / "new", config="2"), "model", "config")
         assert storage.names("") == ["model"]
