@@ -53,6 +53,23 @@ class TestDeletion:
             assert cluster.alive() == []
             eventually(lambda: cluster.children("jobs", "apis/batch/v1"), lambda jobs: not jobs, 60)
 
+    @pytest.mark.parametrize("state", ["Succeeded", "Failed", "Suspended", "Unschedulable", "WaitingForRepair"])
+    def test_is_possible_in_every_state(self, cluster: Cluster, state: str) -> None:
+        nowhere = {"template": {"nodeSelector": {"pool": "none"}}}
+        changes = {"Suspended": {"suspend": True}, "Unschedulable": {"workers": nowhere}}
+        faults = {"Failed": "unknown-format", "WaitingForRepair": "storage-missing"}
+        wrong = {"outcome": "userError", "code": faults.get(state, ""), "message": "wrong"}
+        cluster.apply(a_cluster_job(**changes.get(state, {})).manifest)
+        with Programs(cluster, (lambda pod: (2, wrong)) if state in faults else succeeds).playing():
+            if state in ("Unschedulable", "WaitingForRepair"):
+                eventually(lambda: cluster.condition("Stalled"), lambda c: c["reason"] == state, 60)
+            else:
+                cluster.until_state(state)
+            cluster.delete()
+            eventually(cluster.is_there, lambda there: not there, 60, every_seconds=0.2)
+            eventually(lambda: cluster.children("jobs", "apis/batch/v1"), lambda jobs: not jobs, 60)
+            cluster.until_none_alive()
+
     def test_of_a_job_that_cannot_be_followed_is_no_problem(self, cluster: Cluster) -> None:
         cluster.apply(a_cluster_job(recovery={"hangTimeoutSeconds": 60}).manifest)
         cluster.until(lambda s: any(c["type"] == "Accepted" for c in s.get("conditions", [])))
