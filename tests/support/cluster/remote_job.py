@@ -43,7 +43,9 @@ def credentials(cluster: DevelopmentCluster, name: str = CREDENTIALS, **keys: st
 
 def folder_of(cluster: DevelopmentCluster, uri: str) -> Path:
     """A run's storage as it lies on this machine."""
-    return cluster.s3.buckets / uri.removeprefix("s3://") if uri.startswith("s3://") else Path(uri)
+    if uri.startswith("s3://"):
+        return cluster.s3.buckets / uri.removeprefix("s3://")
+    return Path(uri.removeprefix("file://"))
 
 
 def a_spec(cluster: DevelopmentCluster, corpus: str) -> dict[str, Any]:
@@ -141,7 +143,7 @@ class RemoteJob:
 
     def delete(self) -> None:
         """Returns once it is gone."""
-        self.kubectl("delete", "pretrainjob", self.name, "--timeout=150s")
+        self.kubectl("delete", "pretrainjob", self.name, "--timeout=150s", "--ignore-not-found")
 
     def kubectl(self, *arguments: str, objects: Any = None) -> str:
         return self.cluster.kubectl("-n", self.namespace, *arguments, objects=objects, within_seconds=180)

@@ -1,0 +1,143 @@
+"""Jobs on a volume that all nodes share, without an object store: one after the other, over upgrades of the operator."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.charts import overlaid
+from support.cluster.cluster import DevelopmentCluster
+from support.cluster.fixtures import new_namespace
+from support.cluster.installation import OPERATORS, install_operator
+from support.cluster.remote_job import BUCKET, Made, RemoteJob, a_spec, folder_of
+from support.cluster.volumes import shared_volume
+from support.eventually import eventually
+
+PRETRAIN = str(Path(sys.executable).parent / "pretrain")
+DEFINITION = Path(__file__).resolve().parents[2] / "manifests" / "crd.yaml"
+STEPS = 150
+"""Time for two upgrades while it trains."""
+OF_TRAINING = "pretrain.dev/stage=train"
+
+pytestmark = pytest.mark.timeout(1500)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A shared volume in a namespace. Its pods see it where it lies on this machine, so that both mean the same paths."""
+
+    cluster: DevelopmentCluster
+    namespace: str
+    folder: Path
+
+    def spec(self, run: str, steps: int = STEPS) -> dict[str, Any]:
+        volumes = {
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+            "volumeMounts": [{"name": "data", "mountPath": str(self.folder)}],
+        }
+        changes = {"workers": {"template": volumes}, "training": {"steps": steps}, "evaluation": {"everySteps": 0}}
+        spec = overlaid(a_spec(self.cluster, f"{self.folder}/corpus/*.jsonl"), changes)
+        return {**spec, "storage": {"uri": f"file://{self.folder}/{run}"}}
+
+    def job(self, name: str, run: str, **changes: Any) -> RemoteJob:
+        return RemoteJob.applied(self.cluster, name, {**self.spec(run), **changes}, self.namespace)
+
+
+@pytest.fixture(scope="module")
+def volume(installed: DevelopmentCluster, corpus: str) -> Iterator[Volume]:
+    """A volume with documents."""
+    namespace = new_namespace(installed)
+    folder = installed.folder / f"shared-{namespace}"
+    claim = shared_volume(folder, namespace, "data")
+    shutil.copytree(folder_of(installed, corpus).parent, folder / "corpus")
+    installed.kubectl.apply(claim)
+    yield Volume(installed, namespace, folder)
+    installed.kubectl("delete", "pv", namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def local(volume: Volume, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The same run on this machine."""
+    folder = tmp_path_factory.mktemp("local")
+    metadata = {"name": "local"}
+    spec = {**volume.spec("local"), "workers": {"processesPerWorker": 2}}
+    job = {"apiVersion": "pretrain.dev/v1alpha1", "kind": "PretrainJob", "metadata": metadata, "spec": spec}
+    (folder / "job.yaml").write_text(yaml.safe_dump(job))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_STATE_HOME": str(folder)}
+    done = subprocess.run(
+        [PRETRAIN, "run", str(folder / "job.yaml")], env=environment, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return Made(volume.folder / "local")
+
+
+def a_newer_definition() -> dict[str, Any]:
+    """The CustomResourceDefinition with one more optional field, and another text beside one that there is."""
+    definition: dict[str, Any] = yaml.safe_load(DEFINITION.read_text())
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema["properties"]["later"] = {"type": "string", "maxLength": 10}
+    schema["properties"]["suspend"]["description"] = "In other words."
+    return definition
+
+
+def uids(job: RemoteJob) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in job.pods(OF_TRAINING)}
+
+
+def operators(cluster: DevelopmentCluster) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in cluster.kubectl.get("pods", *OPERATORS)["items"]}
+
+
+class TestUpgrade:
+    def test_of_operator_and_definition_leaves_a_training_job_alone(
+        self, installed: DevelopmentCluster, volume: Volume, local: Made
+    ) -> None:
+        """On the way the new operator has a wrong image for its trainers: who trains does not feel it, who starts does."""
+        first = volume.job("first", "run")
+        second = volume.job("second", "run", training={**volume.spec("run")["training"], "steps": 20},
+                            ttlSecondsAfterFinished=20)  # fmt: skip
+        first.until("Training")
+        waits = eventually(lambda: second.condition("Stalled"), lambda c: c["status"] == "True", 45)
+        assert f"in use by PretrainJob {volume.namespace}/first" in waits["message"]
+        assert second.pods() == []
+        workers, before = uids(first), operators(installed)
+
+        # As the chart of a newer version would write it: fields that kubectl has taken over are refused to Helm.
+        installed.kubectl("apply", "--server-side", "--field-manager=helm", "-f", "-", objects=a_newer_definition())
+        install_operator(installed, "--set=trainer.image.tag=absent", "--set=log.format=text")
+        eventually(lambda: operators(installed) & before, lambda old: not old, 120)
+        third = RemoteJob.applied(installed, "third", a_spec(installed, f"s3://{BUCKET}/corpus/*.jsonl"))
+        stalled = eventually(lambda: third.condition("Stalled"), lambda c: c["status"] == "True", 45)
+        assert "Pod third-collect-1-" in stalled["message"]
+        assert "trainer:absent" in stalled["message"]
+        assert "trainer.image" in stalled["message"]
+        install_operator(installed)
+        eventually(third.status, lambda s: s["stages"][0]["state"] == "Complete", 150, every_seconds=0.5)
+        assert third.condition("Stalled")["status"] == "False"
+
+        third.edit(activeDeadlineSeconds=1)
+        third.until("Failed", 120)
+        assert "spec.activeDeadlineSeconds (1)" in third.condition("Succeeded")["message"]
+        eventually(third.running, lambda names: not names, 60)
+
+        status = first.until("Succeeded")
+        assert first.made.shards() == local.shards()
+        assert first.made.losses() == local.losses()
+        assert first.made.sha256() == local.sha256()
+        assert uids(first) == workers
+        assert [stage["attempts"] for stage in status["stages"][:5]] == [1] * 5
+        assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 0)
+
+        status = second.until("Succeeded")
+        stages = {stage["name"]: stage.get("message") for stage in status["stages"]}
+        skipped = [name for name, message in stages.items() if message == "skipped (done before)"]
+        assert skipped == ["Collect", "Prepare", "Tokenizer", "Encode"]
+        assert status["progress"]["step"] == 20
+        eventually(lambda: second.cluster.kubectl.run("get", "pretrainjob", "second", "-n", volume.namespace).returncode,
+                   lambda code: code == 1, 90)  # fmt: skip
