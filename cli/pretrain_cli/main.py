@@ -4,7 +4,6 @@ A subcommand is the module `pretrain_cli.commands.<name>` with a click command c
 when it is used. What it returns is the exit code.
 """
 
-import contextlib
 import errno
 import importlib
 import os
@@ -15,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, PretrainError, UserError
-from pretrain_cli.standard_error import say
+from pretrain_cli.standard_error import lasting, say
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Jobs": {
@@ -119,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"error: {error}")
         return EXIT_FAILURE
     except click.ClickException as error:
-        with contextlib.suppress(OSError):
+        with lasting():
             error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):

@@ -1,11 +1,25 @@
 """Notes and errors for people. What cannot be printed changes no exit code: that says the same."""
 
 import contextlib
+import os
+import sys
+from collections.abc import Iterator
 
 import click
 
 
 def say(line: str) -> None:
     """Print a line on standard error, if anything can be printed there."""
-    with contextlib.suppress(OSError):
+    with lasting():
         click.echo(line, err=True)
+
+
+@contextlib.contextmanager
+def lasting() -> Iterator[None]:
+    """Whatever standard error does not take is lost, now and at exit."""
+    try:
+        yield
+        sys.stderr.flush()
+    except OSError:
+        # What is left in the buffer would be written at exit, and the failure of that become the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -25,6 +25,7 @@ BAD = [
     ("log.format", "xml", "at '/log/format': value must be one of 'json', 'text'"),
     ("log.level", "loud", "at '/log/level': value must be one of 'debug', 'info', 'warning', 'error'"),
     ("client.qps", 0, "at '/client/qps': minimum: got 0, want 1"),
+    ("client.requestTimeoutSeconds", 0, "at '/client/requestTimeoutSeconds': minimum: got 0, want 1"),
     ("client.burst", 0, "at '/client/burst': minimum: got 0, want 1"),
     ("extraArgs", "--x", "at '/extraArgs': got string, want array"),
     ("metrics.port", 70000, "at '/metrics/port': maximum: got 70,000, want 65,535"),

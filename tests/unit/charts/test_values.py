@@ -111,6 +111,7 @@ EFFECTS = [
     Effect("log.level", "debug", argument("log-level"), ["debug"]),
     Effect("client.qps", 7.5, argument("qps"), ["7.5"]),
     Effect("client.burst", 9, argument("burst"), ["9"]),
+    Effect("client.requestTimeoutSeconds", 2.5, argument("request-timeout"), ["2.5"]),
     Effect("extraArgs", ["--verbose=yes"], argument("verbose"), ["yes"]),
     Effect("extraEnv", [{"name": "A", "value": "b"}], container("env"), [{"name": "A", "value": "b"}]),
     Effect("metrics.port", 9000, argument("metrics-address"), ["0.0.0.0:9000"]),
