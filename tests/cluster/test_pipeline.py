@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.charts import overlaid
 from support.cluster.cluster import DevelopmentCluster
 from support.cluster.installation import NAMESPACE
 from support.cluster.kubectl import Kubectl
@@ -125,16 +126,40 @@ def kill_leader(kubectl: Kubectl) -> None:
     kubectl.run("delete", "pod", name, "-n", NAMESPACE, "--grace-period=0", "--force", "--wait=false")
 
 
-class TestDeletion:
-    def test_a_training_job_is_gone_within_its_grace_and_leaves_a_checkpoint(
-        self, installed: DevelopmentCluster, corpus: str
-    ) -> None:
-        spec = a_spec(installed, corpus)
-        spec["training"]["steps"] = 100_000
-        spec["checkpoint"]["everySeconds"] = 100_000
-        job = RemoteJob.applied(installed, "long", spec)
+@pytest.fixture(scope="module")
+def training(installed: DevelopmentCluster, corpus: str) -> list[RemoteJob]:
+    """Two jobs that train and would do so for hours, without a checkpoint so far."""
+    spec = overlaid(a_spec(installed, corpus), {"training": {"steps": 100_000}})
+    spec["checkpoint"]["everySeconds"] = 100_000
+    storage = a_spec(installed, corpus)["storage"]
+    jobs = [
+        RemoteJob.applied(installed, "long", spec),
+        RemoteJob.applied(installed, "cut-off", {**spec, "storage": storage}),
+    ]
+    for job in jobs:
         job.until("Training")
+    return jobs
+
+
+class TestDeletion:
+    def test_a_training_job_is_gone_within_its_grace_and_leaves_a_checkpoint(self, training: list[RemoteJob]) -> None:
+        job = training[0]
         job.delete()
         assert not job.running("pretrain.dev/stage=train")
         eventually(job.pods, lambda pods: not pods, within_seconds=120)  # the rest is left to garbage collection
         assert list((job.made.folder / "checkpoints" / "log").iterdir())
+
+    def test_needs_no_storage(self, training: list[RemoteJob], installed: DevelopmentCluster, corpus: str) -> None:
+        """The server is gone, so that nothing can be saved: while one job trains and another one is at its first stages."""
+        early = RemoteJob.applied(installed, "early", a_spec(installed, corpus))
+        eventually(early.running, within_seconds=90)
+        installed.s3.stop()
+        try:
+            for job in (training[1], early):
+                job.kubectl("delete", "pretrainjob", job.name, "--wait=false")
+            for job in (training[1], early):
+                job.delete()
+                assert not job.running()
+                eventually(job.pods, lambda pods: not pods, within_seconds=120)
+        finally:
+            installed.s3.start()
