@@ -73,6 +73,7 @@ class Informer(Generic[Value]):
             value, group = self._parse(manifest), self._groups.setdefault(key, {})
             if value.name not in group or group[value.name].uid != value.uid:
                 group[value.name] = value
+                self._on_change(key)
 
     def forget(self, key: Key, name: str, uid: str) -> None:
         """Take out an object that somebody else has found gone."""
@@ -158,8 +159,10 @@ class Informer(Generic[Value]):
             if not group:
                 self._groups.pop(key, None)
         else:
-            value = self._parse(manifest)
-            self._groups.setdefault(key, {})[value.name] = value
+            value, group = self._parse(manifest), self._groups.setdefault(key, {})
+            if group.get(value.name) == value:
+                return  # our own write comes back, or something changed that nobody reads
+            group[value.name] = value
         self._on_change(key)
 
     def _hear(self, namespace: str) -> None:
