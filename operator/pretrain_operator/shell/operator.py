@@ -268,12 +268,26 @@ def _account_of_the_pod(**kwargs: Any) -> Any:
     return dataclasses.replace(found, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
 
 
+class _NothingToCompare(kopf.DiffBaseStorage):
+    """Kopf would copy each version of each job to compare it with the one before, which no handler of ours asks for."""
+
+    def build(self, **kwargs: Any) -> Any:
+        return {}
+
+    def fetch(self, **kwargs: Any) -> Any:
+        return None
+
+    def store(self, **kwargs: Any) -> None:
+        pass
+
+
 def _kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.peering.standalone = True
     settings.posting.enabled = False
     settings.persistence.finalizer = _NO_FINALIZER
+    settings.persistence.diffbase_storage = _NothingToCompare()
     settings.networking.request_timeout = 30
     settings.watching.server_timeout = 300
     settings.process.ultimate_exiting_timeout = 30
