@@ -9,6 +9,8 @@ from pretrain_operator.brain.observed import StageRun
 
 FIGURES_SECONDS = 30.0
 """How often figures alone are written to an API server."""
+COUNT_SECONDS = 5.0
+"""How long workers that come up one by one may be counted before the count is written."""
 
 
 def taken_in(
@@ -22,14 +24,26 @@ def taken_in(
     return recorded.model_copy(update={"progress": _progress(train)})
 
 
-def is_news(before: PretrainJobStatus, after: PretrainJobStatus, now: datetime) -> bool:
-    """Whether a status is worth writing where writing is dear: figures alone are, every half minute."""
+def is_news(
+    before: PretrainJobStatus, after: PretrainJobStatus, now: datetime, written: datetime | None = None
+) -> bool:
+    """Whether a status is worth writing where writing is dear: figures alone are, every half minute, and the count of
+    ready workers that is not complete yet, every few seconds. `written`: when the status was last written, if known.
+    """
     if before == after:
+        return False
+    if written and _counts_on(before, after) and timedelta() <= now - written < timedelta(seconds=COUNT_SECONDS):
         return False
     newest = before.progress.update_time
     if newest is None or not timedelta() <= now - newest < timedelta(seconds=FIGURES_SECONDS):
         return True
     return before.model_copy(update={"progress": after.progress, "checkpoint": after.checkpoint}) != after
+
+
+def _counts_on(before: PretrainJobStatus, after: PretrainJobStatus) -> bool:
+    """Whether more workers are ready than before, not all of them, and nothing else happened."""
+    is_counting = before.world.ready < after.world.ready < after.world.workers
+    return is_counting and before.model_copy(update={"world": after.world}) == after
 
 
 def has_stepped(train: StageRun) -> bool:

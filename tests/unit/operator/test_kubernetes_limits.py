@@ -71,3 +71,17 @@ def test_a_caller_that_gave_up_costs_no_turn() -> None:
         assert limiter.waiting == 0
 
     played(story)
+
+
+def test_who_takes_a_turn_only_if_there_is_one_waits_for_none_and_passes_nobody() -> None:
+    async def story(loop: Clock) -> None:
+        limiter = Limiter(rate=1, burst=2)
+        assert [limiter.take() for _ in range(3)] == [True, True, False]
+        waiting = asyncio.ensure_future(limiter.turn())
+        await asyncio.sleep(1.5)
+        assert waiting.done()
+        assert not limiter.take()
+        await asyncio.sleep(1)
+        assert limiter.take()
+
+    played(story)

@@ -22,14 +22,15 @@ UNSCHEDULABLE = {
 }
 
 
-def a_pod(**status: Any) -> seen.Pod:
+def a_pod(node: str = "", **status: Any) -> seen.Pod:
     metadata = {"name": "gpt-w0-1", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z", "labels": {}}
-    return seen.pod({"metadata": metadata, "spec": {"containers": [{"image": "trainer:1"}]}, "status": status})
+    spec = {"containers": [{"image": "trainer:1"}], "nodeName": node}
+    return seen.pod({"metadata": metadata, "spec": spec, "status": status})
 
 
 def waiting(reason: str, message: str = "") -> seen.Pod:
     state = {"waiting": {"reason": reason, "message": message}}
-    return a_pod(phase="Pending", containerStatuses=[{"state": state}])
+    return a_pod(node="a17", phase="Pending", containerStatuses=[{"state": state}])
 
 
 def found(*pods: seen.Pod, said: dict[str, str] | None = None) -> list[Trouble]:
@@ -116,3 +117,7 @@ def test_a_suspended_job_is_queued_until_it_leaves() -> None:
     assert troubles.in_doubt(children, LATER) == []
     gone = seen.batch_job({"metadata": leaving, "spec": {"suspend": True}, "status": {}})
     assert not troubles.is_queued(Children([], {"gpt-collect-1": gone}, {}))
+
+
+def test_a_pod_in_the_scheduler_s_queue_is_not_asked_about() -> None:
+    assert troubles.in_doubt(Children([a_pod(phase="Pending")], {}, {}), LATER) == []

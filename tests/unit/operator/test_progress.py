@@ -5,7 +5,7 @@ from datetime import timedelta
 from support.stage_runs import NOON, a_run
 
 from pretrain_api.types import PretrainJobStatus
-from pretrain_api.types.status import CheckpointStatus
+from pretrain_api.types.status import CheckpointStatus, World
 from pretrain_operator.brain import progress
 
 FIGURES = {
@@ -34,3 +34,20 @@ class TestTakenIn:
     def test_keeps_the_checkpoint_when_none_is_seen(self) -> None:
         seen = progress.taken_in(PLAIN, None, CheckpointStatus(step=7))
         assert progress.taken_in(seen, None, None).checkpoint == CheckpointStatus(step=7)
+
+
+class TestIsNews:
+    def counting(self, ready: int, **changes: object) -> PretrainJobStatus:
+        world = World(generation=2, workers=10, ready=ready, summary=f"{ready}/10")
+        return PretrainJobStatus().model_copy(update={"world": world, **changes})
+
+    def test_workers_that_come_up_one_by_one_are_counted_together(self) -> None:
+        before, after = self.counting(2), self.counting(5)
+        assert not progress.is_news(before, after, NOON + timedelta(seconds=1), written=NOON)
+        assert progress.is_news(before, after, NOON + timedelta(seconds=6), written=NOON)
+        assert progress.is_news(before, after, NOON, written=None)
+
+    def test_the_last_worker_a_lost_one_and_everything_else_are_news_at_once(self) -> None:
+        before = self.counting(5)
+        for after in (self.counting(10), self.counting(4), self.counting(6, state="Recovering")):
+            assert progress.is_news(before, after, NOON, written=NOON)

@@ -28,6 +28,7 @@ from pretrain_operator.bodies.kubernetes.client import (
     Manifest,
 )
 from pretrain_operator.bodies.kubernetes.informer import Informer, Key
+from pretrain_operator.bodies.kubernetes.limits import Limiter
 from pretrain_operator.bodies.kubernetes.neighbours import Neighbours
 from pretrain_operator.bodies.kubernetes.observe import Children
 from pretrain_operator.bodies.kubernetes.seen import BatchJob, Config, Pod
@@ -67,6 +68,8 @@ class Surroundings:
     configs: Informer[Config]
     settings: PodSettings
     neighbours: Neighbours = field(default_factory=Neighbours)
+    questions: Limiter = field(default_factory=lambda: Limiter(rate=1, burst=10))
+    """About events, which the API server looks for among all of a namespace: dear where thousands of pods start."""
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
 
@@ -78,6 +81,10 @@ class KubernetesBody:
         self.key: Key = (manifest["metadata"]["namespace"], manifest["metadata"]["name"])
         self._manifest: Manifest = {}
         self._version = -1
+        self._parsed: tuple[str, object] = ("", None)
+        self._kept_in: Config | None = None
+        self._kept: PretrainJobSpec | None = None
+        self._recorded_at: datetime | None = None
         self._made: set[str] = set()
         self._gone: set[str] = set()
         self._said: dict[str, str] = {}
@@ -97,7 +104,9 @@ class KubernetesBody:
         self.uid = str(metadata["uid"])
         self.is_deleted = "deletionTimestamp" in metadata
         self._status = _status(manifest)
-        self.spec, self.problem = _spec(manifest)
+        if self._parsed != (edition := (self.uid, metadata.get("generation"))):
+            self.spec, self.problem = _spec(manifest)
+            self._parsed, self._kept_in = edition, None
         self._show_to_neighbours()
 
     @property
@@ -133,7 +142,7 @@ class KubernetesBody:
         doubtful = troubles.in_doubt(seen, now)
         if not doubtful:
             self._said = {}
-        elif not timedelta() <= now - self._asked_at < _EVENTS:
+        elif not timedelta() <= now - self._asked_at < _EVENTS and self.around.questions.take():
             self._asked_at = now
             self._said = {child.uid: message for child in doubtful if (message := await self._events_about(child.uid))}
             if self.wanted and any("not found" in message for message in self._said.values()):
@@ -183,11 +192,13 @@ class KubernetesBody:
             await self._write({"metadata": {"finalizers": [*finalizers, cluster.FINALIZER]}})
 
     async def record(self, status: PretrainJobStatus) -> None:
-        """Write the status if nobody wrote since; figures alone only now and then."""
-        if progress.is_news(self._status, status, self.around.now()):
+        """Write the status if nobody wrote since; what is only for people to watch only now and then."""
+        now = self.around.now()
+        if progress.is_news(self._status, status, now, self._recorded_at):
             before = self._manifest.get("status", {})
             after = status.model_dump(mode="json", by_alias=True, exclude_none=True)
             await self._write({"status": merge_patch.between(before, after)}, subresource="status")
+            self._recorded_at = now
 
     async def carry_out(self, action: Action) -> None:
         """Raises Outdated when the world changed meanwhile, ApiError when the API server does not take it."""
@@ -216,13 +227,11 @@ class KubernetesBody:
         owner = self._owner(self.wanted_now())
         try:
             if start.stage is Stage.TRAIN:
-                await self._surround(owner)
-                await self._group(owner, start)
-                existing = {pod.worker for pod in self._training_pods(start.attempt)}
-                missing = [worker for worker in range(start.parts) if worker not in existing]
-                settings = self.around.settings
-                pods = [children.training_pod(owner, start, worker, settings) for worker in missing]
-                await apply.gathered(self._make_pod(pod) for pod in pods)
+                if start.attempt == 1:
+                    await self._surround(owner)
+                    await self._make_workers(owner, start)
+                else:  # an earlier start has made it: whoever restarts does not wait until it is looked after
+                    await apply.gathered([self._surround(owner), self._make_workers(owner, start)])
             else:
                 await self._surround(owner)
                 manifest = children.phase_job(owner, start, self.around.settings)
@@ -278,6 +287,13 @@ class KubernetesBody:
         if children.job_config_name(owner) not in self._children().configs:
             self._take_config(await apply.made(self.around.client, CONFIG_MAPS, children.job_config(owner)))
 
+    async def _make_workers(self, owner: Owner, start: StartStage) -> None:
+        await self._group(owner, start)
+        existing = {pod.worker for pod in self._training_pods(start.attempt)}
+        missing = [worker for worker in range(start.parts) if worker not in existing]
+        pods = [children.training_pod(owner, start, worker, self.around.settings) for worker in missing]
+        await apply.gathered(self._make_pod(pod) for pod in pods)
+
     async def _make_pod(self, manifest: Manifest) -> None:
         self.around.pods.add(await apply.made(self.around.client, PODS, manifest))
 
@@ -290,7 +306,8 @@ class KubernetesBody:
         before = observe.world(found)
         if before and before.generation >= action.world.generation:
             return
-        await self._only_of(action.world.generation)
+        if before:
+            await self._left(before)
         patch = {
             "metadata": {"uid": found.uid, "resourceVersion": found.version},
             "data": {cluster.WORLD_KEY: action.world.model_dump_json()},
@@ -302,14 +319,15 @@ class KubernetesBody:
                 raise Outdated(str(error)) from error
             raise
 
-    async def _only_of(self, attempt: int) -> None:
-        """Raises Outdated while workers of another attempt are there, whatever the cache says: gangs must not meet."""
-        selector = f"{cluster.LABEL_JOB}={self.key[1]},{cluster.LABEL_WORKER},{cluster.LABEL_ATTEMPT}!={attempt}"
-        query = {"labelSelector": selector, "fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
-        for manifest in (await self.around.client.list_page(PODS, self.key[0], limit="500", **query))["items"]:
-            self.around.pods.add(manifest)
-            if parsed_pod(manifest).is_alive(self.around.now()):
-                raise Outdated(f"worker {manifest['metadata']['name']} of another attempt is still there")
+    async def _left(self, before: World) -> None:
+        """Raises Outdated while a worker of the roster before is there, whatever the cache says: gangs must not meet.
+
+        No other pod of an earlier attempt can train: one that was in no roster waits for one that never comes. They are
+        asked for by name, as a list by label makes an API server read all pods of the namespace.
+        """
+        for found in await apply.gathered(self._pod_now(member.pod, member.uid) for member in before.roster):
+            if isinstance(found, Pod) and found.is_alive(self.around.now()):
+                raise Outdated(f"worker {found.name} of an earlier attempt is still there")
 
     async def _end(self, stage: Stage, attempt: int, phase: str, grace: int | None) -> None:
         seen, pods = self._children(), []
@@ -363,7 +381,15 @@ class KubernetesBody:
         if not self._status.accepted_job:
             return None
         name = cluster.job_name(self.key[1], self._status.accepted_job)
-        return _kept_spec(self._children().configs.get(name))
+        found = self.around.configs.of(self.key).get(name)
+        if found is None or found.owner != self.uid:
+            return None
+        if found is not self._kept_in:  # read once, not at each look
+            kept = _kept_spec(found)
+            # For programs the same as the one that stands there: one object for both, which is also quick to compare.
+            is_same = kept is not None and self.spec is not None and edits.digest(kept) == edits.digest(self.spec)
+            self._kept_in, self._kept = found, self.spec if is_same else kept
+        return self._kept
 
     def _owner(self, spec: PretrainJobSpec) -> Owner:
         namespace, name = self.key
@@ -382,16 +408,21 @@ class KubernetesBody:
             self.around.configs.add(manifest)
 
     async def _look_for(self, name: str, uid: str) -> None:
+        if await self._pod_now(name, uid) is None:
+            self._gone.add(uid)
+
+    async def _pod_now(self, name: str, uid: str) -> Pod | None:
+        """The pod as the API server has it now, known to the cache from here on; None when it is gone."""
         try:
             found = await self.around.client.get(PODS, self.key[0], name)
         except ApiError as error:
             if not error.is_gone:
                 raise
-            found = {}
-        if found and found["metadata"]["uid"] == uid:
-            self.around.pods.add(found)
-        else:
-            self._gone.add(uid)
+            return None
+        if found["metadata"]["uid"] != uid:
+            return None
+        self.around.pods.add(found)
+        return parsed_pod(found)
 
     async def _look_for_pods_of(self, job: BatchJob) -> None:
         selector = f"{cluster.LABEL_JOB}={self.key[1]},batch.kubernetes.io/job-name={job.name}"
@@ -448,10 +479,10 @@ def _spec(manifest: Manifest) -> tuple[PretrainJobSpec | None, str]:
     return None, "; ".join(str(problem) for problem in found)
 
 
-def _kept_spec(config: Config | None) -> PretrainJobSpec | None:
+def _kept_spec(config: Config) -> PretrainJobSpec | None:
     """The accepted spec in a job's ConfigMap; None when it cannot be read any more."""
     try:
-        return PretrainJob.model_validate_json(config.data[cluster.JOB_FILE]).spec if config else None
+        return PretrainJob.model_validate_json(config.data[cluster.JOB_FILE]).spec
     except (KeyError, ValidationError):
         return None
 

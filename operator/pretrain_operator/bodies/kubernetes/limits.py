@@ -35,14 +35,20 @@ class Limiter:
 
     async def turn(self, urgency: Urgency = Urgency.USUAL) -> None:
         """Wait until it is this caller's turn."""
-        self._refill()
-        if not self._waiting and self._tokens >= 1:
-            self._tokens -= 1
+        if self.take():
             return
         turn = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (urgency, next(self._numbers), turn))
         self._wake_later()
         await turn
+
+    def take(self) -> bool:
+        """Take a turn if there is one at once; whoever gets none goes on without."""
+        self._refill()
+        if self._waiting or self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
     def _refill(self) -> None:
         now = asyncio.get_running_loop().time()
