@@ -156,3 +156,27 @@ class TestAlive:
             Start(Stage.TRAIN, 1, "finish"),
             Start(Stage.PREPARE, 1, "filter"),
         }
+
+
+class TestForgotten:
+    @staticmethod
+    def starts(**status: Any) -> Children:
+        """Eight starts of Prepare and of Train."""
+        jobs, pods = {}, []
+        for attempt in range(1, 9):
+            name = phase_name("gpt", Stage.PREPARE, attempt, "finish")
+            jobs[name] = BatchJob(name, name, OWN, Stage.PREPARE, attempt, "finish", NOON, is_failed=True)
+            manifest = a_pod(f"w0-{attempt}", **(status or ended(1)))
+            manifest["metadata"]["labels"]["pretrain.dev/attempt"] = str(attempt)
+            pods.append(seen.pod(manifest))
+        return Children(pods, jobs, {})
+
+    def test_is_what_ended_five_starts_ago_and_longer(self) -> None:
+        jobs, pods = observe.forgotten(self.starts(), Stage.PREPARE, 8, OWN)
+        assert ([job.attempt for job in jobs], pods) == ([1, 2, 3], [])
+        jobs, pods = observe.forgotten(self.starts(), Stage.TRAIN, 8, OWN)
+        assert (jobs, [pod.attempt for pod in pods]) == ([], [1, 2, 3])
+
+    def test_is_nothing_that_may_still_run_or_belongs_to_somebody_else(self) -> None:
+        assert observe.forgotten(self.starts(**RUNNING), Stage.TRAIN, 8, OWN) == ([], [])
+        assert observe.forgotten(self.starts(), Stage.TRAIN, 8, "another") == ([], [])

@@ -245,6 +245,18 @@ class KubernetesBody:
                 self._refused = troubles.refused(f"A pod or Job of {start.stage}", self.key[1], error.message)
             raise
         self._refused = None
+        await self._forget(start)
+
+    async def _forget(self, start: StartStage) -> None:
+        """Let go of what long ended, so that a stage that is tried again and again fills no cluster."""
+        client, namespace = self.around.client, self.key[0]
+        jobs, pods = observe.forgotten(self._children(), start.stage, start.attempt, self.uid)
+        await apply.gathered(
+            [
+                *(client.delete(JOBS, namespace, job.name, job.uid) for job in jobs),
+                *(client.delete(PODS, namespace, pod.name, pod.uid) for pod in pods),
+            ]
+        )
 
     async def _group(self, owner: Owner, start: StartStage) -> None:
         """The object that places the workers of this start together, and the end of those of earlier ones."""

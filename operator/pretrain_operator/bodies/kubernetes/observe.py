@@ -19,6 +19,8 @@ from pretrain_operator.brain import stages
 from pretrain_operator.brain.observed import StageRun, Start, Worker
 
 _LAST_LINES = 20
+_KEPT_STARTS = 5
+"""So many starts of a stage before the newest keep their Jobs and pods, for their logs."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,23 @@ def alive(children: Children, now: datetime) -> frozenset[Start]:
     pods = {_start(pod) for pod in children.pods if pod.stage and pod.is_alive(now)}
     jobs = {_start(job) for job in children.jobs.values() if job.stage and not (job.is_complete or job.is_failed)}
     return frozenset(start for start in (*pods, *jobs) if start)
+
+
+def forgotten(children: Children, stage: Stage, attempt: int, uid: str) -> tuple[list[BatchJob], list[Pod]]:
+    """Jobs and training pods that ended some starts before this one. Their logs have been superseded, and a stage that
+    waits for days until somebody mends its storage would leave thousands of them."""
+    oldest = attempt - _KEPT_STARTS
+    jobs = [
+        job
+        for job in children.jobs.values()
+        if job.stage is stage and job.attempt <= oldest and (job.is_complete or job.is_failed) and not job.is_leaving
+    ]
+    pods = [
+        pod
+        for pod in children.pods
+        if pod.stage is stage and pod.attempt <= oldest and pod.owner == uid and pod.is_over and not pod.leave_by
+    ]
+    return jobs, pods
 
 
 def stage_run(
