@@ -33,7 +33,7 @@ test-integration: setup  ## tests with real processes, files and browsers
 	$(BIN)/python -m pytest tests/integration -n $(TEST_PROCESSES) -q --dist loadfile
 
 test-cluster: setup  ## tests on a cluster with containers (as root), or on the one that KUBECONFIG names
-	$(BIN)/python -m pytest tests/cluster -q
+	$(BIN)/python -m pytest tests/cluster -n $(if $(KUBECONFIG),0,$(TEST_PROCESSES)) -q --dist loadfile
 
 cluster-programs: setup  ## get the programs that a cluster needs and this machine lacks
 	@$(CLUSTER) programs
