@@ -50,6 +50,8 @@ from pretrain_operator.brain.plan import (
 
 _EVENTS = timedelta(seconds=6)
 """How long what the cluster's events say is taken for current."""
+_ASKED_BY_NAME = 64
+"""The largest roster whose members are asked for one by one."""
 _AT_ONCE_SECONDS = 1
 """Grace of a pod that has nothing to save any more. 0 would remove it from the API server while it may still run."""
 
@@ -334,12 +336,31 @@ class KubernetesBody:
     async def _left(self, before: World) -> None:
         """Raises Outdated while a worker of the roster before is there, whatever the cache says: gangs must not meet.
 
-        No other pod of an earlier attempt can train: one that was in no roster waits for one that never comes. They are
-        asked for by name, as a list by label makes an API server read all pods of the namespace.
+        No other pod of an earlier attempt can train: one that was in no roster waits for one that never comes.
         """
-        for found in await apply.gathered(self._pod_now(member.pod, member.uid) for member in before.roster):
-            if isinstance(found, Pod) and found.is_alive(self.around.now()):
-                raise Outdated(f"worker {found.name} of an earlier attempt is still there")
+        for pod in await self._now_there(before):
+            if pod.is_alive(self.around.now()):
+                raise Outdated(f"worker {pod.name} of an earlier attempt is still there")
+
+    async def _now_there(self, world: World) -> list[Pod]:
+        """The members of a roster that the API server has. A list by label makes it read all pods of the namespace, so
+        the few of a usual roster are asked for by name."""
+        if len(world.roster) <= _ASKED_BY_NAME:
+            found = await apply.gathered(self._pod_now(member.pod, member.uid) for member in world.roster)
+            return [pod for pod in found if isinstance(pod, Pod)]
+        selector = (
+            f"{cluster.LABEL_JOB}={self.key[1]},{cluster.LABEL_WORKER},{cluster.LABEL_ATTEMPT}={world.generation}"
+        )
+        members, query = {member.uid for member in world.roster}, {"labelSelector": selector, "limit": "500"}
+        pods: list[Pod] = []
+        while True:
+            page = await self.around.client.list_page(PODS, self.key[0], **query)
+            for manifest in page["items"]:
+                self.around.pods.add(manifest)
+                pods.append(parsed_pod(manifest))
+            query["continue"] = page["metadata"].get("continue", "")
+            if not query["continue"]:
+                return [pod for pod in pods if pod.uid in members]
 
     async def _end(self, stage: Stage, attempt: int, phase: str, grace: int | None) -> None:
         seen, pods = self._children(), []
