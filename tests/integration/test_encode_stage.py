@@ -182,7 +182,7 @@ class TestTooFewTokens:
         storage = Storage(str(tmp_path))
         write_documents(storage, "code", TEXTS[:5])
         write_documents(storage, "small", ["tiny"])
-        with pytest.raises(UserError, match=r"Source small has \d+ tokens to train on in 1 documents") as caught:
+        with pytest.raises(UserError, match=r"Source small has \d+ tokens to train on in 1 document") as caught:
             run_stages(a_job(tmp_path, SOURCES), tmp_path)
         assert caught.value.code == "too-few-tokens"
         assert caught.value.where == "spec.data.sources[1]"

@@ -151,7 +151,7 @@ class TestFilters:
         size_in = sum(len(text.encode()) for text in documents)
         size_out = len(prose(1)) + len(prose(2)) + 8
         assert record.flow == Flow(documents_in=5, bytes_in=size_in, documents_out=2, bytes_out=size_out)
-        assert "2 of 5 documents kept, 3 removed (most by language: 1), 1 items" in record.message
+        assert "2 of 5 documents kept, 3 removed (most by language: 1), 1 item of personal" in record.message
 
     def test_c4_drops_lines_before_duplicates_are_looked_for(self, tmp_path: Path) -> None:
         documents = [prose(1), prose(1) + "\nA line without an end", prose(2)]

@@ -229,7 +229,7 @@ class TestDescribe:
         for part in (
             "gpt: Training", "storage     s3://bucket/gpt", "Collect   Complete   01-01 12:00:00, 1:30", "5 documents",
             "generation 2, 3 of 4 workers ready", "step 50/100, loss 3.2100", "checkpoint  step 40",
-            "1 failures (1 in the window), 2 disruptions", "OutOfMemory; worker gpt-w3-1 on node a17, rank 26",
+            "1 failure (1 in the window), 2 disruptions", "OutOfMemory; worker gpt-w3-1 on node a17, rank 26",
             "CUDA out of memory", "Pods (1 Running)", f"gpt-w0-1   Running   {kubelet.node}",
             "Train starts again from step 40.", "Memory cgroup out of memory",
         ):  # fmt: skip

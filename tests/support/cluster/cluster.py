@@ -142,6 +142,10 @@ def require() -> None:
         raise MissingPart(
             "nodes with containers need root on Linux; point KUBECONFIG at a cluster of yours to use that one instead"
         )
+    if not os.path.samefile("/", "/proc/1/root"):  # what enters a node's namespaces is out of the chroot
+        raise MissingPart(
+            "nodes with containers do not run in a chroot: use a machine or a container, or point KUBECONFIG at a cluster"
+        )
     require_mounts()
     missing = []
     for name in node.PROGRAMS:
