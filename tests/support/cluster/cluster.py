@@ -12,7 +12,7 @@ from support.cluster.containerd import PAUSE
 from support.cluster.control_plane import ControlPlane
 from support.cluster.kubectl import Kubectl
 from support.cluster.missing import MissingPart
-from support.cluster.mounts import require_mounts
+from support.cluster.mounts import require_mounts, require_no_chroot
 from support.cluster.network import CLUSTERS, NODES, Network
 from support.cluster.node import Node
 from support.cluster.places import Lock
@@ -142,11 +142,8 @@ def require() -> None:
         raise MissingPart(
             "nodes with containers need root on Linux; point KUBECONFIG at a cluster of yours to use that one instead"
         )
-    if not os.path.samefile("/", "/proc/1/root"):  # what enters a node's namespaces is out of the chroot
-        raise MissingPart(
-            "nodes with containers do not run in a chroot: use a machine or a container, or point KUBECONFIG at a cluster"
-        )
     require_mounts()
+    require_no_chroot()
     missing = []
     for name in node.PROGRAMS:
         with suppress(MissingPart):

@@ -1,5 +1,6 @@
 """Mounts of their own, which nodes and image builds make: not every root may."""
 
+import os
 import subprocess
 
 from support.cluster.missing import MissingPart
@@ -12,4 +13,15 @@ def require_mounts() -> None:
         raise MissingPart(
             f"mounts cannot be made here ({done.stderr.strip()}): a container needs the capability SYS_ADMIN, a chroot "
             "a root that is mounted, for example by `mount --bind ROOT ROOT` before"
+        )
+
+
+def require_no_chroot() -> None:
+    """Raises MissingPart in a chroot: whatever enters a node's mount namespace would be out of it."""
+    command = ["nsenter", "--mount=/proc/self/ns/mnt", "stat", "--format=%d:%i", "/"]
+    seen = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    own = os.stat("/")
+    if seen != f"{own.st_dev}:{own.st_ino}":
+        raise MissingPart(
+            "nodes with containers do not run in a chroot: use a machine or a container, or point KUBECONFIG at a cluster"
         )
