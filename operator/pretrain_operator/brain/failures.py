@@ -184,9 +184,11 @@ def described(failed: Failure) -> str:
 
 
 def headline(failed: Failure) -> str:
-    """A failure in one line: its kind and the last line, which in a traceback is the error itself."""
+    """A failure in one line: its kind and the last line, which in a traceback is the error itself. Whoever was killed
+    could say nothing about it: there the signal tells."""
     lines = [line.strip() for line in failed.message.splitlines() if line.strip()]
-    return f"{failed.kind}: {lines[-1]}" if lines else failed.kind
+    telling = lines[:1] if failed.kind == "Signal" else lines[-1:]
+    return ": ".join([failed.kind, *telling])
 
 
 def _advice(failed: Failure, logs: str) -> str:

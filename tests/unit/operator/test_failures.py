@@ -8,7 +8,7 @@ from support.jobs import a_job
 from support.stage_runs import NOON, a_run, an_ended_run
 
 from pretrain_api.types import PretrainJobStatus
-from pretrain_api.types.status import CheckpointStatus
+from pretrain_api.types.status import CheckpointStatus, Failure
 from pretrain_operator.brain import failures
 from pretrain_operator.brain.failures import Verdict
 from pretrain_operator.brain.observed import StageRun
@@ -79,6 +79,17 @@ class TestFailure:
             an_ended_run(2, "userError", words={"code": "empty-glob", "message": "spec.x: wrong."}), NOON
         )
         assert (failed.kind, failed.message) == ("UserError", "spec.x: wrong.")
+
+
+class TestHeadline:
+    def test_of_a_traceback_is_its_last_line_and_of_a_kill_the_signal(self) -> None:
+        raised = failures.failure(an_ended_run(1, last_lines="Traceback ...\nValueError: no"), NOON)
+        killed = failures.failure(an_ended_run(-9, last_lines="step 1\n---"), NOON)
+        assert failures.headline(raised) == "Exit: ValueError: no"
+        assert failures.headline(killed) == "Signal: exit -9 (SIGKILL)"
+
+    def test_without_words_is_the_kind(self) -> None:
+        assert failures.headline(Failure(kind="Exit")) == "Exit"
 
 
 class TestBudget:
