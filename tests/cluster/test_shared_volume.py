@@ -130,7 +130,8 @@ class TestUpgrade:
         assert first.made.shards() == local.shards()
         assert first.made.losses() == local.losses()
         assert first.made.sha256() == local.sha256()
-        assert uids(first) == workers
+        # No pod was made anew. One that still leaves when the others have finished may be cleared away.
+        assert uids(first) <= workers
         assert [stage["attempts"] for stage in status["stages"][:5]] == [1] * 5
         assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 0)
 
