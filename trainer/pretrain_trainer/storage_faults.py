@@ -5,11 +5,10 @@ Errors of reading documents are explained where they are read, in `pretrain_trai
 
 from __future__ import annotations
 
-import errno
-import os
 import threading
 from collections.abc import Callable, Iterator
 
+from pretrain_api import os_faults
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.storage import Storage
 from pretrain_trainer.documents import faults
@@ -73,35 +72,10 @@ def explained(error: BaseException, storage: Storage | None) -> PretrainError | 
     for cause in chain(error):
         if isinstance(cause, PretrainError):
             return None
-        if found := _local(cause) or (_remote(cause, storage) if storage and not storage.is_local else None):
+        if isinstance(cause, OSError) and (found := os_faults.explained(cause, _FIELD)):
             return found
-    return None
-
-
-def _local(error: BaseException) -> UserError | None:
-    """A full disk and a folder that may not be written are the user's to mend; a retry would meet them again."""
-    if not isinstance(error, OSError):
-        return None
-    where = str(error.filename or _FIELD)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(
-            "disk-full", where, "The disk is full.", "Free space, or point spec.storage.uri at a larger disk."
-        )
-    if error.errno in (errno.EFBIG, errno.EMFILE):
-        option = "-f" if error.errno == errno.EFBIG else "-n"
-        return UserError(
-            "process-limit",
-            where,
-            f"{os.strerror(error.errno)}: a limit of this process does not suffice.",
-            f"Raise it with `ulimit {option}`, or run where it is higher.",
-        )
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return UserError(
-            "no-permission",
-            where,
-            f"{os.strerror(error.errno)}.",
-            "Give this user the permission, or choose another place.",
-        )
+        if storage and not storage.is_local and (fault := _remote(cause, storage)):
+            return fault
     return None
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pretrain_api import layout
+from pretrain_api import layout, os_faults
 from pretrain_api.errors import UserError
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
@@ -140,27 +140,10 @@ def written_by_user(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if found := os_faults.explained(error, where):
+            raise found from None
         place = str(error.filename or where)
         match error.errno:
-            case errno.ENOSPC | errno.EDQUOT:
-                raise UserError(
-                    "disk-full", place, "The disk is full.", "Free space, or point spec.storage.uri at a larger disk."
-                ) from None
-            case errno.EFBIG | errno.EMFILE:
-                option = "-f" if error.errno == errno.EFBIG else "-n"
-                raise UserError(
-                    "process-limit",
-                    place,
-                    f"{os.strerror(error.errno)}: a limit of this process does not suffice.",
-                    f"Raise it with `ulimit {option}`, or run where it is higher.",
-                ) from None
-            case errno.EACCES | errno.EPERM | errno.EROFS:
-                raise UserError(
-                    "no-permission",
-                    place,
-                    f"{os.strerror(error.errno)}.",
-                    "Give this user the permission, or choose another place.",
-                ) from None
             case errno.ELOOP | errno.ENAMETOOLONG:
                 raise UserError(
                     "storage-not-a-folder",
