@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, PretrainError, UserError
-from pretrain_cli.standard_error import lasting, say
+from pretrain_cli.standard_error import discard, lasting, say
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Jobs": {
@@ -128,8 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         if error.errno != errno.EPIPE:  # the reader (head, less) left: nothing to tell
             say(f"error: the output cannot be written: {os.strerror(error.errno)}")
-        # Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return EXIT_FAILURE
     return result if isinstance(result, int) else EXIT_OK
 

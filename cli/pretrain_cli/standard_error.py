@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 import click
 
@@ -21,5 +22,10 @@ def lasting() -> Iterator[None]:
         yield
         sys.stderr.flush()
     except OSError:
-        # What is left in the buffer would be written at exit, and the failure of that become the exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let a stream lead nowhere. What is left in its buffer would be written at exit, and the failure of that become the
+    exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

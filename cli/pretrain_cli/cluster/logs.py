@@ -51,7 +51,7 @@ def print_logs(connection: Connection, name: str, request: Request) -> None:
         raise _nothing(name, request, pods, chosen)
     write = _writer(Shown(request.colour, request.timestamps, request.prefix, request.rank))
     logs = [PodLog(connection, each, request.tail, request.since) for each in begun]
-    for log, line in merged(logs, _say):
+    for log, line in merged(logs, say):
         write(log.pod, line)
     sys.stdout.buffer.flush()
     if request.follow:
@@ -61,7 +61,7 @@ def print_logs(connection: Connection, name: str, request: Request) -> None:
 def _follow(followed: Followed, write: Callable[[JobPod, LogLine], None]) -> None:
     for item in followed.items():
         if isinstance(item, str):
-            _say(item)
+            say(item)
         else:
             write(item[0].pod, item[1])
             sys.stdout.buffer.flush()
@@ -77,10 +77,6 @@ def _writer(shown: Shown) -> Callable[[JobPod, LogLine], None]:
             sys.stdout.buffer.write(text)
 
     return write
-
-
-def _say(note: str) -> None:
-    say(note)
 
 
 def _nothing(name: str, request: Request, pods: list[JobPod], chosen: list[JobPod]) -> UserError:
