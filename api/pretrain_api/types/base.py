@@ -18,8 +18,11 @@ class ApiModel(BaseModel):
     )
 
 
-DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
+_DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DnsLabel = Annotated[str, StringConstraints(pattern=f"^{_DNS_LABEL}$", min_length=1, max_length=63)]
 """A name as Kubernetes wants it: lower-case letters, digits and '-', 63 characters at most."""
+OptionalDnsLabel = Annotated[str, StringConstraints(pattern=f"^({_DNS_LABEL})?$", max_length=63)]
+"""The same, or nothing."""
 
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 """A path or any fsspec URL: file://, s3://, gs://, https://, hf://, zip://member::url."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from pretrain_api.types.base import ApiModel, ShortText, StringMap
+from pretrain_api.types.base import ApiModel, OptionalDnsLabel, ShortText, StringMap
 
 _QuantityText = Annotated[
     str, StringConstraints(pattern=r"^[+-]?[0-9]+(\.[0-9]*)?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$", max_length=64)
@@ -88,7 +88,7 @@ class Gang(ApiModel):
 class Scheduling(ApiModel):
     """Queueing and gang scheduling."""
 
-    queue_name: Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", max_length=63)] = ""
+    queue_name: OptionalDnsLabel = ""
     """Kueue's local queue."""
     gang: Gang | None = None
     """How all workers are placed together."""

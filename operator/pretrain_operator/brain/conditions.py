@@ -91,7 +91,7 @@ def checkpointed(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatu
     return stated(recorded, CHECKPOINTED, "True", "CheckpointCommitted", message, now)
 
 
-def printed(recorded: PretrainJobStatus, stage: Stage, has_stepped: bool, is_queued: bool = False) -> PretrainJobStatus:
+def printed(recorded: PretrainJobStatus, stage: Stage, has_stepped: bool, is_queued: bool) -> PretrainJobStatus:
     """The status with the word that people see while `stage` is at work or about to be."""
     state: State = _AT_WORK[stage]
     if is_queued:

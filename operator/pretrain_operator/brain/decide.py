@@ -156,7 +156,9 @@ def _working(
         plan.append(Requeue(waits))
     now, message = observed.now, f"{stage} is at work; wait for it."
     if observed.is_queued:
-        message = f"{stage} waits until queue {spec.scheduling.queue_name} admits it; nothing needs to be done."
+        # Without a queue, somebody has suspended the Job or closed a gate of a pod by hand.
+        queue = f"queue {spec.scheduling.queue_name}" if spec.scheduling.queue_name else "whoever holds it back"
+        message = f"{stage} waits until {queue} admits it; nothing needs to be done."
         status = conditions.stated(status, conditions.RUNNING, "False", "Queued", message, now)
     else:
         status = conditions.stated(status, conditions.RUNNING, "True", stage, message, now)

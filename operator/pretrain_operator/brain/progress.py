@@ -24,9 +24,7 @@ def taken_in(
     return recorded.model_copy(update={"progress": _progress(train)})
 
 
-def is_news(
-    before: PretrainJobStatus, after: PretrainJobStatus, now: datetime, written: datetime | None = None
-) -> bool:
+def is_news(before: PretrainJobStatus, after: PretrainJobStatus, now: datetime, written: datetime | None) -> bool:
     """Whether a status is worth writing where writing is dear: figures alone are, every half minute, and the count of
     ready workers that is not complete yet, every few seconds. `written`: when the status was last written, if known.
     """

@@ -33,8 +33,8 @@ class TestPrinted:
         [(Stage.COLLECT, False, "Collecting"), (Stage.TRAIN, False, "Starting"), (Stage.TRAIN, True, "Training")],
     )
     def test_follows_the_stage(self, stage: Stage, has_stepped: bool, expected: str) -> None:
-        assert conditions.printed(PretrainJobStatus(), stage, has_stepped).state == expected
+        assert conditions.printed(PretrainJobStatus(), stage, has_stepped, is_queued=False).state == expected
 
     def test_is_recovering_after_training_was_interrupted(self) -> None:
         status = conditions.stated(PretrainJobStatus(), conditions.RECOVERING, "True", "Restarting", "x", NOON)
-        assert conditions.printed(status, Stage.TRAIN, has_stepped=False).state == "Recovering"
+        assert conditions.printed(status, Stage.TRAIN, has_stepped=False, is_queued=False).state == "Recovering"

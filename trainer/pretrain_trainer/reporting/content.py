@@ -134,7 +134,7 @@ def _environment(report: Report) -> list[tuple[str, str]]:
     training = report.training
     rows = [("Python", platform.python_version()), ("Platform", platform.platform())]
     if training.device:
-        ranks = f"{counted(training.world_size, 'rank')}"
+        ranks = counted(training.world_size, "rank")
         rows += [
             (
                 "Trained on",

@@ -40,13 +40,13 @@ def of_pods(children: Children, spec: PretrainJobSpec, said: Mapping[str, str], 
 def in_doubt(children: Children, now: datetime) -> list[Pod | BatchJob]:
     """Children that do not get on and do not say why; the cluster's events may.
 
-    A pod that has no node yet stands in the scheduler's queue: what there is to say about it is in its conditions.
+    A pod that has no node yet waits for a scheduler or for Kueue: what there is to say about it is in its conditions.
     """
     pods: Iterable[Pod | BatchJob] = [
         pod
         for pod in children.pods
         if pod.node
-        and not (pod.is_over or pod.leave_by or pod.is_running or pod.unschedulable or pod.is_gated)
+        and not (pod.is_over or pod.leave_by or pod.is_running)
         and pod.waits_for in ("", "ContainerCreating", "PodInitializing")
         and now - pod.created >= PATIENCE
     ]
