@@ -1,8 +1,7 @@
 """Where a process's time goes: from the stacks of a sampling profiler to the functions with the most time."""
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 Profile = dict[str, Any]
@@ -30,12 +29,6 @@ def profile(stacks: Sequence[str]) -> Profile:
             if name.split("/")[0] == "pretrain_operator" or count / max(1, total) > 0.03
         },
     }
-
-
-@contextlib.contextmanager
-def none() -> Iterator[list[str]]:
-    """No profile."""
-    yield []
 
 
 def _short(frame: str) -> str:

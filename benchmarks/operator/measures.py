@@ -5,6 +5,7 @@ import random
 import statistics
 import time
 from collections.abc import Awaitable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +61,7 @@ async def creation(place: Place, load: Load, operator: Operator, size: Size, nam
             await load.remove_pods(f"bare-objects-{number}")
         await place.until_quiet()
         before, writes, begin = operator.cpu_seconds(), await asyncio.to_thread(place.writes), time.monotonic()
-        with operator.profiled() if not is_counted else hot.none() as stacks:
+        with operator.profiled() if not is_counted else nullcontext(list[str]()) as stacks:
             figures["operator"] = await _timed(place, pods, _applied(load, part, pods * (number + 1)))
         figures["operator"]["cpuSecondsPerPod"]["operator"] = (operator.cpu_seconds() - before) / pods
         await load.until_published(JOBS, part, size.workers)
@@ -106,13 +107,12 @@ async def restart(load: Load, operator: Operator, size: Size, names: list[str]) 
         operator.kill()
         job = names[number]
         async with Sight(load.client, JOBS).open(pods=False) as sight:
-            attempt = 1  # each job is lost once
-            await load.lose(JOBS, cluster.worker_name(job, 0, attempt))
+            await load.lose(JOBS, cluster.worker_name(job, 0, attempt=1))  # each job loses once
             operator.log.unlink()
             begin = time.monotonic()
             operator.start()
-            with operator.profiled() if number == size.restarts else hot.none() as stacks:
-                noticed = asyncio.create_task(sight.when(lambda job=job: sight.disruptions.get(job, 0) > 0))  # type: ignore[misc]
+            with operator.profiled() if number == size.restarts else nullcontext(list[str]()) as stacks:
+                noticed = asyncio.create_task(sight.disrupted(job, 0))
                 figures = {"childrenKnown": -1.0, "allReconciled": -1.0}
                 while figures["allReconciled"] < 0:
                     await asyncio.sleep(0.1)
@@ -209,7 +209,7 @@ async def _loss(load: Load, sight: Sight, job: str, workers: int, worker: int) -
     counted = sight.disruptions.get(job, 0)
     begin = time.monotonic()
     await load.lose(JOBS, cluster.worker_name(job, worker, 1))
-    recorded = asyncio.create_task(sight.when(lambda: sight.disruptions.get(job, 0) > counted))
+    recorded = asyncio.create_task(sight.disrupted(job, counted))
     made = asyncio.create_task(sight.when(lambda: sight.pods.get((job, "2"), 0) >= workers))
     published = asyncio.create_task(sight.when(lambda: sight.generations.get(job, 0) == 2))
     times = {"recorded": await recorded, "workersCreated": await made, "worldPublished": await published}

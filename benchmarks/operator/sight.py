@@ -46,6 +46,10 @@ class Sight:
                 await self._changed.wait()
         return time.monotonic()
 
+    async def disrupted(self, job: str, more_often_than: int) -> float:
+        """The time at which another disruption of a job is recorded."""
+        return await self.when(lambda: self.disruptions.get(job, 0) > more_often_than)
+
     async def _watch(self, resource: Resource, version: str, take: Callable[[str, Manifest], None]) -> None:
         async for event in self._client.watch(resource, self._namespace, resourceVersion=version):
             if event["type"] != "BOOKMARK":
