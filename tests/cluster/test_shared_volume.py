@@ -1,5 +1,6 @@
 """Jobs on a volume that all nodes share, without an object store: one after the other, over upgrades of the operator."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,10 +20,12 @@ from support.cluster.remote_job import BUCKET, Made, RemoteJob, a_spec, folder_o
 from support.cluster.volumes import shared_volume
 from support.eventually import eventually
 
+from pretrain_api.cluster import WORLD_KEY, world_name
+
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
 DEFINITION = Path(__file__).resolve().parents[2] / "manifests" / "crd.yaml"
-STEPS = 150
-"""Time for two upgrades while it trains."""
+STEPS = 300
+"""Time for the first upgrade, and on most machines for the second, while it trains."""
 OF_TRAINING = "pretrain.dev/stage=train"
 
 pytestmark = pytest.mark.timeout(1500)
@@ -90,6 +93,12 @@ def uids(job: RemoteJob) -> set[str]:
     return {pod["metadata"]["uid"] for pod in job.pods(OF_TRAINING)}
 
 
+def roster(job: RemoteJob) -> set[str]:
+    """UIDs of the pods of the world that was published last."""
+    world = json.loads(job.kubectl("get", "configmap", world_name(job.name), "-o", f"jsonpath={{.data.{WORLD_KEY}}}"))
+    return {member["uid"] for member in world["roster"]}
+
+
 def operators(cluster: DevelopmentCluster) -> set[str]:
     return {pod["metadata"]["uid"] for pod in cluster.kubectl.get("pods", *OPERATORS)["items"]}
 
@@ -112,6 +121,8 @@ class TestUpgrade:
         installed.kubectl("apply", "--server-side", "--field-manager=helm", "-f", "-", objects=a_newer_definition())
         install_operator(installed, "--set=trainer.image.tag=absent", "--set=log.format=text")
         eventually(lambda: operators(installed) & before, lambda old: not old, 120)
+        assert first.status()["state"] == "Training"
+        assert uids(first) == workers
         third = RemoteJob.applied(installed, "third", a_spec(installed, f"s3://{BUCKET}/corpus/*.jsonl"))
         stalled = eventually(lambda: third.condition("Stalled"), lambda c: c["status"] == "True", 45)
         assert "Pod third-collect-1-" in stalled["message"]
@@ -130,7 +141,8 @@ class TestUpgrade:
         assert first.made.shards() == local.shards()
         assert first.made.losses() == local.losses()
         assert first.made.sha256() == local.sha256()
-        # No pod was made anew. One that still leaves when the others have finished may be cleared away.
+        # The roster names who trained to the end; of the pods themselves one that leaves last may be cleared away.
+        assert roster(first) == workers
         assert uids(first) <= workers
         assert [stage["attempts"] for stage in status["stages"][:5]] == [1] * 5
         assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 0)

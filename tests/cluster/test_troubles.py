@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.charts import overlaid
 from support.cluster.cluster import DevelopmentCluster
-from support.cluster.remote_job import RemoteJob, a_spec, credentials
+from support.cluster.remote_job import RemoteJob, a_spec, keys
 from support.cluster.volumes import shared_volume
 from support.eventually import eventually
 
@@ -64,12 +64,12 @@ TROUBLES: Mapping[str, Trouble] = {
     "a-missing-secret": Trouble(
         {"storage": {"secretRef": {"name": "absent"}}},
         ("Secret absent", "spec.storage.secretRef"),
-        lambda job: job.apply(credentials(job.cluster, "absent")),
+        lambda job: job.apply(keys(job.cluster, "absent")),
     ),
     "a-wrong-key": Trouble(
         {"storage": {"secretRef": {"name": "wrong"}}},
         ("[no-permission]", "spec.storage.secretRef"),
-        lambda job: job.apply(credentials(job.cluster, "wrong")),
+        lambda job: job.apply(keys(job.cluster, "wrong")),
     ),
     "a-missing-bucket": Trouble(
         {"storage": {"uri": f"s3://{LATER}/run"}},
@@ -96,7 +96,7 @@ def jobs(installed: DevelopmentCluster, corpus: str) -> Iterator[Mapping[str, Re
     for name, trouble in TROUBLES.items():
         spec = overlaid(a_spec(installed, corpus), {"data": {"prepare": {"parallelism": 1}}, **trouble.spec})
         found[name] = RemoteJob.applied(installed, name, spec)
-        found[name].apply(credentials(installed, "wrong", AWS_SECRET_ACCESS_KEY="wrong"))
+        found[name].apply(keys(installed, "wrong", AWS_SECRET_ACCESS_KEY="wrong"))
     yield found
     installed.kubectl("label", "node", "node-1", "pretrain.dev/test-")
     for job in found.values():

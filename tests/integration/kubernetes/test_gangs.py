@@ -12,6 +12,7 @@ from support.cluster.kwok import SimulatedNodes
 from support.cluster.missing import visibly
 from support.eventually import eventually
 from support.kube import ROOT, Api, ApiFault, Cluster, OperatorProcess, Programs, a_cluster_job, succeeds_except
+from support.pods import a_pod
 
 GATE = "GenericWorkload=true"
 WHOLE_NODE = {"limits": {"nvidia.com/gpu": 1000}}
@@ -168,15 +169,8 @@ def until_it_applies(cluster: Cluster) -> None:
             return False
         return bool(made["spec"].get(part))
 
-    container = {
-        "name": "main",
-        "image": "none",
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    secure = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    spec = {"containers": [container], "restartPolicy": "Never", "securityContext": secure}
     core, batch = (f"/{root}/namespaces/{cluster.namespace}" for root in ("api/v1", "apis/batch/v1"))
-    pod = {"apiVersion": "v1", "kind": "Pod", "spec": spec}
-    job = {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": spec}}}
+    pod = a_pod("probe", "none")
+    job = {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": pod["spec"]}}}
     eventually(lambda: is_held(f"{core}/pods", pod, "schedulingGates"), bool, 60)
     eventually(lambda: is_held(f"{batch}/jobs", job, "suspend"), bool, 60)

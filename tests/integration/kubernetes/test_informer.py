@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import os
-from typing import Any
-from unittest.mock import patch
 
 import psutil
+import pytest
 from support.cluster.kwok import SimulatedNodes
 from support.kube import Cluster
+from support.pods import a_pod
 
 from pretrain_api.cluster import LABEL_JOB
 from pretrain_operator.bodies.kubernetes import seen
@@ -16,14 +15,12 @@ from pretrain_operator.bodies.kubernetes.client import PODS, Client, Manifest, c
 from pretrain_operator.bodies.kubernetes.informer import Informer, Key
 
 
-def a_pod(cluster: Cluster) -> Manifest:
+def a_child(cluster: Cluster) -> Manifest:
     # A node that is not there: no kubelet and no scheduler changes the pod behind the test's back.
-    spec: dict[str, Any] = {"nodeName": "nowhere", "containers": [{"name": "main", "image": "trainer:1"}]}
-    spec["containers"][0]["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    spec["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    spec["automountServiceAccountToken"] = False
-    metadata = {"name": "gpt-w0-1", "namespace": cluster.namespace, "labels": {LABEL_JOB: "gpt"}}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    pod = a_pod("gpt-w0-1", "trainer:1")
+    pod["metadata"] |= {"namespace": cluster.namespace, "labels": {LABEL_JOB: "gpt"}}
+    pod["spec"] |= {"nodeName": "nowhere", "automountServiceAccountToken": False}
+    return pod
 
 
 class Waker:
@@ -39,7 +36,7 @@ class Waker:
 
 
 def test_a_child_that_we_made_wakes_once_and_what_nobody_reads_wakes_nobody(
-    cluster: Cluster, simulated_nodes: SimulatedNodes
+    cluster: Cluster, simulated_nodes: SimulatedNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
         client, waker = Client(await configuration()), Waker()
@@ -47,7 +44,7 @@ def test_a_child_that_we_made_wakes_once_and_what_nobody_reads_wakes_nobody(
         following = asyncio.create_task(informer.run())
         try:
             await informer.synced()
-            made = await client.create(PODS, cluster.namespace, a_pod(cluster))
+            made = await client.create(PODS, cluster.namespace, a_child(cluster))
             informer.add(made)
             for labels in ({"team": "a"}, {"pretrain.dev/attempt": "7"}):  # the second one is read
                 change = {"metadata": {"labels": labels}}
@@ -72,5 +69,5 @@ def test_a_child_that_we_made_wakes_once_and_what_nobody_reads_wakes_nobody(
                 while is_open():  # noqa: ASYNC110 - nobody tells when a connection is gone
                     await asyncio.sleep(0.05)
 
-    with patch.dict(os.environ, {"KUBECONFIG": str(simulated_nodes.plane.kubeconfig)}):
-        asyncio.run(story())
+    monkeypatch.setenv("KUBECONFIG", str(simulated_nodes.plane.kubeconfig))
+    asyncio.run(story())

@@ -7,6 +7,7 @@ import pytest
 from support.cluster.kwok import SimulatedNodes
 from support.eventually import eventually
 from support.kube import Cluster, Manifest, a_cluster_job
+from support.pods import a_pod
 
 from pretrain_api.cluster import LABEL_ATTEMPT, LABEL_JOB, LABEL_WORKER, world_name
 from pretrain_api.world import Member, World
@@ -17,21 +18,14 @@ from pretrain_operator.bodies.kubernetes.client import CONFIG_MAPS, JOBS, PODS, 
 from pretrain_operator.bodies.kubernetes.informer import Informer
 from pretrain_operator.brain.plan import PublishWorld
 
-SECURE = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "runAsNonRoot": True,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-
 
 def a_worker(cluster: Cluster, attempt: int) -> Manifest:
     """A running pod of an attempt."""
     name = f"test-w0-{attempt}"
     labels = {LABEL_JOB: "test", LABEL_WORKER: "0", LABEL_ATTEMPT: str(attempt)}
-    container = {"name": "main", "image": "none", "securityContext": SECURE}
     pods = f"/api/v1/namespaces/{cluster.namespace}/pods"
-    manifest = {"metadata": {"name": name, "labels": labels}, "spec": {"containers": [container]}}
+    manifest = a_pod(name, "none")
+    manifest["metadata"]["labels"] = labels
     eventually(lambda: "default" in [a["metadata"]["name"] for a in cluster.children("serviceaccounts")], bool, 30)
     cluster.api("POST", pods, manifest)
     return eventually(lambda: cluster.api.get(f"{pods}/{name}"), lambda p: p["status"].get("phase") == "Running", 60)

@@ -10,6 +10,7 @@ from typing import Any
 from support.cluster.cluster import DevelopmentCluster
 from support.cluster.fixtures import new_namespace
 from support.cluster.installation import OPERATORS
+from support.cluster.s3 import CREDENTIALS, credentials
 from support.corpora import texts
 from support.eventually import eventually
 
@@ -17,8 +18,6 @@ from pretrain_api.cluster import CREDENTIAL_KEYS
 from pretrain_api.types import API_VERSION, KIND
 
 BUCKET = "pretrain"
-CREDENTIALS = "s3-credentials"
-"""Name of the Secret with the keys of the cluster's S3 server."""
 STEPS = 240
 """More than a minute of training on two idle cores: time for all that happens to a disturbed job."""
 
@@ -35,10 +34,10 @@ def a_corpus(cluster: DevelopmentCluster) -> str:
     return f"s3://{BUCKET}/corpus/*.jsonl"
 
 
-def credentials(cluster: DevelopmentCluster, name: str = CREDENTIALS, **keys: str) -> dict[str, Any]:
-    """The Secret that lets a job into the S3 server; `keys` replace right ones."""
+def keys(cluster: DevelopmentCluster, name: str = CREDENTIALS, **wrong: str) -> dict[str, Any]:
+    """The Secret that lets a job into the S3 server, whose address stands in the job; `wrong` keys replace right ones."""
     right = {key: cluster.s3.environment[key] for key in CREDENTIAL_KEYS}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {**right, **keys}}
+    return credentials({**right, **wrong}, name)
 
 
 def folder_of(cluster: DevelopmentCluster, uri: str) -> Path:
@@ -121,7 +120,7 @@ class RemoteJob:
     def applied(cls, cluster: DevelopmentCluster, name: str, spec: dict[str, Any], namespace: str = "") -> "RemoteJob":
         """A new job in a namespace, without one in a new one."""
         found = cls(cluster, namespace or new_namespace(cluster), name, spec)
-        found.apply(credentials(cluster), found.manifest)
+        found.apply(keys(cluster), found.manifest)
         return found
 
     @property

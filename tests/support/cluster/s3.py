@@ -4,7 +4,7 @@ import json
 import secrets
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,9 +82,13 @@ class S3Server:
         return True
 
 
-def credentials(server: S3Server, name: str = "s3-credentials") -> dict[str, Any]:
-    """A Secret for spec.storage.secretRef, with the server's address in it."""
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": server.environment}
+CREDENTIALS = "s3-credentials"
+"""Name of the Secret in manifests/samples."""
+
+
+def credentials(values: Mapping[str, str], name: str = CREDENTIALS) -> dict[str, Any]:
+    """A Secret for spec.storage.secretRef."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": dict(values)}
 
 
 @contextmanager

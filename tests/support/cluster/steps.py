@@ -18,9 +18,10 @@ class Step:
 
 
 def offer_storage(cluster: DevelopmentCluster) -> None:
-    """What manifests/samples expects before it: a bucket, and its keys in the namespace `default`."""
+    """What manifests/samples expects before it: a bucket, and keys and address of its server in the namespace `default`."""
     cluster.s3.make_bucket("pretrain")
-    cluster.kubectl("apply", "--server-side", "-n", "default", "-f", "-", objects=credentials(cluster.s3))
+    secret = credentials(cluster.s3.environment)
+    cluster.kubectl("apply", "--server-side", "-n", "default", "-f", "-", objects=secret)
 
 
 AFTER_START = (
