@@ -72,19 +72,18 @@ class _Body:
 
     def __init__(self, response: Any, url: str, where: str, announced: str | None) -> None:
         self._response, self._url, self._where, self._announced = response, url, where, announced
-        self._bytes = 0
 
     def read(self, size: int = -1, /) -> bytes:
         from aiohttp import ClientPayloadError
 
         try:
-            data: bytes = self._response.read(size)
+            return bytes(self._response.read(size))
         except ClientPayloadError as error:
             announced = f" of the {self._announced} bytes that the server announced" if self._announced else " bytes"
-            reason = f"the answer breaks off after {self._bytes}{announced}"
+            # Of what came, a part may have been dropped with the connection before it was read.
+            received = self._response.r.content.total_bytes
+            reason = f"the answer breaks off after {received}{announced}"
             raise SourceUnavailable(self._where, self._url, reason, nobody_answers=False) from error
-        self._bytes += len(data)
-        return data
 
 
 class _Joined:
