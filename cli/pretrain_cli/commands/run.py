@@ -67,7 +67,7 @@ def command(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool)
         how = "stopped" if view.status.state == "Suspended" else "stopped at once"
         say(f"{how}: {signal.Signals(view.stopped_by).name}. {again}")
         return _EXIT_BY_SIGNAL + view.stopped_by
-    say("suspended: spec.suspend is true. Run it again with spec.suspend=false: it goes on where it was.")
+    say("suspended: spec.suspend is true. Set it to false and run again: it goes on where it was.")
     return EXIT_OK
 
 
