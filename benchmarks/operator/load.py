@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from kubernetes.aio import client as kubernetes_client
 from support.jobs import JobBuilder
-from support.kube import STORAGE, a_cluster_job
+from support.kube import a_cluster_job, a_storage
 
 from pretrain_api import cluster
 from pretrain_api.report import Report
@@ -192,8 +192,8 @@ class Load:
 
 def _job(name: str, workers: int, **spec: object) -> JobBuilder:
     training = {**a_cluster_job().manifest["spec"]["training"], "globalBatchSize": 2 * workers}
-    job = a_cluster_job(workers={"min": workers, "max": workers}, training=training, **spec)
-    return job.with_spec(storage={**STORAGE, "uri": f"s3://bucket/{name}"})
+    storage = {**a_storage(), "uri": f"s3://bucket/{name}"}
+    return a_cluster_job(storage=storage, workers={"min": workers, "max": workers}, training=training, **spec)
 
 
 def _complete(stage: Stage) -> Manifest:

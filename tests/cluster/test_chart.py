@@ -11,6 +11,7 @@ from support.cluster.kubectl import Kubectl
 from support.eventually import eventually
 from support.helm import CRD, WAIT, Helm
 from support.jobs import a_job
+from support.kube import a_storage
 
 Cluster = DevelopmentCluster | ForeignCluster
 LEASE = ("lease", "pretrain-operator", "-n", NAMESPACE)
@@ -48,7 +49,7 @@ def logs(helm: Helm) -> Iterator[None]:
 def apply_job(kubectl: Kubectl, namespace: str, **spec: Any) -> None:
     """A job whose pods wait for a node that never comes: at work, without a trainer's image."""
     waits = {"template": {"nodeSelector": {"test": "nowhere"}}}
-    job = a_job().with_spec(storage={"uri": "s3://bucket/run"}, workers=waits, **spec).manifest
+    job = a_job().with_spec(storage=a_storage(), workers=waits, **spec).manifest
     kubectl("apply", "--server-side", "-n", namespace, "-f", "-", objects=job)
 
 

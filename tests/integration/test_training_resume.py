@@ -40,6 +40,12 @@ def steps_done(root: Path) -> int:
     return int(max((json.loads(line)["done"] for line in lines), default=0))
 
 
+def attempts_begun(root: Path) -> int:
+    """Of the stage that is not complete, as its programs count them."""
+    kept = [json.loads(path.read_text()) for path in (root / layout.ATTEMPTS).glob("*/*.json")]
+    return max((int(each["attempts"]) for each in kept), default=0)
+
+
 def commits(root: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted((root / layout.COMMIT_LOG).glob("*.json"))]
 
@@ -62,8 +68,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path, ran
     undisturbed = finish(quiet, a_job(quiet, steps=steps, precision=precision), ranks)
 
     job = a_job(rough, steps=steps, precision=precision)
-    for kill_after in sorted(rng.sample(range(10, steps - 10), 3)):
+    for kills, kill_after in enumerate(sorted(rng.sample(range(10, steps - 10), 3))):
         process = start(rough, job, ranks)
+        # An earlier attempt may have come further than this kill; an attempt that never began is not counted.
+        eventually(functools.partial(attempts_begun, rough), functools.partial(operator.eq, kills + 1), 120)
         eventually(
             functools.partial(steps_done, rough),
             functools.partial(operator.le, kill_after),

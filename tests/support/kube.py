@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import secrets
 import signal
 import ssl
 import subprocess
@@ -168,12 +169,15 @@ class Cluster:
         self.api.merge(f"/api/v1/namespaces/{self.namespace}/pods/{pod}", {"metadata": {"annotations": annotations}})
 
 
-STORAGE = {"uri": "s3://bucket/run", "endpointUrl": "http://store:9000", "secretRef": {"name": "s3"}}
+def a_storage() -> Manifest:
+    """Storage that pods can reach and no other job names: an operator of all namespaces lets one job work in each."""
+    uri = f"s3://bucket/{secrets.token_hex(4)}"
+    return {"uri": uri, "endpointUrl": "http://store:9000", "secretRef": {"name": "s3"}}
 
 
 def a_cluster_job(**spec: Any) -> JobBuilder:
-    """A small job with storage that pods can reach."""
-    return a_job().with_spec(storage=STORAGE, **spec)
+    """A small job with a storage of its own."""
+    return a_job().with_spec(**{"storage": a_storage(), **spec})
 
 
 Fate = Callable[[Manifest], tuple[int, Mapping[str, Any]] | None]

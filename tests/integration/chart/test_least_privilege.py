@@ -15,7 +15,7 @@ from support.crds import install_crd
 from support.eventually import eventually
 from support.golden import assert_golden
 from support.jobs import a_job
-from support.kube import Api, Cluster, OperatorProcess, Programs, succeeds_except
+from support.kube import Api, Cluster, OperatorProcess, Programs, a_storage, succeeds_except
 from support.permissions import allowed
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -133,7 +133,7 @@ def a_life(trial: Trial, cluster: Cluster, name: str) -> None:
 def begin(cluster: Cluster, name: str) -> None:
     """Up to a suspension in the middle of Prepare."""
     job = a_job().with_spec(
-        storage={"uri": "s3://bucket/run"},
+        storage=a_storage(),
         data={**a_job().manifest["spec"]["data"], "prepare": {"parallelism": 2}},
         workers={"min": 2, "max": 2},
         ttlSecondsAfterFinished=1,
@@ -199,7 +199,7 @@ class TestJob:
         cluster = Cluster(Api(plane), new_namespace(plane))
         try:
             with trial.operator():
-                cluster.apply(a_job().with_spec(storage={"uri": "s3://bucket/run"}).manifest)
+                cluster.apply(a_job().with_spec(storage=a_storage()).manifest)
                 eventually(lambda: cluster.pods("collect"), within_seconds=60)
         finally:
             trial.end()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from support.cluster.kwok import SimulatedNodes
 from support.eventually import eventually
-from support.kube import Cluster, OperatorProcess, Programs, a_cluster_job, succeeds, succeeds_except
+from support.kube import Cluster, OperatorProcess, Programs, a_cluster_job, a_storage, succeeds, succeeds_except
 
 from pretrain_api.cluster import LABEL_JOB
 
@@ -12,10 +12,11 @@ from pretrain_api.cluster import LABEL_JOB
 def test_work_one_after_the_other(simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path) -> None:
     operator = OperatorProcess(simulated_nodes.plane.kubeconfig, tmp_path, namespace=cluster.namespace)
     with operator, Programs(cluster, succeeds_except("train")).playing() as programs:
-        cluster.apply(a_cluster_job().manifest)
+        storage = a_storage()
+        cluster.apply(a_cluster_job(storage=storage).manifest)
         cluster.training(1, attempt=1)
         # Its name comes first in every list, so that a new operator meets it before the one at work.
-        cluster.apply({**a_cluster_job().manifest, "metadata": {"name": "before"}})
+        cluster.apply({**a_cluster_job(storage=storage).manifest, "metadata": {"name": "before"}})
         waits = eventually(lambda: cluster.condition("Stalled", "before"), lambda c: c["status"] == "True", 30)
         assert (waits["reason"], cluster.state("before")) == ("StorageInUse", "Pending")
         assert f"PretrainJob {cluster.namespace}/test" in waits["message"]
