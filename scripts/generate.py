@@ -145,7 +145,13 @@ def cli_page() -> str:
     for name in COMMANDS:
         command = cli.get_command(top, name)
         assert command is not None, name
-        parts.append(f"## pretrain {name}\n\n{_help(click.Context(command, top, info_name=name))}")
+        context = click.Context(command, top, info_name=name)
+        parts.append(f"## pretrain {name}\n\n{_help(context)}")
+        if isinstance(command, click.Group):
+            for inner in command.list_commands(context):
+                inside = command.get_command(context, inner)
+                assert inside is not None, inner
+                parts.append(f"## pretrain {name} {inner}\n\n{_help(click.Context(inside, context, info_name=inner))}")
     parts.append(EXIT_CODES)
     return "\n".join(parts)
 

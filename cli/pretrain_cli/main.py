@@ -1,19 +1,17 @@
 """The `pretrain` command: its subcommands by name, and how errors become messages and exit codes.
 
-A subcommand is the module `pretrain_cli.commands.<name>` with a click command called `command`; it is imported only
-when it is used. What it returns is the exit code.
+What a subcommand returns is the exit code.
 """
 
 import errno
-import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
 
 import click
-from click.shell_completion import CompletionItem
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, PretrainError, UserError
+from pretrain_cli.lazy_group import LazyGroup
 from pretrain_cli.standard_error import discard, lasting, say
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
@@ -37,6 +35,9 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "resume": "Let a suspended job go on.",
         "delete": "Delete jobs; what they wrote stays.",
     },
+    "Training data": {
+        "data": "Look into the data of a run: what it read, and in which order.",
+    },
     "Shell": {
         "completion": "Print the completion script for a shell.",
     },
@@ -57,43 +58,10 @@ Examples:
   pretrain explain training.optimizer"""
 
 
-class _Commands(click.Group):
-    """The subcommands; listing and completing their names imports none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"pretrain_cli.commands.{cmd_name}").command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            from pretrain_api.problems import closest
-
-            meant = closest(name, COMMANDS)
-            hint = f"Did you mean {meant}?" if meant else f"Commands: {', '.join(COMMANDS)}."
-            raise click.UsageError(f'"{name}" is no command. {hint}', ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        widest = max(map(len, COMMANDS))
-        for title, commands in SECTIONS.items():
-            with formatter.section(title):
-                formatter.write_dl([(f"{name:<{widest}}", said) for name, said in commands.items()])
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        names = [CompletionItem(n, help=h) for n, h in COMMANDS.items() if n.startswith(incomplete)]
-        return names or click.Command.shell_complete(self, ctx, incomplete)
-
-
 @click.group(
-    cls=_Commands,
+    cls=LazyGroup,
+    package="pretrain_cli.commands",
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EXAMPLES,
 )

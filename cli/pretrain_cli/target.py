@@ -23,6 +23,14 @@ def workplace(target: str, sets: Sequence[str]) -> Workplace:
     return Workplace(Storage(target))
 
 
+def endpoint_url(place: Workplace) -> str:
+    """The server of the run's storage: as the job file says, else as the run recorded it; empty where neither does."""
+    if place.storage.endpoint_url:
+        return place.storage.endpoint_url
+    job = place.job(layout.STATUS)
+    return job.spec.storage.endpoint_url if job else ""
+
+
 def recorded_job(place: Workplace) -> PretrainJob:
     """The job with its recorded status. Raises UserError when nothing was run there."""
     job = place.job(layout.STATUS)

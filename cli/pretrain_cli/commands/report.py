@@ -16,13 +16,8 @@ def command(target: str, sets: tuple[str, ...]) -> int:
 
     A run that succeeded has them already. This makes them of one that failed, was stopped or still works.
     """
-    import subprocess
-    import sys
-
     from pretrain_cli.target import recorded_job, workplace
+    from pretrain_cli.trainer_program import run
 
     place = workplace(target, sets)
-    endpoint = recorded_job(place).spec.storage.endpoint_url
-    # A program of its own: the trainer's libraries stay out of the command line, in the image of a cluster too.
-    arguments = ["--storage", place.storage.uri(), "--endpoint-url", endpoint]
-    return subprocess.run([sys.executable, "-m", "pretrain_trainer.reporting", *arguments], check=False).returncode
+    return run("reporting", place.storage.uri(), recorded_job(place).spec.storage.endpoint_url)

@@ -1,0 +1,12 @@
+"""Programs of the trainer that commands start: its libraries stay out of the command line, in the image of a cluster too."""
+
+import subprocess
+import sys
+
+
+def run(module: str, storage_uri: str, endpoint_url: str, *arguments: str) -> int:
+    """Run `pretrain_trainer.<module>` on a storage, with this process's standard streams; its exit code."""
+    where = ["--storage", storage_uri, "--endpoint-url", endpoint_url]
+    return subprocess.run(
+        [sys.executable, "-m", f"pretrain_trainer.{module}", *where, *arguments], check=False
+    ).returncode
