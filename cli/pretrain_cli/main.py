@@ -37,6 +37,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Training data": {
         "data": "Look into the data of a run: what it read, and in which order.",
+        "index": "Index WebDataset tars that others wrote.",
     },
     "Shell": {
         "completion": "Print the completion script for a shell.",

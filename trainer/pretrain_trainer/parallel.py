@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pretrain_api.errors import PretrainError
 from pretrain_trainer.context import StageContext
@@ -14,6 +14,13 @@ from pretrain_trainer.process import leave_signals_to_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Stoppable(Protocol):
+    """Whoever wants the results, and may want no more."""
+
+    def check_stopping(self) -> None:
+        """Raise Stopped when the work should end."""
 
 
 class WorkerProcessLost(PretrainError):
@@ -29,7 +36,7 @@ def processes(context: StageContext) -> int:
 
 
 def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], processes: int, context: StageContext
+    function: Callable[[Item], Result], items: Iterable[Item], processes: int, context: Stoppable
 ) -> Iterator[Result]:
     """Results of `function` for each item, in the order of the items, computed by a pool of spawned processes.
 

@@ -5,10 +5,11 @@ Nothing is read here but listings.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import fsspec
 
 from pretrain_api.errors import UserError
 from pretrain_api.problems import is_encodable
-from pretrain_trainer.documents import python_fs
+from pretrain_trainer.documents import braces, python_fs, web
 from pretrain_trainer.documents.faults import patiently, reading
 
 _VERSION_KEYS = (
@@ -33,6 +34,8 @@ _VERSION_KEYS = (
 )
 _SILENCE_SECONDS = 60
 """A web server that sends nothing for so long has gone."""
+_WORTH_A_LISTING = 8
+"""Files of one folder that are asked for together rather than one by one."""
 _ARCHIVES = ("zip", "tar", "libarchive")
 
 
@@ -79,17 +82,42 @@ def file_system(url: str, where: str) -> tuple[Any, str]:
 
 
 def find(pattern: str, where: str) -> list[Location]:
-    """The files that `pattern` names, sorted by URL; at least one.
+    """The files that `pattern` names, sorted by URL, each once; at least one.
 
-    `where` is the field that holds the pattern. UserError for a file or bucket that does not exist, a glob that
+    A pattern may hold braces, `{000..099}` or `{a,b}`, and each of what they stand for globs. `where` is the field that holds the pattern. UserError for a file or bucket that does not exist, a glob that
     matches nothing, a folder, a missing permission, a broken archive, an unknown protocol or a dead address.
     """
+    addresses = braces.expand(pattern, where)
+    if len(addresses) > 1:
+        listed = _listings(addresses, where)
+        every = [file for address in addresses for file in listed.get(address) or find(address, where)]
+        return sorted({file.url: file for file in every}.values(), key=lambda file: file.url)
+    pattern = addresses[0]
     outer, separator, inner = pattern.partition("::")
     if not separator:
         return _matches(pattern, where, suffix="", container="")
     found: list[Location] = []
     for container in find(inner, where):
         found += _matches(f"{outer}::{container.url}", where, f"::{container.url}", f"{container.version}/")
+    return found
+
+
+def _listings(addresses: Sequence[str], where: str) -> dict[str, list[Location]]:
+    """Those of many addresses that a listing of their folders finds: one request instead of one for each file.
+
+    Web servers list nothing, and globs are listings already. What is missing here has an error of its own to be told.
+    """
+    by_folder: dict[str, list[str]] = {}
+    for address in addresses:
+        if "::" not in address and not web.is_web(address) and not _is_glob(address):
+            by_folder.setdefault(address.rpartition("/")[0], []).append(address)
+    found: dict[str, list[Location]] = {}
+    for folder, inside in by_folder.items():
+        if len(inside) < _WORTH_A_LISTING or not folder:
+            continue
+        with contextlib.suppress(UserError):
+            names = {file.url.rpartition("/")[2]: file for file in _matches(f"{folder}/*", where, "", "")}
+            found |= {a: [names[name]] for a in inside if (name := a.rpartition("/")[2]) in names}
     return found
 
 

@@ -71,7 +71,7 @@ class OpenFile:
         kind = file_format(url, rules.format, self._where)
         codec = compression(_name(url))[1]
         with contextlib.ExitStack() as stack:
-            raw = Checksummed(stack.enter_context(_open(url, self._where)))
+            raw = Checksummed(stack.enter_context(opened(url, self._where)))
             stream = content(raw, codec, url)
             if kind == "text":
                 yield from text.read(stream, url, rules.max_bytes)
@@ -99,8 +99,8 @@ class OpenFile:
 
 
 @contextlib.contextmanager
-def _open(url: str, where: str) -> Iterator[Any]:
-    """The raw file. An archive that turns out to be broken only now is told as one, and so is a member that is
+def opened(url: str, where: str) -> Iterator[Any]:
+    """The raw file; `where` is the field that names it. An archive that turns out to be broken only now is told as one, and so is a member that is
     encrypted (zipfile: RuntimeError) or a link out of the archive (tarfile: KeyError)."""
     head, _, container = url.partition("::")
     try:

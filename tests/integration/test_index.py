@@ -1,0 +1,56 @@
+"""`pretrain index` as a program: on an S3 server, interrupted and started again, and in trouble."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fsspec
+from support.cluster.s3 import S3Server
+from support.tars import captioned, tar
+
+PRETRAIN = str(Path(sys.executable).parent / "pretrain")
+
+
+def pretrain(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    own = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run([PRETRAIN, *arguments], env=own, capture_output=True, text=True, timeout=300)
+
+
+def test_tars_on_an_s3_server(tmp_path: Path, s3_server: S3Server) -> None:
+    s3_server.make_bucket("index")
+    # Put there by a client: only then has the server a tag for each.
+    store = fsspec.filesystem("s3", endpoint_url=s3_server.url, key=s3_server.access_key, secret=s3_server.secret_key)
+    store.put(str(captioned(tmp_path / "set", shards=10)), "index/set", recursive=True)
+    keys = {k: v for k, v in s3_server.environment.items() if k != "AWS_ENDPOINT_URL"}
+    where = ["s3://index/set/{000000..000009}.tar", "--endpoint-url", s3_server.url]
+    done = pretrain("index", *where, "--processes", "2", **keys)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("50 records in 10 tars, ")
+    assert done.stdout.endswith("s3://index/set/manifest.json\n")
+    manifest = s3_server.buckets / "index" / "set" / "manifest.json"
+    before = manifest.read_bytes()
+    assert b'"etag": ""' not in before
+
+    assert pretrain("index", *where, "--check", **keys).stdout == "10 tars indexed as they are\n"
+    assert pretrain("index", *where, **keys).returncode == 0
+    assert manifest.read_bytes() == before
+
+
+def test_every_broken_tar_is_told_and_no_manifest_written(tmp_path: Path) -> None:
+    captioned(tmp_path, shards=1)
+    (tmp_path / "a.tar").write_bytes(tar({"1.txt": b"x"})[:600])
+    (tmp_path / "b.tar").write_bytes(b"PK\x03\x04" * 300)
+    done = pretrain("index", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.replace(str(tmp_path), "DIR").splitlines() == [
+        "error: file://DIR/a.tar: the tar is cut short: it does not end with the blocks of zeros that close a tar. Supply the "
+        "whole tar. [tar-truncated]",
+        "error: file://DIR/b.tar: the file is no tar; it is a zip archive. Write the address of a plain tar (records of "
+        "compressed ones cannot be read one by one). [not-a-tar]",
+        "2 of 3 tars cannot be indexed; no manifest was written",
+    ]
+    assert not (tmp_path / "manifest.json").exists()
+    check = pretrain("index", str(tmp_path), "--check")
+    assert check.returncode == 1
+    assert "manifest.json is not there" in check.stderr

@@ -1,0 +1,150 @@
+import functools
+import http.server
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.tars import captioned, npy, tar
+
+from pretrain_api.errors import UserError
+from pretrain_api.samples import SampleManifest
+from pretrain_trainer.indexing import places, work
+
+
+class Patient:
+    def check_stopping(self) -> None:
+        pass
+
+
+def index(*patterns: str, to: str = "", processes: int = 1) -> tuple[SampleManifest, list[UserError]]:
+    return work.index(places.find(patterns, to), "", processes, "", Patient())
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.suffix in (".idx", ".json")}
+
+
+class TestIndex:
+    def test_writes_an_index_for_each_tar_and_one_manifest(self, tmp_path: Path) -> None:
+        manifest, _ = index(str(captioned(tmp_path)))
+        assert sorted(written(tmp_path)) == ["000000.idx", "000001.idx", "000002.idx", "manifest.json"]
+        assert SampleManifest.model_validate_json((tmp_path / "manifest.json").read_bytes()) == manifest
+        assert (manifest.records, manifest.samples) == (15, 15)
+        assert {name: (m.kind, m.records) for name, m in manifest.members.items()} == {
+            "jpg": ("image", 15),
+            "txt": ("text", 15),
+        }
+        assert [len(np.load(tmp_path / shard.index)) for shard in manifest.shards] == [5, 5, 5]
+
+    def test_again_and_with_more_processes_it_writes_the_same_bytes(self, tmp_path: Path) -> None:
+        index(str(captioned(tmp_path)))
+        first = written(tmp_path)
+        index(str(tmp_path))
+        assert written(tmp_path) == first
+        for path in first:
+            (tmp_path / path).unlink()
+        index(str(tmp_path), processes=2)
+        assert written(tmp_path) == first
+
+    def test_goes_on_where_it_was(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Only the tar that changed is read again; a start that was killed leaves its notes to the next."""
+        captioned(tmp_path)
+        reads = list[str]()
+        once = work.index_tar
+        monkeypatch.setattr(work, "index_tar", lambda stream, where: reads.append(where[-10:]) or once(stream, where))
+        (tmp_path / "000002.tar").rename(tmp_path / "away")
+        (tmp_path / "000002.tar").write_bytes(b"cut")
+        assert [fault.code for fault in index(str(tmp_path))[1]] == ["not-a-tar"]
+        assert not (tmp_path / "manifest.json").exists()
+        (tmp_path / "away").replace(tmp_path / "000002.tar")
+        index(str(tmp_path))
+        assert reads == ["000000.tar", "000001.tar", "000002.tar", "000002.tar"]
+        os.utime(tmp_path / "000001.tar", ns=(1, 1))
+        index(str(tmp_path))
+        assert reads[4:] == ["000001.tar"]
+
+    def test_tars_below_several_folders_have_one_manifest_above_them(self, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            captioned(tmp_path / name, shards=1)
+        manifest, _ = index(f"{tmp_path}/*/*.tar")
+        assert [(s.name, s.index) for s in manifest.shards] == [
+            ("a/000000.tar", "a/000000.idx"),
+            ("b/000000.tar", "b/000000.idx"),
+        ]
+        assert (tmp_path / "manifest.json").exists()
+
+    def test_beside_braces_and_elsewhere(self, tmp_path: Path) -> None:
+        captioned(tmp_path / "in", shards=12)
+        manifest, _ = index(f"{tmp_path}/in/{{000000..000009}}.tar", to=str(tmp_path / "out"))
+        assert [s.name for s in manifest.shards] == [f"file://{tmp_path}/in/{i:06d}.tar" for i in range(10)]
+        assert sorted(written(tmp_path)) == [*(f"out/{i:06d}.idx" for i in range(10)), "out/manifest.json"]
+
+    def test_more_tars_join_those_that_are_indexed(self, tmp_path: Path) -> None:
+        captioned(tmp_path, shards=1)
+        index(str(tmp_path))
+        captioned(tmp_path, shards=2)
+        assert index(str(tmp_path))[0].records == 10
+
+
+class TestWebServer:
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> Iterator[str]:
+        captioned(tmp_path / "www", shards=2)
+        handler = functools.partial(Quiet, directory=str(tmp_path / "www"))
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{server.server_port}"
+            server.shutdown()
+
+    def test_its_tars_are_indexed_elsewhere(self, tmp_path: Path, url: str) -> None:
+        manifest, _ = index(f"{url}/{{000000..000001}}.tar", to=str(tmp_path / "out"))
+        assert [s.name for s in manifest.shards] == [f"{url}/000000.tar", f"{url}/000001.tar"]
+        beside, _ = index(str(tmp_path / "www"))
+        assert [s.sha256 for s in beside.shards] == [s.sha256 for s in manifest.shards]
+        names = ["out/000000.idx", "out/000001.idx"]
+        assert [(tmp_path / n).read_bytes() for n in names] == [
+            (tmp_path / n.replace("out", "www")).read_bytes() for n in names
+        ]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class TestCheck:
+    def told(self, folder: Path) -> list[str]:
+        return [d.removeprefix(f"file://{folder}/") for d in work.differences(places.find([str(folder)], ""), "")]
+
+    def test_finds_nothing_after_indexing(self, tmp_path: Path) -> None:
+        index(str(captioned(tmp_path)))
+        assert self.told(tmp_path) == []
+
+    def test_tells_what_is_missing_or_changed(self, tmp_path: Path) -> None:
+        captioned(tmp_path)
+        assert self.told(tmp_path) == ["manifest.json is not there"]
+        index(str(tmp_path))
+        (tmp_path / "000000.idx").unlink()
+        os.utime(tmp_path / "000001.tar", ns=(1, 1))
+        rows = np.load(tmp_path / "000002.idx")
+        with (tmp_path / "000002.idx").open("wb") as file:
+            np.save(file, rows[:-1])
+        (tmp_path / "000003.tar").write_bytes(tar({"a.npy": npy(np.zeros(1))}))
+        before = written(tmp_path)
+        assert self.told(tmp_path) == [
+            "000000.idx is not there",
+            "000001.tar has changed since it was indexed",
+            "000002.idx has 4 records where the manifest says 5",
+            "000003.tar is not in the manifest",
+        ]
+        assert written(tmp_path) == before
+
+    def test_a_manifest_names_no_time_of_its_own(self, tmp_path: Path) -> None:
+        index(str(captioned(tmp_path)))
+        assert set(json.loads((tmp_path / "manifest.json").read_bytes())) == {
+            "kind", "version", "tokenizer_sha256", "records", "samples", "bytes", "members", "shards",
+        }  # fmt: skip

@@ -1,0 +1,187 @@
+"""Indexing many tars: what is done is kept, what is missing is done in parallel, the manifest comes last."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pretrain_api import layout, manifests
+from pretrain_api.errors import UserError
+from pretrain_api.samples import SampleManifest, SampleShard, joined
+from pretrain_api.storage import Storage
+from pretrain_trainer.documents.faults import patiently
+from pretrain_trainer.documents.reading import opened
+from pretrain_trainer.indexing.places import Places, Tar
+from pretrain_trainer.indexing.shard import index_tar
+from pretrain_trainer.parallel import Stoppable, ordered_map
+from pretrain_trainer.terminal import Bar
+
+_NOTES = ".indexing"
+"""Below the manifest's folder: what is known of the tars that are done, while not all are."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A tar for one process."""
+
+    tar: Tar
+    folder: str
+    endpoint_url: str
+
+
+def index(
+    places: Places, endpoint_url: str, processes: int, tokenizer_sha256: str, stopping: Stoppable
+) -> tuple[SampleManifest, list[UserError]]:
+    """Index what is not yet indexed and write the manifest; unless tars are broken: these are told, and none is written.
+
+    The files are the same bytes however often this was interrupted, and for any number of processes.
+    """
+    storage = Storage(places.folder, endpoint_url)
+    known = _known(storage, places)
+    shards, faults = list[SampleShard](), list[UserError]()
+    tasks = [Task(tar, places.folder, endpoint_url) for tar in places.tars]
+    missing = [task for task in tasks if _kept(known.get(task.tar.name), task.tar, storage) is None]
+    with Bar("index", sum(max(task.tar.bytes, 0) for task in missing), "bytes") as bar:
+        made = ordered_map(index_one, missing, max(1, min(processes, len(missing))), stopping)
+        for task in tasks:
+            line = None if task in missing else known[task.tar.name]
+            result = line or next(made)
+            if line is None:
+                bar.advance(max(task.tar.bytes, 0))
+            if isinstance(result, UserError):
+                faults.append(result)
+            else:
+                shards.append(result)
+    manifest = _manifest(shards, tokenizer_sha256)
+    if faults:
+        return manifest, faults
+    if not manifest.records:
+        raise UserError(
+            "no-records",
+            places.folder,
+            "no tar holds a record: they are empty, or no file has a dot in its name.",
+            "Index tars with files such as 000001.jpg and 000001.txt.",
+        )
+    storage.write_json(layout.MANIFEST, manifest.model_dump(mode="json"))
+    storage.remove(_NOTES)
+    return manifest, []
+
+
+def index_one(task: Task) -> SampleShard | UserError:
+    """Index a tar, leave its index and a note of it, and give the manifest's line on it; what is broken is given back."""
+    try:
+        return patiently(lambda: _index_one(task))
+    except UserError as error:
+        return error
+
+
+def _index_one(task: Task) -> SampleShard:
+    tar, storage = task.tar, Storage(task.folder, task.endpoint_url)
+    with opened(tar.url, tar.url) as file:
+        found = index_tar(file, tar.url)
+    if 0 <= tar.bytes != found.bytes:
+        raise UserError(
+            "file-changed",
+            tar.url,
+            f"it has {found.bytes} bytes; its listing said {tar.bytes}.",
+            "Leave the tars alone while they are indexed.",
+        )
+    with storage.create(tar.index) as out:
+        np.save(out, found.index, allow_pickle=False)
+    shard = SampleShard(
+        name=tar.name,
+        index=tar.index,
+        bytes=found.bytes,
+        etag=tar.etag,
+        modified=tar.modified,
+        sha256=found.sha256,
+        records=len(found.index),
+        samples=found.samples,
+        skipped=found.skipped,
+        members=found.members,
+    )
+    storage.write_json(f"{_NOTES}/{tar.index}.json", shard.model_dump(mode="json"))
+    return shard
+
+
+def _manifest(shards: Sequence[SampleShard], tokenizer_sha256: str) -> SampleManifest:
+    return SampleManifest(
+        tokenizer_sha256=tokenizer_sha256,
+        records=sum(shard.records for shard in shards),
+        samples=sum(shard.samples for shard in shards),
+        bytes=sum(shard.bytes for shard in shards),
+        members=joined(shard.members for shard in shards),
+        shards=list(shards),
+    )
+
+
+def _known(storage: Storage, places: Places) -> dict[str, SampleShard]:
+    """What earlier runs found out, by the tar's name. UserError where the folder's manifest is one of other shards."""
+    known: dict[str, SampleShard] = {}
+    if storage.exists(layout.MANIFEST):
+        where = storage.uri(layout.MANIFEST)
+        manifest = manifests.parse(storage.read_bytes(layout.MANIFEST), where)
+        if not isinstance(manifest, SampleManifest):
+            what = f"the folder has a manifest of token shards, those of source {manifest.source}."
+            instead = "Use it as it is: it needs no other index. Or write --to with another folder."
+            raise UserError("manifest-of-others", where, what, instead)
+        known = {shard.name: shard for shard in manifest.shards}
+        names = {tar.name for tar in places.tars}
+        if others := [name for name in known if name not in names]:
+            raise UserError(
+                "manifest-of-others",
+                where,
+                f"the folder has a manifest of other tars: {others[0]}{' and others' if others[1:] else ''}, which are not "
+                "among those to index.",
+                "Index all tars of the folder together, write --to with another folder, or remove the manifest.",
+            )
+    return known | {shard.name: shard for shard in _notes(storage, places)}
+
+
+def _notes(storage: Storage, places: Places) -> Iterator[SampleShard]:
+    if not storage.exists(_NOTES):
+        return
+    for tar in places.tars:
+        if storage.exists(path := f"{_NOTES}/{tar.index}.json"):
+            yield SampleShard.model_validate(storage.read_json(path))
+
+
+def _kept(shard: SampleShard | None, tar: Tar, storage: Storage) -> SampleShard | None:
+    """The line of a tar that was indexed as it is now, if its index is there. A tar that tells no version is not."""
+    if shard is None or not (tar.etag or tar.modified) or not storage.exists(shard.index):
+        return None
+    same = (shard.bytes, shard.etag, shard.modified) == (tar.bytes, tar.etag, tar.modified)
+    return shard if same else None
+
+
+def differences(places: Places, endpoint_url: str) -> list[str]:
+    """What keeps the folder's manifest and indexes from being those of the tars as they are, a sentence each."""
+    storage = Storage(places.folder, endpoint_url)
+    if not storage.exists(layout.MANIFEST):
+        return [f"{storage.uri(layout.MANIFEST)} is not there"]
+    known, found = _known(storage, places), list[str]()
+    for tar in places.tars:
+        shard = known.get(tar.name)
+        if shard is None:
+            found.append(f"{tar.url} is not in the manifest")
+        elif (shard.bytes, shard.etag, shard.modified) != (tar.bytes, tar.etag, tar.modified):
+            found.append(f"{tar.url} has changed since it was indexed")
+        else:
+            found += _index_differences(storage, shard, tar)
+    return found
+
+
+def _index_differences(storage: Storage, shard: SampleShard, tar: Tar) -> list[str]:
+    where = storage.uri(shard.index)
+    try:
+        rows = np.load(io.BytesIO(storage.read_bytes(shard.index)), allow_pickle=False)
+    except FileNotFoundError:
+        return [f"{where} is not there"]
+    except (ValueError, EOFError) as error:
+        return [f"{where} cannot be read: {error}"]
+    if len(rows) != shard.records:
+        return [f"{where} has {len(rows)} records where the manifest says {shard.records}"]
+    return []
