@@ -31,6 +31,11 @@ class Change:
         """Whether the field may change once training began: what is learned stays the same."""
         return not self.path.startswith("spec.storage.uri") and _UNTIL_TRAINING.isdisjoint(self.stages)
 
+    @property
+    def is_weight(self) -> bool:
+        """Whether it is the weight of a source."""
+        return self.path.startswith("spec.data.sources[") and self.path.endswith("].weight")
+
     def __str__(self) -> str:
         old, new = ("not written" if value is None else shown(value) for value in (self.old, self.new))
         return f"{self.path}: {old} -> {new}"
@@ -46,6 +51,20 @@ def changed_fields(old: PretrainJob, new: PretrainJob) -> list[Change]:
         stages = _own_changes(old.spec, PretrainJobSpec.model_validate(one_changed))
         found.append(Change(_text(keys), old_value, new_value, stages))
     return found
+
+
+def with_initial_weights(job: PretrainJob, begun: PretrainJob) -> PretrainJob:
+    """The job with the weights at which `begun` began, where it writes none: another weight is then another mixture from
+    now on, and not another run."""
+    starts = {source.name: source.weight_at_start for source in begun.spec.data.sources}
+    sources = [
+        source.model_copy(update={"initial_weight": starts.get(source.name)})
+        if source.initial_weight is None
+        else source
+        for source in job.spec.data.sources
+    ]
+    data = job.spec.data.model_copy(update={"sources": sources})
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"data": data})})
 
 
 def with_changes(old: PretrainJob, new: PretrainJob, wanted: Collection[Change]) -> PretrainJob:

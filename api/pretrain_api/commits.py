@@ -8,6 +8,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 
+class WeightSegment(BaseModel):
+    """From which position of the data order on which weights hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: int
+    """First position."""
+    weights: tuple[float, ...]
+    """Of the sources, in the job's order."""
+
+
 class Commit(BaseModel):
     """`checkpoints/log/<sequence>.json`. A checkpoint exists once this record does."""
 
@@ -22,6 +33,8 @@ class Commit(BaseModel):
     step: int
     samples: int
     """Samples seen: the position in the data order."""
+    segments: tuple[WeightSegment, ...] = ()
+    """All weights so far. With `samples`, all that the order's future depends on beside the job."""
     tokens: int
     final: bool
     """The last checkpoint of a finished training."""
@@ -30,6 +43,11 @@ class Commit(BaseModel):
     manifest_sha256: str
     """SHA-256 of the payload's manifest.json, which lists every file with size and crc32c."""
     history: str
-    """File with the figures of the steps since the commit before, relative to the storage."""
+    """File with the figures of the steps since the parent, and with what they read; relative to the storage."""
+    history_sha256: str = ""
+    parent: int = 0
+    """Sequence number of the commit that training went on from; 0 for one that began from nothing."""
+    parent_sha256: str = ""
+    """SHA-256 of the parent's record, so that a record which was edited later does not fit its successor."""
     time: datetime
     nonce: str

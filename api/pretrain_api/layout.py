@@ -61,6 +61,11 @@ def shards(fingerprint: str, source: str) -> str:
     return f"{all_shards(fingerprint)}/{source}"
 
 
+def ledger_order(fingerprint: str) -> str:
+    """What decides the order of a training's samples, beside its history."""
+    return f"{CHECKPOINT_HISTORY}/{fingerprint}/order.json"
+
+
 def commit(sequence: int) -> str:
     """A slot of the commit log."""
     return f"{COMMIT_LOG}/{sequence:012d}.json"

@@ -90,6 +90,8 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
     """The part of the spec that decides what a stage makes. What only decides how fast is left out."""
     full = spec.model_dump(mode="json", by_alias=True)
     data, sources = full["data"], full["data"]["sources"]
+    # Weights may change while training goes on; what a stage made, and which run it is, follows from those at the start.
+    weights = {source.name: source.weight_at_start for source in spec.data.sources}
     pick = {
         Stage.COLLECT: {
             "sources": [{k: s[k] for k in ("name", "documents", "format", "fields", "license")} for s in sources],
@@ -98,7 +100,7 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
         Stage.PREPARE: {k: v for k, v in data["prepare"].items() if k != "parallelism"},
         Stage.TOKENIZER: {
             **full["tokenizer"],
-            "weights": {s["name"]: s["weight"] for s in sources} if full["tokenizer"]["train"] else {},
+            "weights": weights if full["tokenizer"]["train"] else {},
             "validation": data["validation"],
         },
         Stage.ENCODE: {"validation": data["validation"], "sequenceLength": full["training"]["sequenceLength"]},
@@ -106,7 +108,9 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
             "model": full["model"],
             "objective": full["objective"],
             "training": full["training"],
-            "mixture": [{k: s[k] for k in ("name", "weight", "maxEpochs")} for s in sources],
+            "mixture": [
+                {"name": s["name"], "weight": weights[s["name"]], "maxEpochs": s["maxEpochs"]} for s in sources
+            ],
         },
         Stage.EVALUATE: {"prompts": full["evaluation"]["prompts"]},
         Stage.EXPORT: {"export": full["export"], "licenses": {s["name"]: s["license"] for s in sources}},

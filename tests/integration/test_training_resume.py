@@ -16,6 +16,8 @@ from support.eventually import eventually
 from support.token_runs import a_job, losses, outcome, record, start
 
 from pretrain_api import layout
+from pretrain_api.storage import Storage
+from pretrain_trainer.auditing.audit import audit
 
 SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
 """Of the moments of the kills; set PRETRAIN_TEST_SEED to replay."""
@@ -83,6 +85,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path, ran
     assert details["finalLoss"] == undisturbed["finalLoss"]
     assert losses(rough) == losses(quiet)
     assert [record(root)["attempts"] for root in (quiet, rough)] == [1, 4]
+    for root in (quiet, rough):
+        found = audit(Storage(str(root)))
+        assert [str(difference) for difference in found.differences] == []
+        assert (found.steps, found.samples_read) == (steps, steps * 6)
 
 
 def test_sigterm_to_the_ranks_stops_them_with_everything_saved(tmp_path: Path) -> None:
@@ -156,6 +162,30 @@ def test_it_resumes_at_another_world_size_and_sharding(tmp_path: Path) -> None:
     reference = losses(plain)
     for root in (resized, sharded):
         assert losses(root) == pytest.approx(reference, rel=1e-2)
+    for root in (plain, resized, sharded):
+        assert audit(Storage(str(root))).found == 0
+
+
+def test_other_weights_hold_from_the_sample_on_that_it_goes_on_from(tmp_path: Path) -> None:
+    job = a_job(tmp_path, steps=2000)
+    even, odd = job["spec"]["data"]["sources"]
+    process = start(tmp_path, job, ranks=2)
+    eventually(lambda: bool(commits(tmp_path)) or process.poll() is not None, within_seconds=120)
+    kill_everything(process)
+    went_on_at = commits(tmp_path)[-1]["samples"]
+    even.update(initialWeight=even["weight"], weight=9)
+    odd.update(initialWeight=odd["weight"], weight=1)
+    process = start(tmp_path, job)
+    eventually(lambda: commits(tmp_path)[-1]["generation"] == 2 or process.poll() is not None, within_seconds=120)
+    kill_everything(process)
+    newest = commits(tmp_path)[-1]
+    assert [(s["start"], s["weights"]) for s in newest["segments"]] == [(0, [1, 2]), (went_on_at, [9, 1])]
+    *_, last = (tmp_path / newest["history"]).read_text().splitlines()
+    taken = json.loads(last)["read"]["taken"]
+    assert abs(taken["even"][1] - (went_on_at / 3 + 0.9 * (newest["samples"] - went_on_at))) < 2
+    found = audit(Storage(str(tmp_path)))
+    assert ([str(difference) for difference in found.differences], found.weights) == ([], 2)
+    assert "with other weights" in (tmp_path / "train.log").read_text()
 
 
 def test_it_learns_far_below_the_entropy_of_single_tokens(tmp_path: Path) -> None:

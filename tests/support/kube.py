@@ -24,7 +24,7 @@ from support.cluster.ports import free_port
 from support.eventually import eventually
 from support.jobs import JobBuilder, a_job
 
-from pretrain_api.cluster import LABEL_PHASE, LABEL_STAGE, LABEL_WORKER
+from pretrain_api.cluster import JOB_FILE, LABEL_PHASE, LABEL_STAGE, LABEL_WORKER, job_name
 
 Manifest = dict[str, Any]
 JOBS = "/apis/pretrain.dev/v1alpha1/namespaces/{}/pretrainjobs"
@@ -92,6 +92,21 @@ class Cluster:
 
     def edit(self, name: str = "test", **spec: Any) -> None:
         self.api.merge(f"{JOBS.format(self.namespace)}/{name}", {"spec": spec})
+
+    def report_step(self, step: int, attempt: int = 1) -> None:
+        """Tell the operator what worker 0 of a training would, and wait until it knows."""
+        told = {"version": 1, "stage": "Train", "attempt": attempt, "time": "2026-01-01T00:00:00Z"}
+        content = json.dumps({**told, "figures": {"step": step}})
+        path = f"/api/v1/namespaces/{self.namespace}/configmaps/test-report"
+        self.api.merge(path, {"data": {"report": content}})
+        self.until(lambda status: status["progress"].get("step") == step)
+
+    def accepted(self) -> dict[str, Any]:
+        """The spec that the job's programs are started with."""
+        name = job_name("test", self.status()["acceptedJob"])
+        config = self.api("GET", f"/api/v1/namespaces/{self.namespace}/configmaps/{name}")
+        spec: dict[str, Any] = json.loads(config["data"][JOB_FILE])["spec"]
+        return spec
 
     def delete(self, name: str = "test") -> None:
         self.api("DELETE", f"{JOBS.format(self.namespace)}/{name}")

@@ -12,7 +12,7 @@ import numpy as np
 from pretrain_api import layout
 from pretrain_api.shards import Manifest, Split
 from pretrain_api.storage import Storage
-from pretrain_trainer.data import shards
+from pretrain_trainer.data import shards as token_shards
 
 VOCABULARY = 61
 END_OF_TEXT, PADDING = 59, 60
@@ -43,27 +43,45 @@ def documents(seed: int, tokens: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(parts)[:tokens].astype(np.uint16), np.array(starts, dtype=np.uint32)
 
 
-def write_source(storage: Storage, name: str, seed: int, train: int = 200, validation: int = 8) -> None:
-    """Shards of so many sequences in each split."""
+def write_source(
+    storage: Storage,
+    name: str,
+    seed: int,
+    train: int = 200,
+    validation: int = 8,
+    *,
+    samples_per_record: int | None = None,
+    shards: int = 1,
+) -> None:
+    """Shards of so many sequences in each split: one record of all of them, or records of a size in several shards."""
     folder = layout.shards(UPSTREAM["Encode"], name)
     splits = {}
     for split, samples, prefix in (("train", train, ""), ("validation", validation, "validation/")):
         stream, starts = documents(seed * 2 + (split == "validation"), samples * (LENGTH + 1))
         block = stream.reshape(samples, LENGTH + 1)
-        with storage.create(f"{folder}/{prefix}000000.tar") as file:
-            writer = shards.ShardWriter(file)
-            writer.write(0, block, starts, block.size)
-            index, size, sha256 = writer.close()
-        shards.publish_index(storage, f"{folder}/{prefix}".rstrip("/"), 0, index)
-        shard = shards.described(prefix, 0, index, size, sha256)
-        splits[split] = Split(
-            shards=[shard], samples=samples, tokens=block.size, documents=len(starts), text_bytes=block.size
-        )
+        per_record = min(samples_per_record or samples, samples)
+        valid = block.size - (7 if samples_per_record else 0)  # the split's end is padded
+        block.reshape(-1)[valid:] = PADDING
+        numbers = np.array_split(np.arange(-(-samples // per_record)), shards if split == "train" else 1)
+        described = []
+        for shard, records in enumerate(numbers):
+            with storage.create(f"{folder}/{prefix}{shard:06d}.tar") as file:
+                writer = token_shards.ShardWriter(file)
+                for record in records.tolist():
+                    rows = block[record * per_record : (record + 1) * per_record]
+                    first = record * per_record * block.shape[1]
+                    end = min(first + rows.size, valid)
+                    begin = starts[(starts >= first) & (starts < end)] - np.uint32(first)
+                    writer.write(record, rows, begin, end - first)
+                index, size, sha256 = writer.close()
+            token_shards.publish_index(storage, f"{folder}/{prefix}".rstrip("/"), shard, index)
+            described.append(token_shards.described(prefix, shard, index, size, sha256))
+        splits[split] = Split(shards=described, samples=samples, tokens=valid, documents=len(starts), text_bytes=valid)
     manifest = Manifest(
         fingerprint=UPSTREAM["Encode"],
         source=name,
         sequence_length=LENGTH,
-        samples_per_record=train,
+        samples_per_record=min(samples_per_record or train, train),
         dtype="uint16",
         vocab_size=VOCABULARY,
         tokenizer_sha256="0" * 64,

@@ -9,6 +9,7 @@ from pretrain_api.rules.base import Rule
 CODE = "immutable"
 
 _NOT_BEGUN = "!has(oldSelf.status) || !has(oldSelf.status.progress) || oldSelf.status.progress.step == 0"
+_SOURCE_TEXTS = ("name", "documents", "shards", "format", "license")
 _FILTERS = ("language", "quality", "deduplicate", "pii", "decontaminate")
 
 
@@ -27,9 +28,18 @@ def _same_optional(parent: str, name: str) -> str:
     return f"has(self.{here}) == has({before}) && (!has(self.{here}) || self.{here} == {before})"
 
 
+def _same_sources() -> str:
+    """All of each source but its weights. CEL has no way to leave fields out, so those that stay are named."""
+    texts = [f"has(s.{name}) ? s.{name} : ''" for name in _SOURCE_TEXTS]
+    texts += [f"has(s.fields.{name}) ? s.fields.{name} : ''" for name in ("text", "license")]
+    texts.append("has(s.maxEpochs) ? string(s.maxEpochs) : ''")
+    shape = f"spec.data.sources.map(s, [{', '.join(texts)}])"
+    return f"self.{shape} == oldSelf.{shape}"
+
+
 RULES = (
     _unchanged("spec.storage.uri", _same("spec.storage.uri")),
-    _unchanged("spec.data.sources", _same("spec.data.sources")),
+    _unchanged("spec.data.sources", _same_sources()),
     *(_unchanged(f"spec.data.{name}", _same(f"spec.data.{name}")) for name in ("maxDocumentBytes", "maxBadDocuments")),
     _unchanged("spec.data.allowedLicenses", _same_optional("spec.data", "allowedLicenses")),
     _unchanged("spec.data.validation", _same("spec.data.validation")),

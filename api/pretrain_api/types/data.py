@@ -8,10 +8,10 @@ from pretrain_api.types.base import ApiModel, DnsLabel, Ratio, ShortText, Uri
 
 
 class DocumentFields(ApiModel):
-    """Names of the fields to read from jsonl, parquet and webdataset records."""
+    """Names of the fields to read from jsonl and parquet records."""
 
     text: Annotated[str, Field(min_length=1, max_length=256)] = "text"
-    """Field that holds the document's text. Dots reach into nested objects: `content.body`. Of a webdataset record it is a member (`txt`) or a field of its JSON (`caption`, `json.caption`); `text` is also member txt."""
+    """Field that holds the document's text. Dots reach into nested objects: `content.body`."""
     license: ShortText = ""
     """Field that holds the document's licence. Empty: the source's `license` stands for all."""
 
@@ -22,19 +22,26 @@ class Source(ApiModel):
     name: DnsLabel
     """Name of the source, unique in the job; figures are reported under it."""
     documents: Annotated[str, Field(max_length=2048)] = ""
-    """Raw documents: a path, glob or any fsspec URL. Formats: text, jsonl, parquet, WARC and WET, webdataset (.tar), each plain, .gz or .zst; braces as in {0000..0099}.tar; members of archives as zip://*.txt::URL or tar://*.txt::URL; python://lib/**/*.py and python://pydoc/*.txt are the sources and the manual of the running Python."""
+    """Raw documents: a path, glob or any fsspec URL. Formats: text, jsonl, parquet, WARC and WET, each plain, .gz or .zst; members of archives as zip://*.txt::URL or tar://*.txt::URL; python://lib/**/*.py and python://pydoc/*.txt are the sources and the manual of the running Python."""
     shards: Annotated[str, Field(max_length=2048)] = ""
-    """Ready token shards: the address of their manifest.json, which Encode of another job or `pretrain index` wrote. Such a source is neither collected nor prepared nor encoded, and needs tokenizer.uri."""
-    format: Literal["auto", "text", "jsonl", "parquet", "warc", "webdataset"] = "auto"
+    """Ready WebDataset shards: the address of their manifest.json. Such a source skips the stages before training."""
+    format: Literal["auto", "text", "jsonl", "parquet", "warc"] = "auto"
     """Format of the files. auto: from the file name."""
     fields: DocumentFields = DocumentFields()
-    """Names of the fields to read from jsonl, parquet and webdataset records."""
+    """Names of the fields to read from jsonl and parquet records."""
     license: ShortText = ""
     """Licence of the source as an SPDX identifier, for `data.allowedLicenses` and the model card."""
     weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0
-    """Share of the samples relative to the other sources' weights."""
+    """Share of the samples relative to the other sources' weights. It may be edited while training goes on: from the next sample on, the new weights hold."""
+    initial_weight: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """Weight at which training began: the run's identity and the tokenizer's sample go by it. Omitted: that of `weight` when training began, which an edit of `weight` leaves as it was."""
     max_epochs: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """How often the source may be repeated; afterwards the others take its place. Omitted: without limit."""
+
+    @property
+    def weight_at_start(self) -> float:
+        """What identities go by."""
+        return self.weight if self.initial_weight is None else self.initial_weight
 
 
 class Language(ApiModel):

@@ -1,6 +1,7 @@
 """Edits of a spec while its job is at work: what is followed, what is refused, and what has to start again.
 
-What is learned cannot change once training began; how it is done can.
+What is learned cannot change once training began; how it is done can, and so can the weights of the sources: what was
+learned until then stays, and the order goes on with the new ones.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ _TRAINING_ONLY = (
     "spec.workers.processesPerWorker",
     "spec.checkpoint",
     "spec.evaluation.everySteps",
+    "spec.data.sources",
 )
 _EVERY_PROGRAM = (
     "spec.storage",
@@ -52,14 +54,36 @@ def taken(wanted: PretrainJobSpec, accepted: PretrainJobSpec | None, recorded: P
     wanted_digest = digest(wanted)
     if accepted is None or accepted is wanted or digest(accepted) == wanted_digest:
         return Edits(wanted, wanted_digest)
-    before, after = _job(accepted), _job(wanted)
-    differing = changes.changed_fields(before, after)
-    refused = tuple(c for c in differing if not c.mutable) if _began(recorded) else ()
-    followed = tuple(c for c in differing if c not in refused)
-    if not refused:
-        return Edits(wanted, wanted_digest, followed)
-    spec = changes.with_changes(before, after, followed).spec
-    return Edits(spec, digest(spec), followed, refused)
+    found = compared(_job(wanted), _job(accepted), recorded)
+    followed = tuple(c for c in found.differing if c not in found.refused)
+    spec = changes.with_changes(found.before, found.after, followed).spec if found.refused else found.after.spec
+    return Edits(spec, digest(spec), followed, found.refused)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two versions of a job in a form in which what differs between them is what an edit means."""
+
+    before: PretrainJob
+    after: PretrainJob
+    differing: tuple[Change, ...]
+    refused: tuple[Change, ...] = ()
+    """Of these, what may not change any more."""
+
+
+def compared(wanted: PretrainJob, accepted: PretrainJob, recorded: PretrainJobStatus) -> Compared:
+    """The wanted job beside the accepted one. Once training began both have initial weights if a weight was edited ever
+    since, so that the run stays the same one."""
+    if not _began(recorded):
+        return Compared(accepted, wanted, tuple(changes.changed_fields(accepted, wanted)))
+    is_trained = stages.entry(recorded, Stage.TRAIN).state == "Complete"
+    differing = tuple(changes.changed_fields(accepted, wanted))
+    has_moved = any(source.initial_weight is not None for source in accepted.spec.data.sources)
+    if has_moved or (not is_trained and any(c.is_weight for c in differing)):
+        accepted, wanted = (changes.with_initial_weights(job, accepted) for job in (accepted, wanted))
+        differing = tuple(changes.changed_fields(accepted, wanted))
+    refused = tuple(c for c in differing if not c.mutable or (c.is_weight and is_trained))
+    return Compared(accepted, wanted, differing, refused)
 
 
 def followed(recorded: PretrainJobStatus, edits: Edits, accepted: PretrainJobSpec | None) -> PretrainJobStatus:

@@ -1,6 +1,5 @@
 """Suspension, deletion, deadline, TTL, losses and edits of a job in a cluster."""
 
-import json
 from typing import Any
 
 import pytest
@@ -164,21 +163,31 @@ class TestEdits:
         assert status["world"]["summary"].endswith("/2")
         assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 0)
 
+    def test_of_a_weight_restart_training_as_the_same_run_with_the_new_weight(self, cluster: Cluster) -> None:
+        def sources(weight: float) -> dict[str, Any]:
+            parts = [("lib", weight), ("mail", 1)]
+            return {"sources": [{"name": n, "documents": "python://lib/*.py", "weight": w} for n, w in parts]}
+
+        cluster.apply(a_cluster_job(data=sources(3)).manifest)
+        with Programs(cluster, succeeds_except("train")).playing() as programs:
+            cluster.training(1, attempt=1)
+            cluster.report_step(3)
+            cluster.edit(data=sources(5))
+            cluster.training(1, attempt=2)
+            programs.fate = succeeds
+            status = cluster.until_state("Succeeded", "Failed")
+        assert cluster.accepted()["data"]["sources"][0]["weight"] == 5
+        assert [s["initialWeight"] for s in cluster.accepted()["data"]["sources"]] == [3, 1]
+        attempts = {stage["name"]: stage["attempts"] for stage in status["stages"]}
+        assert (attempts["Tokenizer"], attempts["Train"]) == (1, 2)
+        assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 0)
+
     def test_of_what_is_learned_are_refused_with_the_field_and_the_job_goes_on(self, cluster: Cluster) -> None:
         job = a_cluster_job()
         cluster.apply(job.manifest)
         with Programs(cluster, succeeds_except("train")).playing() as programs:
             pods = cluster.training(1, attempt=1)
-            step = {
-                "version": 1,
-                "stage": "Train",
-                "attempt": 1,
-                "time": "2026-01-01T00:00:00Z",
-                "figures": {"step": 3},
-            }
-            report = f"/api/v1/namespaces/{cluster.namespace}/configmaps/test-report"
-            cluster.api.merge(report, {"data": {"report": json.dumps(step)}})
-            cluster.until(lambda s: s["progress"].get("step") == 3)
+            cluster.report_step(3)
             with pytest.raises(ApiFault, match=r"spec\.model cannot change once training began"):
                 cluster.edit(model={"config": {**job.manifest["spec"]["model"]["config"], "hidden_size": 64}})
             assert cluster.training(1, attempt=1)[0]["metadata"]["uid"] == pods[0]["metadata"]["uid"]

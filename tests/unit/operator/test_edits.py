@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import pytest
 from support.jobs import a_job
 from support.stage_runs import NOON
 
-from pretrain_api.stages import Stage
+from pretrain_api.stages import Stage, settings
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import Progress
 from pretrain_operator.brain import conditions, edits, stages
@@ -101,3 +102,62 @@ class TestStated:
 
     def test_nothing_is_said_when_nothing_was_refused(self) -> None:
         assert edits.stated(TRAINING, edits.Edits(ACCEPTED, edits.digest(ACCEPTED)), "", NOON) == TRAINING
+
+
+def with_weights(*weights: float, **extra: Any) -> PretrainJobSpec:
+    sources = [{"name": f"s{n}", "documents": "x", "weight": weight, **extra} for n, weight in enumerate(weights)]
+    return a_job().with_spec(data={"sources": sources}).spec
+
+
+class TestWeight:
+    OLD = with_weights(7, 3)
+
+    def test_before_training_makes_another_run(self) -> None:
+        found = edits.taken(with_weights(1, 3), self.OLD, BEFORE)
+        assert found.spec == with_weights(1, 3)
+        assert [stage for change in found.followed for stage in change.stages] == [Stage.TOKENIZER, Stage.TRAIN]
+
+    def test_while_training_is_followed_and_leaves_every_identity_alone(self) -> None:
+        found = edits.taken(with_weights(1, 3), self.OLD, TRAINING)
+        assert ([str(c) for c in found.followed], found.refused) == (
+            ["spec.data.sources[name=s0].weight: 7.0 -> 1.0"],
+            (),
+        )
+        assert [s.weight for s in found.spec.data.sources] == [1, 3]
+        assert all(settings(stage, found.spec) == settings(stage, self.OLD) for stage in Stage)
+        assert edits.concerns(found, Stage.TRAIN)
+        assert not edits.concerns(found, Stage.EVALUATE)
+        assert edits.followed(TRAINING, found, self.OLD).accepted_job == edits.digest(found.spec)
+
+    def test_that_was_followed_is_not_followed_again(self) -> None:
+        accepted = edits.taken(with_weights(1, 3), self.OLD, TRAINING).spec
+        found = edits.taken(with_weights(1, 3), accepted, TRAINING)
+        assert (found.spec, found.followed, found.digest) == (accepted, (), edits.digest(accepted))
+
+    def test_goes_back_and_on(self) -> None:
+        accepted = self.OLD
+        for weights in ((1, 3), (7, 3), (7, 2)):
+            found = edits.taken(with_weights(*weights), accepted, TRAINING)
+            assert [c.path for c in found.followed if not c.is_weight] == []
+            assert len(found.followed) == 1
+            accepted = found.spec
+            assert settings(Stage.TRAIN, accepted) == settings(Stage.TRAIN, self.OLD)
+
+    def test_is_followed_beside_an_edit_that_is_refused(self) -> None:
+        wanted = with_weights(1, 3).model_copy(update={"training": with_training(seed=7).training})
+        found = edits.taken(wanted, self.OLD, TRAINING)
+        assert [c.path for c in found.refused] == ["spec.training.seed"]
+        assert [s.weight for s in found.spec.data.sources] == [1, 3]
+        assert found.spec.training.seed == self.OLD.training.seed
+        assert settings(Stage.TRAIN, found.spec) == settings(Stage.TRAIN, self.OLD)
+
+    @pytest.mark.parametrize("accepted", [OLD, with_weights(7, 3, initialWeight=5)], ids=["plain", "edited before"])
+    def test_comes_too_late_once_training_is_complete(self, accepted: PretrainJobSpec) -> None:
+        trained = stages.completed(TRAINING, Stage.TRAIN, "t", NOON, NOON)
+        found = edits.taken(with_weights(1, 3), accepted, trained)
+        assert "spec.data.sources[name=s0].weight" in [c.path for c in found.refused]
+        assert found.spec == accepted
+
+    def test_at_the_start_cannot_change(self) -> None:
+        found = edits.taken(with_weights(7, 3, initialWeight=5), self.OLD, TRAINING)
+        assert {c.path.rsplit(".", 1)[-1] for c in found.refused} == {"initialWeight"}

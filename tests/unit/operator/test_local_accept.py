@@ -57,13 +57,13 @@ class TestFolder:
 
 class TestChangedJob:
     def test_that_is_the_same_changes_nothing(self, workplace: Workplace, job: JobBuilder) -> None:
-        assert accept.accept(job.job, workplace, accept_changes=False) == []
-        assert accept.accept(job.job, workplace, accept_changes=False) == []
+        assert accept.accept(job.job, workplace, accept_changes=False)[1] == []
+        assert accept.accept(job.job, workplace, accept_changes=False)[1] == []
 
     def test_in_how_it_runs_is_taken_and_told(self, workplace: Workplace, job: JobBuilder) -> None:
         accept.accept(job.job, workplace, accept_changes=False)
         recorded(workplace, job, "Suspended", Stage.COLLECT)
-        changed = accept.accept(job.with_budget(99).job, workplace, accept_changes=False)
+        changed = accept.accept(job.with_budget(99).job, workplace, accept_changes=False)[1]
         assert [str(change) for change in changed] == ["spec.recovery.maxFailures: 10 -> 99"]
 
     def test_in_what_it_makes_is_refused_until_accepted(self, workplace: Workplace, job: JobBuilder) -> None:
@@ -77,14 +77,14 @@ class TestChangedJob:
         assert "spec.tokenizer.train.vocabSize: 512 -> 600" in error.value.what
         assert "Tokenizer, Encode, Train, Evaluate, Export, Report" in error.value.what
         assert workplace.storage.read_bytes(layout.RUN) == before
-        assert len(accept.accept(changed, workplace, accept_changes=True)) == 1
+        assert len(accept.accept(changed, workplace, accept_changes=True)[1]) == 1
 
     def test_is_taken_as_mended_after_a_failure_before_the_stages_concerned(
         self, workplace: Workplace, job: JobBuilder
     ) -> None:
         accept.accept(job.job, workplace, accept_changes=False)
         recorded(workplace, job, "Failed", Stage.COLLECT, Stage.PREPARE)
-        assert len(accept.accept(job.with_spec(**CHANGED_TOKENIZER).job, workplace, accept_changes=False)) == 1
+        assert len(accept.accept(job.with_spec(**CHANGED_TOKENIZER).job, workplace, accept_changes=False)[1]) == 1
 
     def test_is_refused_after_a_failure_when_a_stage_concerned_was_complete(
         self, workplace: Workplace, job: JobBuilder
@@ -99,7 +99,7 @@ class TestChangedJob:
         recorded(workplace, job, "Suspended", Stage.COLLECT)
         (tmp_path / "run").rename(tmp_path / "moved")
         moved = job.stored_in(tmp_path / "moved")
-        assert accept.accept(moved.job, Workplace(Storage.of(moved.spec.storage)), accept_changes=False) == []
+        assert accept.accept(moved.job, Workplace(Storage.of(moved.spec.storage)), accept_changes=False)[1] == []
 
 
 def test_several_workers_are_refused_here() -> None:

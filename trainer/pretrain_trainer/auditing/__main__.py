@@ -3,11 +3,19 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, UserError
+from pretrain_api.nouns import counted
 from pretrain_api.storage import Storage
-from pretrain_trainer.auditing.steps import audit
+from pretrain_trainer.auditing.audit import Audit, audit
 from pretrain_trainer.process import die_with_parent
+from pretrain_trainer.storage_faults import explained, first_contact
+from pretrain_trainer.terminal import Bar
+
+_LINES = 20
+"""Differences that the text shows."""
 
 
 def main() -> int:
@@ -15,21 +23,60 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pretrain_trainer.auditing", description=__doc__)
     parser.add_argument("--storage", required=True, help="the run's spec.storage.uri")
     parser.add_argument("--endpoint-url", default="", help="the run's spec.storage.endpointUrl")
+    parser.add_argument("--share", type=float, default=1.0, help="of the steps whose samples are read again")
     parser.add_argument("--output", choices=["text", "json"], default="text")
     options = parser.parse_args()
     die_with_parent()
+    storage = None
     try:
-        found = audit(Storage(options.storage, options.endpoint_url))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a program's answer
+        storage = Storage(options.storage, options.endpoint_url)
+        first_contact(storage)
+        found = _shown(storage, options.share)
+    except Exception as error:
+        fault = error if isinstance(error, UserError) else explained(error, storage)
+        if not isinstance(fault, UserError):
+            raise
+        print(f"error: {fault}", file=sys.stderr)  # noqa: T201 - a program's answer
         return EXIT_USER_ERROR
     if options.output == "json":
-        print(json.dumps({"steps": found.steps, "differences": found.differences}, indent=1))  # noqa: T201
+        print(json.dumps(found.as_json(), indent=1))  # noqa: T201
     else:
-        for difference in found.differences:
-            print(f"difference: {difference}")  # noqa: T201
-        print(f"{found.steps} committed steps, {len(found.differences)} differences")  # noqa: T201
-    return EXIT_FAILURE if found.differences else EXIT_OK
+        for line in _lines(found):
+            print(line)  # noqa: T201
+    return EXIT_FAILURE if found.found else EXIT_OK
+
+
+def _shown(storage: Storage, share: float) -> Audit:
+    """The audit, with a bar once it is known how much there is to read."""
+    with ExitStack() as stack:
+        bars: list[Bar] = []
+
+        def told(amount: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(Bar("reading shards", total, "bytes")))
+            bars[0].advance(amount)
+
+        return audit(storage, share, told)
+
+
+def _lines(found: Audit) -> Iterator[str]:
+    yield (
+        f"training {found.fingerprint}: {counted(found.steps, 'step')} in {counted(found.commits, 'commit')} of "
+        f"{counted(found.starts, 'start')}, {counted(found.samples, 'sample')}, {counted(found.weights, 'mixture')}"
+    )
+    if found.skipped_steps:
+        yield f"{counted(found.skipped_steps, 'step')} had no finite gradient and changed nothing"
+    if found.stand_ins:
+        yield f"{counted(found.stand_ins, 'sample')} of damaged records counted in no loss"
+    for difference in found.differences[:_LINES]:
+        yield f"difference: {difference}"
+    if found.found > _LINES:
+        yield f"... and {found.found - _LINES} more"
+    if not found.found:
+        yield (
+            f"clean: samples 0 to {found.samples - 1} were read once each, in this order; "
+            f"the content of {counted(found.samples_read, 'sample')} was read again and is the same"
+        )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from pretrain_trainer.data.digests import UInt64s, block_sums, sample_digests
 from pretrain_trainer.data.order import Mixture, locate
 from pretrain_trainer.data.reader import SampleReader, Samples
 
@@ -35,8 +36,13 @@ class Batch:
     source: npt.NDArray[np.int64]
     """[samples]: which source of the mixture each sample comes from."""
     samples: Samples
+    digests: UInt64s
+    """[BLOCKS]: what this rank read of each part of the global batch (pretrain_trainer.data.digests)."""
     wait_seconds: float
     """Time for which the consumer waited for this batch."""
+
+
+_Item = tuple[int, npt.NDArray[np.int64], Samples, UInt64s]
 
 
 class GlobalBatches:
@@ -58,7 +64,7 @@ class GlobalBatches:
         self._reader, self._mixture, self._size = reader, mixture, global_batch_size
         self._slice = rank_slice(global_batch_size, rank, world_size)
         self._start = start_sample
-        self._ready: queue.Queue[tuple[int, npt.NDArray[np.int64], Samples] | Exception] = queue.Queue(AHEAD)
+        self._ready: queue.Queue[_Item | Exception] = queue.Queue(AHEAD)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._read_ahead, name="read-ahead", daemon=True)
 
@@ -92,13 +98,18 @@ class GlobalBatches:
         first = self._start
         while not self._stopping.is_set():
             try:
-                item: tuple[int, npt.NDArray[np.int64], Samples] | Exception = (first, *self._read(first))
+                source, samples = self._read(first)
+                item: _Item | Exception = (first, source, samples, self._digests(first, samples))
             except Exception as error:  # noqa: BLE001 - carried to the consumer, who raises it
                 item = error
             self._ready.put(item)
             if isinstance(item, Exception):
                 return
             first += self._size
+
+    def _digests(self, first: int, samples: Samples) -> UInt64s:
+        g = np.arange(first + self._slice.start, first + self._slice.stop, dtype=np.int64)
+        return block_sums(sample_digests(samples, g), self._slice.start, self._size)
 
     def _read(self, first: int) -> tuple[npt.NDArray[np.int64], Samples]:
         g = np.arange(first + self._slice.start, first + self._slice.stop, dtype=np.int64)

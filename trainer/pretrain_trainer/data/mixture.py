@@ -1,38 +1,76 @@
 """From a job and the manifests of its sources to the mixture that Train reads; says when the run needs more than it has."""
 
+import hashlib
 from collections.abc import Sequence
 
 from pretrain_api import layout
+from pretrain_api.commits import WeightSegment
 from pretrain_api.errors import UserError
+from pretrain_api.ledger import DataOrder, OrderedSource
 from pretrain_api.nouns import counted
 from pretrain_api.shards import Manifest
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.data import Source
-from pretrain_trainer.data.order import Mixture, MixtureSource
+from pretrain_trainer.data.order import Mixture, MixtureSource, Segment
+from pretrain_trainer.data.proportions import integer_shares
 
 
 def read_manifests(storage: Storage, fingerprint: str, sources: Sequence[Source]) -> list[tuple[str, Manifest]]:
-    """Folder and manifest of each source, in the job's order, as the Encode stage of that identity left them.
-
-    The folder is one of the storage, or the address at which another job's shards lie (`Storage.at` takes both).
-    """
-    found = []
-    for source in sources:
-        folder = layout.shards(fingerprint, source.name)
-        manifest = Manifest.model_validate(storage.read_json(f"{folder}/{layout.MANIFEST}"))
-        found.append((manifest.folder or folder, manifest))
-    return found
+    """Folder and manifest of each source, in the job's order, as the Encode stage of that identity left them."""
+    folders = [layout.shards(fingerprint, source.name) for source in sources]
+    return [(folder, Manifest.model_validate(storage.read_json(f"{folder}/{layout.MANIFEST}"))) for folder in folders]
 
 
-def mixture_of(spec: PretrainJobSpec, manifests: Sequence[Manifest]) -> Mixture:
-    """The mixture of a job; manifests in the order of the sources."""
+def mixture_of(spec: PretrainJobSpec, manifests: Sequence[Manifest], segments: Sequence[WeightSegment] = ()) -> Mixture:
+    """The mixture of a job; manifests in the order of the sources. Without segments, the job's weights hold throughout."""
+    weights = segments[0].weights if segments else tuple(source.weight for source in spec.data.sources)
     return Mixture(
         tuple(
-            MixtureSource(manifest.train.samples, source.weight, source.max_epochs, manifest.samples_per_record)
-            for source, manifest in zip(spec.data.sources, manifests, strict=True)
+            MixtureSource(manifest.train.samples, weight, source.max_epochs, manifest.samples_per_record)
+            for source, manifest, weight in zip(spec.data.sources, manifests, weights, strict=True)
         ),
         spec.training.seed,
+        tuple(Segment(segment.start, segment.weights) for segment in segments[1:]),
+    )
+
+
+def segments_from(
+    recorded: Sequence[WeightSegment], weights: tuple[float, ...], position: int
+) -> tuple[WeightSegment, ...]:
+    """The segments of a run that goes on at a position with these weights; `recorded` are those that led there.
+
+    Weights of the same ratio as before go on without a segment of their own.
+    """
+    kept = [segment for segment in recorded if segment.start < position]
+    if not position:
+        return (WeightSegment(start=0, weights=weights),)
+    if kept and integer_shares(kept[-1].weights) == integer_shares(weights):
+        return tuple(kept)
+    return (*kept, WeightSegment(start=position if kept else 0, weights=weights))
+
+
+def data_order(
+    storage: Storage, spec: PretrainJobSpec, fingerprint: str, manifests: Sequence[tuple[str, Manifest]]
+) -> DataOrder:
+    """What the ledger of a training says about its order; manifests as `read_manifests` gives them."""
+    digests = [hashlib.sha256(storage.read_bytes(f"{folder}/{layout.MANIFEST}")).hexdigest() for folder, _ in manifests]
+    return DataOrder(
+        fingerprint=fingerprint,
+        seed=spec.training.seed,
+        global_batch_size=spec.training.global_batch_size,
+        sequence_length=spec.training.sequence_length,
+        sources=tuple(
+            OrderedSource(
+                name=source.name,
+                folder=folder,
+                manifest_sha256=sha256,
+                samples=manifest.train.samples,
+                samples_per_record=manifest.samples_per_record,
+                max_epochs=source.max_epochs,
+            )
+            for source, (folder, manifest), sha256 in zip(spec.data.sources, manifests, digests, strict=True)
+        ),
     )
 
 

@@ -10,6 +10,7 @@ permuted as a whole. A run's position is the one integer g, whatever the number 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +40,18 @@ class MixtureSource:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """From which position on which weights hold."""
+
+    start: int
+    """First position."""
+    weights: tuple[float, ...]
+    """One for each source, in the order of the sources; above 0."""
+
+
+@dataclass(frozen=True)
 class Phase:
-    """A stretch of the run in which the same sources have samples left."""
+    """A stretch of the run with one pattern: the weights do not change and the same sources have samples left."""
 
     start: int
     """First position."""
@@ -53,11 +64,13 @@ class Phase:
 class Mixture:
     """Sources, weights and seed: all that decides the order.
 
-    Raises ValueError for no source, or one without samples or weight.
+    Raises ValueError for no source, one without samples or weight, and segments that do not follow each other.
     """
 
     sources: Sequence[MixtureSource]
     seed: int
+    later: tuple[Segment, ...] = ()
+    """Weights that replaced those of the sources, by rising position, all above 0."""
     phases: tuple[Phase, ...] = field(init=False, repr=False, compare=False)
     total: int | None = field(init=False, compare=False)
     """Samples that the mixture can give; None: without limit."""
@@ -65,34 +78,41 @@ class Mixture:
     def __post_init__(self) -> None:
         if not self.sources or any(s.samples < 1 or s.weight <= 0 for s in self.sources):
             raise ValueError(f"every source needs samples and a weight: {self.sources}")
-        phases, total = _phases(self.sources)
+        segments = (Segment(0, tuple(s.weight for s in self.sources)), *self.later)
+        if any(len(s.weights) != len(self.sources) or min(s.weights) <= 0 for s in segments):
+            raise ValueError(f"a segment needs a weight above 0 for each of {len(self.sources)} sources: {segments}")
+        if any(later.start <= before.start for before, later in pairwise(segments)):
+            raise ValueError(f"segments begin one after the other, the first at 0: {segments}")
+        phases, total = _phases(self.sources, segments)
         object.__setattr__(self, "phases", phases)
         object.__setattr__(self, "total", total)
 
 
-def _phases(sources: Sequence[MixtureSource]) -> tuple[tuple[Phase, ...], int | None]:
-    """The phases, and where the last one ends."""
-    shares = integer_shares([s.weight for s in sources])
+def _phases(sources: Sequence[MixtureSource], segments: Sequence[Segment]) -> tuple[tuple[Phase, ...], int | None]:
+    """The phases, and where the last one ends. A segment behind the mixture's end has no phase."""
     left = [None if s.max_epochs is None else s.samples * s.max_epochs for s in sources]
     taken = [0] * len(sources)
     start, phases = 0, list[Phase]()
-    while any(shares):
-        divided = pattern(without_common_factor(shares))
-        phases.append(Phase(start, tuple(taken), divided))
-        ends = [(divided.length_until(i, n), i) for i, n in enumerate(left) if shares[i] and n is not None]
-        if not ends:
-            return tuple(phases), None
-        length, exhausted = min(ends)
-        periods, rest = divmod(length, divided.period)
-        given = np.bincount(divided.source[:rest], minlength=len(sources))
-        for i, share in enumerate(divided.shares):
-            count = periods * share + int(given[i])
-            taken[i] += count
-            if (remaining := left[i]) is not None:
-                left[i] = remaining - count
-        start += length
-        shares = tuple(0 if i == exhausted else share for i, share in enumerate(shares))
-    return tuple(phases), start
+    for number, segment in enumerate(segments):
+        end = segments[number + 1].start if number + 1 < len(segments) else None
+        shares = integer_shares(segment.weights)
+        while end is None or start < end:
+            shares = tuple(0 if n == 0 else share for share, n in zip(shares, left, strict=True))
+            if not any(shares):
+                return tuple(phases), start
+            divided = pattern(without_common_factor(shares))
+            phases.append(Phase(start, tuple(taken), divided))
+            lengths = [divided.length_until(i, n) for i, n in enumerate(left) if n]
+            if end is not None:
+                lengths.append(end - start)
+            if not lengths:
+                return tuple(phases), None
+            for i, count in enumerate(divided.counts(min(lengths))):
+                taken[i] += count
+                if (remaining := left[i]) is not None:
+                    left[i] = remaining - count
+            start += min(lengths)
+    raise AssertionError("the last segment has no end")
 
 
 def without_common_factor(shares: tuple[int, ...]) -> tuple[int, ...]:

@@ -56,6 +56,12 @@ class Pattern:
     def period(self) -> int:
         return len(self.source)
 
+    def counts(self, positions: int) -> list[int]:
+        """How many of the first `positions` positions each source has."""
+        periods, rest = divmod(positions, self.period)
+        begun = np.bincount(self.source[:rest], minlength=len(self.shares))
+        return [periods * share + int(count) for share, count in zip(self.shares, begun, strict=True)]
+
     def length_until(self, source: int, samples: int) -> int:
         """Positions up to and including the `samples`-th one (from 1) of the source."""
         periods, rest = divmod(samples - 1, self.shares[source])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pretrain_api.commits import WeightSegment
 from pretrain_api.shards import Manifest
 from pretrain_api.stages import CompletionRecord, Stage
 from pretrain_api.types import PretrainJob
@@ -27,13 +28,14 @@ def summarise(run: RunRecords, state: State, created: datetime) -> Report:
     """The report without the steps. `state` is the job's when the report will be read."""
     evaluation = _details(run, Stage.EVALUATE)
     training = _training(run)
+    segments = commits[-1].segments if (commits := run.commits()) else ()
     return Report(
         name=run.job.metadata.name,
         state=state,
         message=_failure(run.job) if state == "Failed" else "",
         created=created,
         stages=[_stage(run, stage) for stage in Stage],
-        sources=_sources(run.job, run.manifests(), training.samples),
+        sources=_sources(run.job, run.manifests(), training.samples, segments),
         training=training,
         evaluation={n: SourceEvaluation.model_validate(e) for n, e in evaluation.get("bySource", {}).items()},
         samples=[SampleReport.model_validate(sample) for sample in evaluation.get("samples", [])],
@@ -68,12 +70,15 @@ def _stage(run: RunRecords, stage: Stage) -> StageReport:
     )
 
 
-def _sources(job: PretrainJob, manifests: Mapping[str, Manifest], samples: int) -> dict[str, SourceReport]:
+def _sources(
+    job: PretrainJob, manifests: Mapping[str, Manifest], samples: int, segments: Sequence[WeightSegment]
+) -> dict[str, SourceReport]:
     sources = job.spec.data.sources
     weights = sum(source.weight for source in sources)
     counts = [0] * len(sources)
     if manifests and samples:
-        counts = samples_seen(mixture_of(job.spec, [manifests[source.name] for source in sources]), samples)
+        mixture = mixture_of(job.spec, [manifests[source.name] for source in sources], segments)
+        counts = samples_seen(mixture, samples)
     reports = {}
     for source, count in zip(sources, counts, strict=True):
         manifest = manifests.get(source.name)

@@ -78,7 +78,9 @@ def _train(
     context: StageContext, spec: TrainTokenizer, bounds: Mapping[str, int]
 ) -> tuple[dict[str, bytes], Mapping[str, Flow]]:
     """The files of a newly trained tokenizer, and what of each source it was trained on."""
-    budgets = divide_bytes(spec.sample_bytes, {source.name: source.weight for source in context.spec.data.sources})
+    budgets = divide_bytes(
+        spec.sample_bytes, {source.name: source.weight_at_start for source in context.spec.data.sources}
+    )
     flows: dict[str, Flow] = {}
 
     def texts() -> Iterator[str]:

@@ -15,13 +15,15 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.utils import deterministic
 
+from pretrain_api import layout
 from pretrain_api.nouns import counted
 from pretrain_api.run_length import run_length
 from pretrain_api.stages import Flow, Stage
 from pretrain_trainer import models, objectives
 from pretrain_trainer.context import StageContext, StageResult
 from pretrain_trainer.data.batches import GlobalBatches
-from pretrain_trainer.data.mixture import check_length, mixture_of, read_manifests
+from pretrain_trainer.data.mixture import check_length, data_order, mixture_of, read_manifests, segments_from
+from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.training import attention, device_memory, flops, host, sharding, world
 from pretrain_trainer.training import optimizer as optimizers
@@ -47,7 +49,9 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
     spec, settings = context.spec, context.spec.training
     length = run_length(settings)
     manifests = read_manifests(context.storage, context.upstream[Stage.ENCODE], spec.data.sources)
-    mixture = mixture_of(spec, [manifest for _, manifest in manifests])
+    made_of, weights = [manifest for _, manifest in manifests], tuple(source.weight for source in spec.data.sources)
+    segments = segments_from((), weights, 0)
+    mixture = mixture_of(spec, made_of, segments)
     check_length(mixture, length.samples, spec)
 
     first = manifests[0][1]
@@ -73,7 +77,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
     forward_context = functools.partial(precisions.autocast, precision, here.device)
     names = [source.name for source in spec.data.sources]
 
-    def batches(start: int) -> GlobalBatches:
+    def batches(mixture: Mixture, start: int) -> GlobalBatches:
         reader = SampleReader(context.storage, manifests)
         return GlobalBatches(reader, mixture, settings.global_batch_size, here.rank, here.size, start)
 
@@ -94,6 +98,8 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
             forward_context,
         ),
         batches=batches,
+        mixture=mixture,
+        segments=segments,
         forward_context=forward_context,
         length=length,
         sources=names,
@@ -101,7 +107,11 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         peak_flops=peak * here.size if peak else None,
     )
     resumed = training.restore()
-    if not resumed:
+    if resumed:
+        newest = training.checkpoints.newest
+        training.segments = segments_from(newest.segments if newest else (), weights, training.position.samples)
+        training.mixture = mixture_of(spec, made_of, training.segments)
+    else:
         largest = -(-settings.global_batch_size // here.size)
         micro = settings.micro_batch_size
         if micro is None and here.device.type == "cuda":
@@ -126,6 +136,13 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         f"{facts['microBatchSize']}, {precision} on {facts['device']}"
         + (f"; resumed at step {training.position.step}" if resumed else "")
     )
+    if resumed and training.segments[-1].start == training.position.samples:
+        message += f"; from its sample {training.position.samples:,} on with other weights"
+    if here.is_first:
+        order = data_order(context.storage, spec, context.fingerprint, manifests)
+        context.storage.write_json(
+            layout.ledger_order(context.fingerprint), order.model_dump(mode="json", by_alias=True)
+        )
     context.progress.update("step", training.position.step, length.steps, "steps", message=message)
     return training, facts
 

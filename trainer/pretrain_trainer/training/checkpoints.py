@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
 from pretrain_api import layout
-from pretrain_api.commits import Commit
+from pretrain_api.commits import Commit, WeightSegment
 from pretrain_api.storage import Storage
 from pretrain_api.types.training import Checkpoint as CheckpointSpec
 from pretrain_trainer.training import commit_log
@@ -56,6 +56,16 @@ class Position:
     """Samples per forward pass: part of the state, since it decides the order of floating-point sums."""
 
 
+@dataclass(frozen=True)
+class _State:
+    """What a commit says beside the tensors."""
+
+    position: Position
+    segments: tuple[WeightSegment, ...]
+    figures: tuple[StepFigures, ...]
+    final: bool
+
+
 class Checkpoints:
     """The checkpoints of one training. Every rank makes one and calls the same methods in the same order."""
 
@@ -70,6 +80,7 @@ class Checkpoints:
         self._next_sequence = max((c.sequence for c in log), default=0) + 1
         self._generation = max((c.generation for c in log), default=0) + 1
         self._nonce: str = world.from_first(uuid.uuid4().hex[:8])
+        self._parent_sha256 = ""
         self.newest: Commit | None = None
         """The commit that was loaded or written last."""
         if world.is_first:
@@ -92,20 +103,27 @@ class Checkpoints:
             with _real_errors():
                 state_dict_loader.load(dict(tensors), storage_reader=reader, process_group=self._world.control)
             self.newest = commit
+            if self._world.is_first:
+                self._parent_sha256 = commit_log.sha256(self._storage, commit.sequence)
             return Position(**manifest["position"])
         if self._mine:
             raise CorruptCheckpoint(_nothing_left(self._storage))
         return None
 
     def save(
-        self, tensors: Mapping[str, Tensor], position: Position, figures: Sequence[StepFigures], *, final: bool
+        self,
+        tensors: Mapping[str, Tensor],
+        position: Position,
+        segments: tuple[WeightSegment, ...],
+        figures: Sequence[StepFigures],
+        *,
+        final: bool,
     ) -> None:
         """Copy the tensors, then write and commit them on a thread. Waits for the save before, if it still runs."""
         self.wait()
         staged = self._stager.stage(dict(tensors))
-        self._thread = threading.Thread(
-            target=self._write, args=(staged, position, tuple(figures), final), name="checkpoint", daemon=True
-        )
+        state = _State(position, segments, tuple(figures), final)
+        self._thread = threading.Thread(target=self._write, args=(staged, state), name="checkpoint", daemon=True)
         self._thread.start()
 
     @property
@@ -135,7 +153,8 @@ class Checkpoints:
             return str(error)
         return ""
 
-    def _write(self, staged: Any, position: Position, figures: Sequence[StepFigures], final: bool) -> None:
+    def _write(self, staged: Any, state: _State) -> None:
+        position = state.position
         try:
             folder = f"{layout.CHECKPOINT_DATA}/{position.step:08d}-{self._generation}-{self._nonce}"
             writer = PayloadWriter(self._storage, folder, self._world.rank)
@@ -143,13 +162,13 @@ class Checkpoints:
                 state_dict_saver.save(staged, storage_writer=writer, process_group=self._world.saving)
             if self._world.is_first:
                 manifest = {**writer.manifest, "fingerprint": self._fingerprint, "position": asdict(position)}
-                self._commit(folder, write_manifest(self._storage, folder, manifest), position, figures, final)
+                self._commit(folder, write_manifest(self._storage, folder, manifest), state)
         except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
             self._error = error
 
-    def _commit(
-        self, folder: str, manifest_sha256: str, position: Position, figures: Sequence[StepFigures], final: bool
-    ) -> None:
+    def _commit(self, folder: str, manifest_sha256: str, state: _State) -> None:
+        position, writer = state.position, f"{self._generation}-{self._nonce}"
+        history, history_sha256 = write_history(self._storage, self._fingerprint, writer, state.figures)
         commit = commit_log.append(
             self._storage,
             Commit(
@@ -159,10 +178,14 @@ class Checkpoints:
                 step=position.step,
                 samples=position.samples,
                 tokens=position.tokens,
-                final=final,
+                segments=state.segments,
+                final=state.final,
                 data=folder,
                 manifest_sha256=manifest_sha256,
-                history=write_history(self._storage, self._fingerprint, figures),
+                history=history,
+                history_sha256=history_sha256,
+                parent=self.newest.sequence if self.newest else 0,
+                parent_sha256=self._parent_sha256,
                 time=datetime.now(UTC),
                 nonce=f"{self._nonce}-{position.step}",
             ),
@@ -170,6 +193,7 @@ class Checkpoints:
         self._next_sequence = commit.sequence + 1
         self._mine.append(commit)
         self.newest = commit
+        self._parent_sha256 = commit_log.sha256(self._storage, commit.sequence)
         stay = commit_log.kept(self._mine, self._spec.keep_last, self._spec.keep_every_steps)
         for old in self._mine:
             if old.data not in stay:

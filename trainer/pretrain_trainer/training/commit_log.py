@@ -5,6 +5,7 @@ generation above those in the log, so that a writer of an earlier start that is 
 No torch here.
 """
 
+import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 
@@ -26,6 +27,11 @@ def read_log(storage: Storage) -> list[Commit]:
     """All records, oldest first. A damaged one is told of and passed over, as a damaged checkpoint is."""
     paths = [f"{layout.COMMIT_LOG}/{name}" for name in storage.names(layout.COMMIT_LOG) if name.endswith(".json")]
     return [record for path in paths if (record := _record(storage, path))]
+
+
+def sha256(storage: Storage, sequence: int) -> str:
+    """SHA-256 of the bytes of a record, which its successor names."""
+    return hashlib.sha256(storage.read_bytes(layout.commit(sequence))).hexdigest()
 
 
 def _record(storage: Storage, path: str) -> Commit | None:

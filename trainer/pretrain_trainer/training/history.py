@@ -1,8 +1,9 @@
-"""Figures of each step, kept until a commit names them: `checkpoints/history/<fingerprint>/<from>-<to>.jsonl`.
+"""Figures of each step, kept until a commit names them: `checkpoints/history/<fingerprint>/<from>-<to>-<writer>.jsonl`.
 
 No torch here; the report and `pretrain status` read the files.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pretrain_api import layout
+from pretrain_api.ledger import StepRead
 from pretrain_api.storage import Storage
 
 
@@ -27,6 +29,7 @@ class StepFigures:
     data_wait_seconds: float
     skipped: bool
     by_source: Mapping[str, float]
+    read: StepRead
     validation: Mapping[str, float] | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -42,19 +45,26 @@ class StepFigures:
             "dataWaitSeconds": round(self.data_wait_seconds, 6),
             "skipped": self.skipped,
             "bySource": {name: _number(loss) for name, loss in self.by_source.items()},
+            "read": self.read.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         }
         if self.validation is not None:
             line["validation"] = {name: _number(loss) for name, loss in self.validation.items()}
         return line
 
 
-def write_history(storage: Storage, fingerprint: str, figures: Sequence[StepFigures]) -> str:
-    """Write the steps' lines and return the file's path. Empty string when there are none."""
+def write_history(storage: Storage, fingerprint: str, writer: str, figures: Sequence[StepFigures]) -> tuple[str, str]:
+    """Write the steps' lines; the file's path and its SHA-256, both empty when there are none.
+
+    `writer` is a part of the name that no other start of the training has: one that was overtaken and still writes
+    must not replace what a commit names.
+    """
     if not figures:
-        return ""
-    path = f"{layout.CHECKPOINT_HISTORY}/{fingerprint}/{figures[0].step:08d}-{figures[-1].step:08d}.jsonl"
-    storage.write_bytes(path, "".join(json.dumps(f.as_json()) + "\n" for f in figures).encode())
-    return path
+        return "", ""
+    steps = f"{figures[0].step:08d}-{figures[-1].step:08d}"
+    path = f"{layout.CHECKPOINT_HISTORY}/{fingerprint}/{steps}-{writer}.jsonl"
+    content = "".join(json.dumps(f.as_json()) + "\n" for f in figures).encode()
+    storage.write_bytes(path, content)
+    return path, hashlib.sha256(content).hexdigest()
 
 
 def last_loss(storage: Storage, path: str) -> float | None:

@@ -14,17 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from pretrain_api.commits import Commit
+from pretrain_api.commits import Commit, WeightSegment
 from pretrain_api.errors import PretrainError
 from pretrain_api.events import ReportedCheckpoint
+from pretrain_api.ledger import StepRead
 from pretrain_api.run_length import RunLength
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
 from pretrain_trainer.context import StageContext, Stopped
 from pretrain_trainer.data.batches import Batch as RankBatch
 from pretrain_trainer.data.batches import GlobalBatches
+from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.objectives import Objective
 from pretrain_trainer.process import heed_no_more_signals
+from pretrain_trainer.training import ledger
 from pretrain_trainer.training.batches import as_batch
 from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
 from pretrain_trainer.training.evaluation import Validation
@@ -65,8 +68,11 @@ class Training:
     gradients: Gradients
     checkpoints: Checkpoints
     validation: Validation
-    batches: Callable[[int], GlobalBatches]
-    """This rank's batches from a sample on."""
+    batches: Callable[[Mixture, int], GlobalBatches]
+    """This rank's batches of a mixture from a sample on."""
+    mixture: Mixture
+    segments: tuple[WeightSegment, ...]
+    """The weights so far, of which the mixture is made."""
     forward_context: Callable[[], contextlib.AbstractContextManager[object]]
     length: RunLength
     sources: Sequence[str]
@@ -92,7 +98,7 @@ class Training:
         """Train to the end, or raise Stopped once a stop was asked for and the state is saved."""
         self.model.train()
         saved_at, self.boundary = time.monotonic(), time.perf_counter()
-        with self.batches(self.position.samples) as batches:
+        with self.batches(self.mixture, self.position.samples) as batches:
             for batch in batches:
                 if self.position.step == self.length.steps:
                     break
@@ -136,6 +142,7 @@ class Training:
 
     def _step(self, batch: RankBatch, targets: int) -> None:
         """One optimizer step, or none when loss or gradient are not finite."""
+        assert batch.first_sample == self.position.samples, "the reader is at another position than training"
         step, samples = self.position.step + 1, self.position.samples + self.spec.training.global_batch_size
         rate = learning_rate(
             self.spec.training.schedule, self._peak_rate, samples, self.length.samples, samples // step
@@ -143,7 +150,7 @@ class Training:
         self.gradients.start_step()
         losses = self._forward_backward(batch, targets)
         norm = self.gradients.finish_step()
-        by_source, loss, gradient_norm = self._figures(batch, losses, norm, targets)
+        by_source, loss, gradient_norm, read = self._figures(batch, losses, norm, targets)
         is_finite = math.isfinite(loss) and math.isfinite(gradient_norm)
         if is_finite:
             factor = clip_factor(gradient_norm, self.spec.training.max_gradient_norm)
@@ -177,7 +184,7 @@ class Training:
         per_second = self.spec.training.global_batch_size * self.spec.training.sequence_length / seconds
         figures = StepFigures(
             step, loss, tokens, rate, gradient_norm, per_second, seconds, batch.wait_seconds, not is_finite,
-            by_source, validation,
+            by_source, read, validation,
         )  # fmt: skip
         self.pending.append(figures)
         self._tell(figures)
@@ -199,21 +206,24 @@ class Training:
 
     def _figures(
         self, batch: RankBatch, losses: Tensor, norm: Tensor, targets: int
-    ) -> tuple[dict[str, float], float, float]:
-        """Loss by source, loss and gradient norm. The one place in a step that waits for the device."""
+    ) -> tuple[dict[str, float], float, float, StepRead]:
+        """Loss by source, loss, gradient norm and what was read. The one place in a step that waits for the device."""
         counts = self.objective.targets(as_batch(batch.samples)).double()
         source = torch.from_numpy(batch.source)
         values = torch.cat([losses.double(), norm.double().reshape(1)]).cpu()
         sums = torch.zeros(2, len(self.sources), dtype=torch.float64)
         sums[0].index_add_(0, source, values[:-1])
         sums[1].index_add_(0, source, counts)
-        total = torch.tensor(self.world.sum(sums.flatten().tolist()), dtype=torch.float64).view(2, -1)
+        own = ledger.own_part(batch, len(self.sources))
+        added = self.world.sum([*sums.flatten().tolist(), *own])
+        total = torch.tensor(added[: sums.numel()], dtype=torch.float64).view(2, -1)
+        read = ledger.step_read(added[sums.numel() :], self.position.samples, self.mixture, self.sources, self.segments)
         by_source = {
             name: float(loss / count)
             for name, loss, count in zip(self.sources, total[0], total[1], strict=True)
             if count > 0
         }
-        return by_source, float(total[0].sum()) / max(targets, 1), float(values[-1])
+        return by_source, float(total[0].sum()) / max(targets, 1), float(values[-1]), read
 
     @property
     def _peak_rate(self) -> float:
@@ -239,7 +249,7 @@ class Training:
         if not self.pending and newest is not None and newest.final >= final:
             return
         began = time.perf_counter()
-        self.checkpoints.save(self.tensors(), self.position, self.pending, final=final)
+        self.checkpoints.save(self.tensors(), self.position, self.segments, self.pending, final=final)
         self.saving_seconds += time.perf_counter() - began
         self.pending = []
 

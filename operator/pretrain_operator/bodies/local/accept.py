@@ -11,9 +11,9 @@ from pretrain_api.changes import Change
 from pretrain_api.errors import UserError
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
-from pretrain_api.types import PretrainJob
+from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
-from pretrain_operator.brain import stages
+from pretrain_operator.brain import edits, stages
 
 _LEFT_BEHIND = (layout.ATTEMPTS, layout.LOCAL, layout.LOGS, layout.SCRATCH, layout.STATUS)
 """What a run may still have written while somebody removed its folder, or before it was refused."""
@@ -88,16 +88,24 @@ def _reached(storage: Storage) -> Iterator[None]:
         raise UserError("unreachable", "spec.storage.uri", f"{storage.uri()}: {error}.", instead) from None
 
 
-def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> Sequence[Change]:
-    """Take the job as the one that this storage runs. Returns the fields that changed since the last time.
+def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> tuple[PretrainJob, Sequence[Change]]:
+    """Take the job as the one that this storage runs. Returns what is run and the fields that changed since the last time.
 
     Raises UserError, with nothing written, when a setting that defines the run changed and that was not accepted.
     """
     before = workplace.job(layout.RUN)
-    changed = [c for c in changes.changed_fields(before, job) if c.path != _PLACE] if before else []
+    recorded = workplace.job(layout.STATUS) if before else None
+    changed: Sequence[Change] = []
+    if before:
+        found = edits.compared(job, before, recorded.status if recorded else PretrainJobStatus())
+        refused = [c for c in found.refused if c.path != _PLACE]
+        # With a change that makes it another run, that run begins with the weights as they are written.
+        differing = changes.changed_fields(before, job) if refused else found.differing
+        job = job if refused else found.after
+        changed = [c for c in differing if c.path != _PLACE]
     if before and not accept_changes and any(not change.mutable for change in changed):
         again = changes.stages_to_rerun(before, job)
-        if _would_lose_work(workplace, again):
+        if _would_lose_work(recorded, again):
             raise UserError(
                 "settings-changed",
                 "spec",
@@ -111,12 +119,11 @@ def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> Sequ
         temporary = workplace.job_file.with_suffix(".tmp")
         temporary.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
         temporary.replace(workplace.job_file)
-    return changed
+    return job, changed
 
 
-def _would_lose_work(workplace: Workplace, again: Sequence[Stage]) -> bool:
+def _would_lose_work(recorded: PretrainJob | None, again: Sequence[Stage]) -> bool:
     """Whether a stage that has to run again had done something. After a failure, its cause may be mended freely."""
-    recorded = workplace.job(layout.STATUS)
     if recorded is None:
         return False
     entries = [stages.entry(recorded.status, stage) for stage in again]

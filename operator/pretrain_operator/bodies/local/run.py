@@ -75,7 +75,7 @@ def run(job: PretrainJob, accept_changes: bool) -> Iterator[View]:
     accept.check_folder(workplace)
     interrupts = Interrupts()
     with workplace.locked(), interrupts.caught() as wakeup:
-        changes = accept.accept(job, workplace, accept_changes)
+        job, changes = accept.accept(job, workplace, accept_changes)
         before = workplace.job(layout.STATUS)
         status = lifecycle.run_again(before.status if before else PretrainJobStatus(), datetime.now(UTC))
         if any(not change.mutable for change in changes):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretrain_trainer.data.batches import rank_slice
-from pretrain_trainer.data.order import WINDOW_RECORDS, Mixture, MixtureSource, locate
+from pretrain_trainer.data.order import WINDOW_RECORDS, Mixture, MixtureSource, Segment, locate
 
 sources = st.lists(
     st.builds(
@@ -95,6 +95,58 @@ class TestMixture:
     def test_refuses_positions_before_the_first(self) -> None:
         with pytest.raises(ValueError, match="begin at 0"):
             locate(Mixture([MixtureSource(5, 1.0, None)], 1), np.array([-1]))
+
+
+class TestSegments:
+    WEIGHTS = st.sampled_from([0.1, 0.3, 0.7, 1.0, 2.5])
+
+    @given(sources, seeds, st.data())
+    def test_go_on_with_each_source_where_it_was(
+        self, parts: list[MixtureSource], seed: int, data: st.DataObject
+    ) -> None:
+        starts = sorted(data.draw(st.sets(st.integers(1, 1500), max_size=4)))
+        weights = st.tuples(*[self.WEIGHTS for _ in parts])
+        segments = tuple(Segment(start, data.draw(weights)) for start in starts)
+        mixture, plain = Mixture(parts, seed, segments), Mixture(parts, seed)
+        assert mixture.total == plain.total
+        g = positions(mixture, 2000)
+        source, epoch, index = locate(mixture, g)
+        first = starts[0] if starts else len(g)
+        for found, was in zip(locate(mixture, g[:first]), locate(plain, g[:first]), strict=True):
+            assert np.array_equal(found, was)
+        for number, part in enumerate(parts):
+            mine = source == number
+            assert np.array_equal(epoch[mine], np.arange(mine.sum()) // part.samples)
+            for number_of_epoch in range(int(mine.sum()) // part.samples):
+                visited = index[mine][epoch[mine] == number_of_epoch]
+                assert np.array_equal(np.sort(visited), np.arange(part.samples))
+
+    def test_have_their_proportions_from_their_first_sample_on(self) -> None:
+        unlimited = [MixtureSource(50, 0.5, None), MixtureSource(70, 0.3, None), MixtureSource(9, 0.2, None)]
+        mixture = Mixture(unlimited, 1, (Segment(333, (1.0, 1.0, 8.0)),))
+        source, _, _ = locate(mixture, np.arange(333, 1333))
+        counts = np.cumsum(source[:, None] == np.arange(3), axis=0)
+        assert (np.abs(counts - np.arange(1, 1001)[:, None] * np.array([0.1, 0.1, 0.8])) < 1).all()
+        assert counts[-1].tolist() == [100, 100, 800]
+
+    def test_leave_an_exhausted_source_exhausted(self) -> None:
+        mixture = Mixture([MixtureSource(10, 1.0, 1), MixtureSource(50, 1.0, None), MixtureSource(50, 2.0, None)], 1,
+                          (Segment(100, (9.0, 1.0, 3.0)),))  # fmt: skip
+        source, _, _ = locate(mixture, np.arange(100, 500))
+        assert np.bincount(source, minlength=3).tolist() == [0, 100, 300]
+
+    def test_behind_the_end_of_the_mixture_change_nothing(self) -> None:
+        assert Mixture([MixtureSource(10, 1.0, 1)], 1, (Segment(10, (2.0,)), Segment(12, (3.0,)))).total == 10
+
+    @pytest.mark.parametrize("later", [(Segment(0, (1.0,)),), (Segment(5, (1.0,)), Segment(5, (2.0,)))])
+    def test_begin_one_after_the_other(self, later: tuple[Segment, ...]) -> None:
+        with pytest.raises(ValueError, match="one after the other"):
+            Mixture([MixtureSource(10, 1.0, None)], 1, later)
+
+    @pytest.mark.parametrize("weights", [(1.0, 2.0), (0.0,)])
+    def test_have_a_weight_for_each_source(self, weights: tuple[float, ...]) -> None:
+        with pytest.raises(ValueError, match="a weight above 0 for each"):
+            Mixture([MixtureSource(10, 1.0, None)], 1, (Segment(5, weights),))
 
 
 class TestPosition:

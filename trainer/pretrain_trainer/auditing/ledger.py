@@ -1,0 +1,168 @@
+"""The lines that the committed steps left, held against the order: each position once, from the source that is due."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from pretrain_api import layout
+from pretrain_api.commits import Commit, WeightSegment
+from pretrain_api.ledger import BLOCKS, DataOrder, StepRead
+from pretrain_api.storage import Storage
+from pretrain_trainer.auditing.findings import Difference, Place
+from pretrain_trainer.data.order import Mixture, MixtureSource, Segment, locate
+
+_CHUNK_SAMPLES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Line:
+    """A committed step."""
+
+    step: int
+    read: StepRead
+    skipped: bool
+
+
+def read_order(storage: Storage, fingerprint: str) -> DataOrder | Difference:
+    """What the training says about its order."""
+    path = layout.ledger_order(fingerprint)
+    try:
+        order = DataOrder.model_validate_json(storage.read_bytes(path))
+    except FileNotFoundError:
+        return Difference(f"{path} is missing: without it nothing says which order the samples should have")
+    except ValidationError as error:
+        return Difference(f"{path} cannot be read: {error.errors()[0]['msg']}")
+    if order.fingerprint != fingerprint:
+        return Difference(f"{path} is about another training, {order.fingerprint}")
+    return order
+
+
+def mixture(order: DataOrder, segments: tuple[WeightSegment, ...]) -> Mixture:
+    """The order as a function. Raises ValueError for one that cannot be."""
+    return Mixture(
+        tuple(
+            MixtureSource(source.samples, weight, source.max_epochs, source.samples_per_record)
+            for source, weight in zip(order.sources, segments[0].weights, strict=True)
+        ),
+        order.seed,
+        tuple(Segment(segment.start, segment.weights) for segment in segments[1:]),
+    )
+
+
+def read_lines(storage: Storage, commits: Iterable[Commit]) -> Iterator[Line | Difference]:
+    """The lines of all commits in their order. A file that is not the committed one is told of and read all the same."""
+    for commit in commits:
+        if not commit.history:
+            continue
+        try:
+            content = storage.read_bytes(commit.history)
+        except FileNotFoundError:
+            yield Difference(f"commit {commit.sequence}: its history {commit.history} is missing")
+            continue
+        if hashlib.sha256(content).hexdigest() != commit.history_sha256:
+            yield Difference(f"commit {commit.sequence}: its history {commit.history} was edited")
+        for number, text in enumerate(content.splitlines(), 1):
+            try:
+                line = json.loads(text)
+                yield Line(line["step"], StepRead.model_validate(line["read"]), line["skipped"])
+            except (ValueError, KeyError, TypeError) as error:
+                reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+                yield Difference(f"{commit.history}, line {number} cannot be read: {reason}")
+
+
+@dataclass
+class Checked:
+    """The steps as the order has them, and what was different in the lines."""
+
+    lines: dict[int, Line]
+    """By step, those that the order has."""
+    differences: list[Difference]
+
+
+def check_lines(lines: Iterable[Line | Difference], order: DataOrder, commits: list[Commit]) -> Checked:
+    """Steps 1, 2, 3 ... up to the newest commit, each once, with the positions that are its own."""
+    checked = Checked({}, [])
+    size, last = order.global_batch_size, commits[-1].step
+    due = 1
+    for line in lines:
+        if isinstance(line, Difference):
+            checked.differences.append(line)
+            continue
+        place = Place(line.step)
+        if line.step != due:
+            missing = f"step {due}" if line.step == due + 1 else f"steps {due} to {line.step - 1}"
+            what = f"{missing} is missing before it" if line.step > due else f"it is there again; step {due} is due"
+            checked.differences.append(Difference(what, place))
+        due = line.step + 1
+        wanted = ((line.step - 1) * size, line.step * size)
+        if line.read.samples != wanted:
+            what = f"it has samples {_range(line.read.samples)} where {_range(wanted)} are due"
+            checked.differences.append(Difference(what, Place(line.step, wanted[0])))
+        if len(line.read.digests) != BLOCKS:
+            checked.differences.append(Difference(f"it has {len(line.read.digests)} digests, not {BLOCKS}", place))
+        elif 1 <= line.step <= last:
+            checked.lines.setdefault(line.step, line)
+    if due != last + 1:
+        checked.differences.append(Difference(f"the history ends with step {due - 1}, the newest commit with {last}"))
+    for commit in commits:
+        if commit.samples != commit.step * size or commit.tokens != commit.samples * order.sequence_length:
+            what = (
+                f"commit {commit.sequence} at step {commit.step} says {commit.samples} samples, {commit.tokens} tokens"
+            )
+            checked.differences.append(Difference(what))
+    return checked
+
+
+def check_sources(checked: Checked, order: DataOrder, mix: Mixture, segments: tuple[WeightSegment, ...]) -> None:
+    """Adds what is different about sources: their share of each step, and that each sample comes once an epoch."""
+    names, size = [source.name for source in order.sources], order.global_batch_size
+    seen = [np.zeros(source.samples, dtype=np.int64) for source in order.sources]
+    taken = np.zeros(len(names), dtype=np.int64)
+    starts = [segment.start for segment in segments]
+    last = max(checked.lines, default=0)
+    for first in range(1, last + 1, max(1, _CHUNK_SAMPLES // size)):
+        steps = range(first, min(last + 1, first + max(1, _CHUNK_SAMPLES // size)))
+        source, _, index = locate(mix, np.arange((first - 1) * size, (steps[-1]) * size))
+        for number in range(len(names)):
+            seen[number] += np.bincount(index[source == number], minlength=len(seen[number]))
+        for step, row in zip(steps, source.reshape(-1, size), strict=True):
+            counts = np.bincount(row, minlength=len(names))
+            if line := checked.lines.get(step):
+                due = {
+                    name: (int(k), int(k + count)) for name, k, count in zip(names, taken, counts, strict=True) if count
+                }
+                checked.differences += _line_differences(line, due, starts, size)
+            taken += counts
+    for name, visits, count in zip(names, seen, taken, strict=True):
+        fewest = int(count) // len(visits)
+        if visits.min() < fewest or visits.max() > -(-int(count) // len(visits)):
+            checked.differences.append(Difference(f"source {name}: the order does not visit each sample once an epoch"))
+
+
+def _line_differences(
+    line: Line, due: dict[str, tuple[int, int]], starts: list[int], size: int
+) -> Iterator[Difference]:
+    first = (line.step - 1) * size
+    segment = int(np.searchsorted(starts, first, side="right")) - 1
+    if line.read.segment != segment:
+        yield Difference(f"it has weights number {line.read.segment} where {segment} hold", Place(line.step, first))
+    if line.read.taken != due:
+        name = next(n for n in {**due, **line.read.taken} if line.read.taken.get(n) != due.get(n))
+        have, want = (_range(t[name]) if name in t else "none" for t in (line.read.taken, due))
+        yield Difference(f"it has its samples {have} where {want} are due", Place(line.step, first, name))
+    if any(g not in range(first, first + size) for g in line.read.stand_ins):
+        yield Difference("it names stand-ins of other steps", Place(line.step, first))
+
+
+def digests(line: Line) -> npt.NDArray[np.uint64]:
+    """The line's digests, uint64 [BLOCKS]."""
+    return np.array([int(digest, 16) for digest in line.read.digests], dtype=np.uint64)
+
+
+def _range(pair: tuple[int, int]) -> str:
+    return f"{pair[0]} to {pair[1] - 1}"
