@@ -12,6 +12,7 @@ from pathlib import Path
 
 import chart
 import click
+import order_vectors
 import yaml
 
 from pretrain_api import crd
@@ -128,7 +129,7 @@ def _rules() -> Iterator[str]:
     for rule in RULES:
         message = rule.message or f"See [{rule.code}](errors.md#{rule.code})."
         yield f"| `{_yaml_path(rule.at)}` | {_cell(message)} | {'yes' if rule.cel else ''} |"
-    yield "\nOnce training began, these fields cannot change:\n"
+    yield "\nOnce training began, these fields cannot change (of a source, its `weight` can):\n"
     yield from (f"- `{rule.field}`" for rule in immutable.RULES)
     yield ""
 
@@ -180,6 +181,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/chart.md": lambda: chart.values_page(CHART_NOTE),
     "docs/reference/api.md": api_page,
     "docs/reference/cli.md": cli_page,
+    "docs/reference/data-order-vectors.json": order_vectors.vectors,
 }
 RENDERED: dict[str, Callable[[], str]] = {
     # Last: it renders the template above.
