@@ -9,9 +9,9 @@ with the padding token; only its first `tokens` tokens count.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,3 +86,6 @@ class Manifest(BaseModel):
     padding: int
     train: Split
     validation: Split
+    folder: Annotated[str, Field(exclude_if=lambda value: not value)] = ""
+    """Address of the folder with the shards, where they are another job's and lie there. Not written where it is empty,
+    so that the manifests of a job's own shards stay what they were."""

@@ -53,6 +53,13 @@ class Storage:
         """The path as the file system wants it."""
         return f"{self.root}/{relative}" if relative else self.root
 
+    def at(self, folder: str) -> tuple[Storage, str]:
+        """The storage and the path in it of a folder that is relative to this one, or an address elsewhere."""
+        if "://" not in folder:
+            return self, folder
+        parent, _, name = folder.rstrip("/").rpartition("/")
+        return Storage(parent, self.endpoint_url), name
+
     def uri(self, relative: str = "") -> str:
         """The path as a URL that fsspec.open takes."""
         return str(self.fs.unstrip_protocol(self.path(relative)))

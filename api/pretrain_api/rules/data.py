@@ -42,9 +42,9 @@ _BYTES = 256
 def _addresses(spec: PretrainJobSpec) -> list[tuple[Path, str]]:
     """The addresses that the job names, with their fields."""
     addresses: list[tuple[Path, str]] = [(("spec", "storage", "uri"), spec.storage.uri)]
-    addresses += [
-        (("spec", "data", "sources", i, "documents"), source.documents) for i, source in enumerate(spec.data.sources)
-    ]
+    for i, source in enumerate(spec.data.sources):
+        addresses.append((("spec", "data", "sources", i, "documents"), source.documents))
+        addresses.append((("spec", "data", "sources", i, "shards"), source.shards))
     if spec.data.prepare.decontaminate:
         path: Path = ("spec", "data", "prepare", "decontaminate", "against")
         addresses += [((*path, i), address) for i, address in enumerate(spec.data.prepare.decontaminate.against)]
@@ -91,11 +91,30 @@ def _schemes(spec: PretrainJobSpec) -> Iterator[Finding]:
         elif scheme in _READ_ONLY | _NOT_SHARED:
             what = f"{scheme}:// can only be read." if scheme in _READ_ONLY else f"{scheme}:// ends with its process."
             yield path, what, "Write a folder that can be written: a path, s3://, gs:// ..."
-    for i, source in enumerate(spec.data.sources):
-        path = ("spec", "data", "sources", i, "documents")
-        for scheme in _SCHEME.findall(source.documents):
+    for path, address in _addresses(spec):
+        if path[:3] != ("spec", "data", "sources"):
+            continue
+        for scheme in _SCHEME.findall(address):
             if not _known(scheme):
-                yield path, f"{scheme}:// in {source.documents} is unknown.", _meant(scheme)
+                yield path, f"{scheme}:// in {address} is unknown.", _meant(scheme)
+
+
+def _shards(spec: PretrainJobSpec) -> Iterator[Finding]:
+    for i, source in enumerate(spec.data.sources):
+        if source.shards and not source.shards.endswith(".json"):
+            what = f"{source.shards} is not the address of a manifest."
+            instead = "Index the tars with `pretrain index` and write the address of the manifest.json that it names."
+            yield ("spec", "data", "sources", i, "shards"), what, instead
+
+
+def _shards_tokenizer(spec: PretrainJobSpec) -> Iterator[Finding]:
+    given = [source.name for source in spec.data.sources if source.shards]
+    if given and spec.tokenizer.train is not None:
+        yield (
+            ("spec", "tokenizer", "train"),
+            f"a tokenizer that is trained here is not the one that made the tokens of {', '.join(given)}.",
+            "Write tokenizer: {uri: ...} with the folder of the tokenizer that the shards were made with.",
+        )
 
 
 def _known(scheme: str) -> bool:
@@ -225,6 +244,8 @@ RULES = (
         "shards",
         texts=("documents", "shards"),
     ),
+    Rule("shards-address", "spec.data", _shards),
+    Rule("shards-with-new-tokenizer", "spec", _shards_tokenizer),
     Rule("source-name-twice", "spec.data", _source_names),  # an API server refuses it by the list's key
     Rule("license-refused", "spec.data", _licenses),
     Rule(

@@ -51,9 +51,6 @@ ONLY_IN_A_CLUSTER: tuple[Row, ...] = (
 
 def _unsupported(spec: PretrainJobSpec) -> Iterator[Finding]:
     what = "not supported by this version."
-    for i, source in enumerate(spec.data.sources):
-        if source.shards:
-            yield ("spec", "data", "sources", i, "shards"), what, "Write documents: with the raw documents."
     for path, asked_for, instead in _ROWS:
         if asked_for(spec):
             yield ("spec", *path), what, instead
@@ -61,7 +58,7 @@ def _unsupported(spec: PretrainJobSpec) -> Iterator[Finding]:
 
 def paths() -> Iterable[Path]:
     """The fields below spec that this version does not support, for the reference."""
-    return [("data", "sources", "shards"), *(row[0] for row in _ROWS)]
+    return [row[0] for row in _ROWS]
 
 
 RULES = (Rule(CODE, "spec", _unsupported),)

@@ -8,10 +8,10 @@ from pretrain_api.types.base import ApiModel, DnsLabel, Ratio, ShortText, Uri
 
 
 class DocumentFields(ApiModel):
-    """Names of the fields to read from jsonl and parquet records."""
+    """Names of the fields to read from jsonl, parquet and webdataset records."""
 
     text: Annotated[str, Field(min_length=1, max_length=256)] = "text"
-    """Field that holds the document's text. Dots reach into nested objects: `content.body`."""
+    """Field that holds the document's text. Dots reach into nested objects: `content.body`. Of a webdataset record it is a member (`txt`) or a field of its JSON (`caption`, `json.caption`); `text` is also member txt."""
     license: ShortText = ""
     """Field that holds the document's licence. Empty: the source's `license` stands for all."""
 
@@ -22,13 +22,13 @@ class Source(ApiModel):
     name: DnsLabel
     """Name of the source, unique in the job; figures are reported under it."""
     documents: Annotated[str, Field(max_length=2048)] = ""
-    """Raw documents: a path, glob or any fsspec URL. Formats: text, jsonl, parquet, WARC and WET, each plain, .gz or .zst; members of archives as zip://*.txt::URL or tar://*.txt::URL; python://lib/**/*.py and python://pydoc/*.txt are the sources and the manual of the running Python."""
+    """Raw documents: a path, glob or any fsspec URL. Formats: text, jsonl, parquet, WARC and WET, webdataset (.tar), each plain, .gz or .zst; braces as in {0000..0099}.tar; members of archives as zip://*.txt::URL or tar://*.txt::URL; python://lib/**/*.py and python://pydoc/*.txt are the sources and the manual of the running Python."""
     shards: Annotated[str, Field(max_length=2048)] = ""
-    """Ready WebDataset shards: the address of their manifest.json. Such a source skips the stages before training."""
-    format: Literal["auto", "text", "jsonl", "parquet", "warc"] = "auto"
+    """Ready token shards: the address of their manifest.json, which Encode of another job or `pretrain index` wrote. Such a source is neither collected nor prepared nor encoded, and needs tokenizer.uri."""
+    format: Literal["auto", "text", "jsonl", "parquet", "warc", "webdataset"] = "auto"
     """Format of the files. auto: from the file name."""
     fields: DocumentFields = DocumentFields()
-    """Names of the fields to read from jsonl and parquet records."""
+    """Names of the fields to read from jsonl, parquet and webdataset records."""
     license: ShortText = ""
     """Licence of the source as an SPDX identifier, for `data.allowedLicenses` and the model card."""
     weight: Annotated[float, Field(gt=0, le=1e9)] = 1.0

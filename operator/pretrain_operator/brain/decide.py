@@ -140,7 +140,7 @@ def _working(
     entry = stages.entry(status, stage)
     plan: list[Action] = [] if left is None else [Requeue(left)]
     if entry.state != "Running":
-        start, phase = entry.start_time or observed.now, phases.at(entry, observed.parts)
+        start, phase = entry.start_time or observed.now, phases.at(entry, phases.parts(spec, stage, observed.parts))
         attempt = entry.attempts + 1
         status = stages.changed(status, stage, state="Running", attempts=attempt, start_time=start, phase=phase.name)
         if stage is Stage.TRAIN:

@@ -179,9 +179,16 @@ SET_TABLE = [
     (CONFIG % ", max_position_embeddings: 2e9", "model-config-invalid", "spec.model.config.max_position_embeddings",
      "whole number"),
     (CONFIG % ", head_dim: true", "model-config-invalid", "spec.model.config.head_dim", "whole number"),
+    # Ready shards.
+    ("spec.data.sources[0]={name: web, shards: 's3://b/{0000..0099}.tar'}", "shards-address",
+     "spec.data.sources[0].shards", "pretrain index"),
+    ("spec.data.sources[0]={name: web, shards: s3://b/manifest.json}", "shards-with-new-tokenizer",
+     "spec.tokenizer.train", "tokenizer: {uri: ...}"),
+    ("spec.data.sources[0]={name: web, shards: s4://b/manifest.json}", "unknown-protocol",
+     "spec.data.sources[0].shards", "s3://"),
+    ("spec.data.sources[0]={name: web, shards: s3://<bucket>/manifest.json}", "address-placeholder",
+     "spec.data.sources[0].shards", "real address"),
     # Not yet.
-    ("spec.data.sources[0]={name: web, shards: s3://b/manifest.json}", "not-supported-yet",
-     "spec.data.sources[0].shards", "Write documents"),
     ("spec.objective={maskedLM: {}}", "not-supported-yet", "spec.objective.maskedLM", "causalLM"),
     ("spec.objective={clip: {}}", "not-supported-yet", "spec.objective.clip", "causalLM"),
     ("spec.training.optimizer={muon: {}}", "not-supported-yet", "spec.training.optimizer.muon", "adamw"),

@@ -17,9 +17,16 @@ from pretrain_trainer.data.proportions import integer_shares
 
 
 def read_manifests(storage: Storage, fingerprint: str, sources: Sequence[Source]) -> list[tuple[str, Manifest]]:
-    """Folder and manifest of each source, in the job's order, as the Encode stage of that identity left them."""
-    folders = [layout.shards(fingerprint, source.name) for source in sources]
-    return [(folder, Manifest.model_validate(storage.read_json(f"{folder}/{layout.MANIFEST}"))) for folder in folders]
+    """Folder and manifest of each source, in the job's order, as the Encode stage of that identity left them.
+
+    The folder is one of the storage, or the address at which another job's shards lie (`Storage.at` takes both).
+    """
+    found = []
+    for source in sources:
+        folder = layout.shards(fingerprint, source.name)
+        manifest = Manifest.model_validate(storage.read_json(f"{folder}/{layout.MANIFEST}"))
+        found.append((manifest.folder or folder, manifest))
+    return found
 
 
 def mixture_of(spec: PretrainJobSpec, manifests: Sequence[Manifest], segments: Sequence[WeightSegment] = ()) -> Mixture:

@@ -79,7 +79,9 @@ class _SourceShards:
     """The shards of one source's split. Blocks are addressed by the number of their record in the split."""
 
     def __init__(self, storage: Storage, folder: str, manifest: Manifest, split: Split) -> None:
-        self._storage, self._folder, self._shards = storage, folder, split.shards
+        self._storage, self._folder = storage.at(folder)
+        self._shards = split.shards
+        self.is_local = self._storage.is_local
         self.samples = split.samples
         self.samples_per_record = manifest.samples_per_record
         self.width = manifest.sequence_length + 1
@@ -182,7 +184,7 @@ class SampleReader:
     """Samples of several sources by (source, index). For one thread at a time."""
 
     def __init__(self, storage: Storage, manifests: Sequence[tuple[str, Manifest]], split: str = "train") -> None:
-        """`manifests` are pairs of a folder relative to the storage and the manifest in it; all of one length."""
+        """`manifests` are pairs of a folder, as `Storage.at` takes it, and the manifest in it; all of one length."""
         lengths = {manifest.sequence_length for _, manifest in manifests}
         if len(lengths) != 1:
             raise ValueError(f"the sources' sequences have different lengths: {sorted(lengths)}")
@@ -193,7 +195,7 @@ class SampleReader:
         ]
         self._cache: OrderedDict[tuple[int, int], Block] = OrderedDict()
         self._cached_bytes = 0
-        self._is_local = storage.is_local
+        self._is_local = all(shards.is_local for shards in self._sources)
 
     def read(self, source: npt.NDArray[np.int64], index: npt.NDArray[np.int64]) -> Samples:
         """The samples `index` of the sources `source`, arrays of one length; in that order.

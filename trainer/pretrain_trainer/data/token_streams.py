@@ -63,6 +63,11 @@ class Encoding:
     """Path of the piece's streams without suffix."""
     validation_bound: int
 
+    @property
+    def bytes(self) -> int:
+        """Of text."""
+        return self.piece.bytes
+
 
 def stream_path(target: str, split: str) -> str:
     """The tokens of one split of a piece and the offsets of its documents: two .npy arrays in one file."""

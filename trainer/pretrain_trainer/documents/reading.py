@@ -15,7 +15,7 @@ from typing import Any
 
 from pretrain_api.errors import UserError
 from pretrain_api.types.data import DocumentFields
-from pretrain_trainer.documents import jsonl, locations, parquet, text, warc, web
+from pretrain_trainer.documents import jsonl, locations, parquet, text, warc, web, webdataset
 from pretrain_trainer.documents.faults import reading
 from pretrain_trainer.documents.locations import Location
 from pretrain_trainer.documents.records import Bad, Ignored, Record
@@ -26,6 +26,7 @@ _FORMATS = {
     "jsonl": (".jsonl", ".ndjson", ".json"),
     "parquet": (".parquet", ".pq"),
     "warc": (".warc", ".wet"),
+    "webdataset": (".tar",),
 }
 
 
@@ -79,6 +80,8 @@ class OpenFile:
                 yield from jsonl.read(stream, url, rules.max_bytes, rules.fields)
             elif kind == "warc":
                 yield from warc.read(stream, url, rules.max_bytes)
+            elif kind == "webdataset":
+                yield from webdataset.read(stream, url, rules.max_bytes, rules.fields)
             else:
                 # Parquet begins at its end: a local copy serves any file system and any compression around it.
                 copy = stack.enter_context(tempfile.NamedTemporaryFile(dir=self._scratch, suffix=".parquet"))

@@ -11,7 +11,9 @@ _OPENING_CHARACTERS = 80
 
 
 def validation_texts(storage: Storage, shards: str) -> Iterator[str]:
-    """The held-out documents of a source in the order in which they were encoded; `shards` is the source's folder."""
+    """The held-out documents of a source in the order in which they were encoded; `shards` is the source's folder, as
+    `Storage.at` takes it."""
+    storage, shards = storage.at(shards)
     with storage.fs.open(storage.path(f"{shards}/validation/documents.parquet"), "rb") as file:
         for batch in pq.ParquetFile(file).iter_batches(_BATCH_DOCUMENTS, columns=["text"]):
             yield from batch.column("text").to_pylist()

@@ -33,6 +33,12 @@ _OTHERS = {
 _MARKUP = (b"<!doctype", b"<html", b"<?xml")
 
 
+class Stream(Protocol):
+    """Something to read bytes from; an empty answer is the end."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
 class Tape(Protocol):
     """What a tar is read from, forward."""
 
@@ -41,11 +47,11 @@ class Tape(Protocol):
     def tell(self) -> int: ...
 
 
-class Hashed:
-    """A stream that is read once and hashed; it can be sought forward, by reading."""
+class Streamed:
+    """A stream that is read once; it can be sought forward, by reading."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._position, self._digest = stream, 0, hashlib.sha256()
+    def __init__(self, stream: Stream) -> None:
+        self._stream, self._position = stream, 0
         self.head = b""
         """The first block, to tell what it is where it is no tar."""
 
@@ -54,12 +60,14 @@ class Hashed:
         parts, missing = list[bytes](), size
         while missing and (part := self._stream.read(min(missing, _CHUNK_BYTES) if size >= 0 else _CHUNK_BYTES)):
             parts.append(part)
-            self._digest.update(part)
-            if self._position < tarfile.BLOCKSIZE:
-                self.head += part[: tarfile.BLOCKSIZE - len(self.head)]
-            self._position += len(part)
+            self._take(part)
             missing -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _take(self, part: bytes) -> None:
+        if self._position < tarfile.BLOCKSIZE:
+            self.head += part[: tarfile.BLOCKSIZE - len(self.head)]
+        self._position += len(part)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         if whence or offset < self._position:
@@ -70,6 +78,18 @@ class Hashed:
 
     def tell(self) -> int:
         return self._position
+
+
+class Hashed(Streamed):
+    """A stream whose bytes are hashed as they are read."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream)
+        self._digest = hashlib.sha256()
+
+    def _take(self, part: bytes) -> None:
+        super()._take(part)
+        self._digest.update(part)
 
     def sha256(self) -> str:
         """Of what was read so far, in hex."""
@@ -190,7 +210,7 @@ def _ends_within(member: tarfile.TarInfo, where: str) -> UserError:
 
 def _unlike_tar(tape: Tape, where: str) -> UserError:
     """The error for a file that does not begin like a tar."""
-    if isinstance(tape, Hashed):
+    if isinstance(tape, Streamed):
         head = tape.head
     else:
         tape.seek(0)

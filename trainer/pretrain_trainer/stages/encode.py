@@ -1,4 +1,7 @@
-"""The Encode stage: prepared documents to token shards, a manifest per source."""
+"""The Encode stage: prepared documents to token shards, a manifest per source.
+
+Token shards that another job's Encode wrote are only looked at; arrays of tokens that others wrote are cut anew.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -9,11 +12,17 @@ import pyarrow.parquet as pq
 from pretrain_api import layout
 from pretrain_api.errors import UserError
 from pretrain_api.nouns import counted
+from pretrain_api.samples import SampleManifest
 from pretrain_api.shards import Manifest, Shard, Split
 from pretrain_api.stages import Flow, Stage
+from pretrain_api.storage import Storage
 from pretrain_trainer import tokenizer
 from pretrain_trainer.context import Share, StageContext, StageResult
+from pretrain_trainer.data import given as given_shards
+from pretrain_trainer.data.array_streams import ArrayPiece, encode_arrays
 from pretrain_trainer.data.documents import divide, part_paths, source_texts
+from pretrain_trainer.data.foreign import SampleShards
+from pretrain_trainer.data.given import Given
 from pretrain_trainer.data.packing import Packing, plan, write_shard
 from pretrain_trainer.data.shards import SHARD_BYTES, samples_per_record, token_dtype
 from pretrain_trainer.data.split import fraction_bound, validation_bound
@@ -54,6 +63,11 @@ class _Source:
         )
 
 
+def inputs(context: StageContext) -> str:
+    """Identity of the shards that the job is given; they lie outside the run."""
+    return given_shards.digest(given_shards.read(context.spec))
+
+
 def run(context: StageContext) -> StageResult:
     try:
         return _run(context)
@@ -66,15 +80,34 @@ def run(context: StageContext) -> StageResult:
 def _run(context: StageContext) -> StageResult:
     loaded = tokenizer.load(context)
     sources = _encode(context, Share())
-    for number, source in enumerate(sources):
-        _check_enough(source, number, context.spec.training.sequence_length)
+    numbers = {source.name: number for number, source in enumerate(context.spec.data.sources)}
+    for source in sources:
+        _check_enough(source, numbers[source.name], context.spec.training.sequence_length)
     manifests = _pack(context, loaded, sources)
     for source, manifest in zip(sources, manifests, strict=True):
         _gather_validation_documents(context, source)
         context.storage.write_json(f"{source.folder}/{layout.MANIFEST}", manifest.model_dump())
     for source in sources:
         context.storage.remove(f"{source.folder}/pieces")
-    return _result(sources, manifests, context.spec.data.validation.fraction)
+    elsewhere = _in_place(context)
+    for manifest in elsewhere:
+        folder = layout.shards(context.fingerprint, manifest.source)
+        context.storage.write_json(f"{folder}/{layout.MANIFEST}", manifest.model_dump())
+    return _result(sources, manifests, elsewhere, context.spec.data.validation.fraction)
+
+
+def _in_place(context: StageContext) -> list[Manifest]:
+    """The manifests of token shards that another job's Encode wrote, with the address at which they stay."""
+    return [
+        one.manifest.model_copy(update={"source": one.source, "folder": _folder(one.uri)})
+        for one in given_shards.read(context.spec)
+        if isinstance(one.manifest, Manifest)
+    ]
+
+
+def _folder(uri: str) -> str:
+    """The folder of a manifest as an address, which means the same from everywhere."""
+    return Storage(uri.rpartition("/")[0] or ".").uri()
 
 
 def _encode_share(context: StageContext) -> None:
@@ -95,32 +128,39 @@ def _encode(context: StageContext, share: Share) -> list[_Source]:
     """Turn documents into token streams: those of the parts in the share, over all sources."""
     storage, prepared = context.storage, context.upstream[Stage.PREPARE]
     fraction = context.spec.data.validation.fraction
-    every_part = [(s.name, path) for s in context.spec.data.sources for path in part_paths(storage, prepared, s.name)]
-    encodings: list[tuple[str, Encoding]] = []
+    foreign = _foreign(context)
+    every_part: list[tuple[str, str | int]] = [
+        (s.name, part)
+        for s in context.spec.data.sources
+        for part in (
+            range(len(foreign[s.name][1].manifest.shards))
+            if s.name in foreign
+            else part_paths(storage, prepared, s.name)
+        )
+    ]
+    encodings: list[tuple[str, Encoding | ArrayPiece]] = []
     bounds = dict[str, int]()
-    for name, path in share.of(every_part):
+    tokenizer_folder = layout.tokenizer(context.upstream[Stage.TOKENIZER])
+    for name, part in share.of(every_part):
         context.check_stopping()
         if name not in bounds:
-            bounds[name] = validation_bound(source_texts(storage, prepared, name), fraction)
-        folder = layout.shards(context.fingerprint, name)
+            texts = given_shards.keys(foreign[name][1]) if name in foreign else source_texts(storage, prepared, name)
+            bounds[name] = validation_bound(texts, fraction)
+        pieces = f"{layout.shards(context.fingerprint, name)}/pieces"
+        if isinstance(part, int):
+            one, target = foreign[name][0], f"{pieces}/{part:06d}"
+            member = given_shards.token_member(one)[0]
+            encodings.append((name, ArrayPiece(storage, tokenizer_folder, target, one.uri, part, member, bounds[name])))
+            continue
         encodings.extend(
-            (
-                name,
-                Encoding(
-                    storage,
-                    layout.tokenizer(context.upstream[Stage.TOKENIZER]),
-                    piece,
-                    f"{folder}/pieces/{piece.name}",
-                    bounds[name],
-                ),
-            )
-            for piece in divide(storage, path)
+            (name, Encoding(storage, tokenizer_folder, piece, f"{pieces}/{piece.name}", bounds[name]))
+            for piece in divide(storage, part)
         )
     done = defaultdict[str, list[tuple[str, PieceCounts]]](list)
     tokens = encoded = 0
-    total = sum(encoding.piece.bytes for _, encoding in encodings)
+    total = sum(encoding.bytes for _, encoding in encodings)
     results = ordered_map(
-        encode_piece,
+        _encode_one,
         (encoding for _, encoding in encodings),
         max(1, min(processes(context), len(encodings))),
         context,
@@ -128,12 +168,27 @@ def _encode(context: StageContext, share: Share) -> list[_Source]:
     for (name, encoding), counts in zip(encodings, results, strict=True):
         done[name].append((encoding.target, counts))
         tokens += counts.train.tokens + counts.validation.tokens
-        encoded += encoding.piece.bytes
+        encoded += encoding.bytes
         context.progress.update("encode", encoded, total, "bytes", tokens=tokens)
     return [
         _Source(s.name, layout.shards(context.fingerprint, s.name), bounds.get(s.name, 0), tuple(done[s.name]))
         for s in context.spec.data.sources
+        if s.documents or s.name in foreign
     ]
+
+
+def _encode_one(encoding: Encoding | ArrayPiece) -> PieceCounts:
+    return encode_arrays(encoding) if isinstance(encoding, ArrayPiece) else encode_piece(encoding)
+
+
+def _foreign(context: StageContext) -> dict[str, tuple[Given, SampleShards]]:
+    """Arrays of tokens that others wrote, by source. UserError for given shards of any kind that do not fit the job."""
+    loaded, found = tokenizer.load(context), dict[str, tuple[Given, SampleShards]]()
+    for one in given_shards.read(context.spec):
+        given_shards.check(one, context.spec, loaded)
+        if isinstance(one.manifest, SampleManifest):
+            found[one.source] = one, SampleShards(one.uri, context.spec.storage.endpoint_url, one.where)
+    return found
 
 
 def _check_enough(source: _Source, number: int, sequence_length: int) -> None:
@@ -240,7 +295,9 @@ def _gather_validation_documents(context: StageContext, source: _Source) -> None
             writer.close()
 
 
-def _result(sources: Sequence[_Source], manifests: Sequence[Manifest], fraction: float) -> StageResult:
+def _result(
+    sources: Sequence[_Source], manifests: Sequence[Manifest], elsewhere: Sequence[Manifest], fraction: float
+) -> StageResult:
     flows = {
         m.source: Flow(
             documents_in=m.train.documents + m.validation.documents,
@@ -256,24 +313,24 @@ def _result(sources: Sequence[_Source], manifests: Sequence[Manifest], fraction:
         documents_out=sum(f.documents_out for f in flows.values()),
         bytes_out=sum(f.bytes_out for f in flows.values()),
     )
-    tokens = sum(m.train.tokens for m in manifests)
-    held_out = sum(m.validation.documents for m in manifests)
+    every = [*manifests, *elsewhere]
+    tokens = sum(m.train.tokens for m in every)
+    held_out = sum(m.validation.documents for m in every)
     small = [source.name for source in sources if source.bound > fraction_bound(fraction)]
     message = (
-        f"{counted(tokens, 'token')} in {counted(sum(m.train.samples for m in manifests), 'sequence')}; "
+        f"{counted(tokens, 'token')} in {counted(sum(m.train.samples for m in every), 'sequence')}; "
         f"{counted(held_out, 'document')} held out"
     )
     if small:
         message += f", of {', '.join(small)} one text, since validation.fraction {fraction:g} holds none of it out"
-    return StageResult(
-        total,
-        flows,
-        message,
-        {"bySource": {m.source: _details(s, m) for s, m in zip(sources, manifests, strict=True)}},
-    )
+    if elsewhere:
+        message += f"; {', '.join(m.source for m in elsewhere)} in place"
+    details = {m.source: _details(s.counts("train").lengths, m) for s, m in zip(sources, manifests, strict=True)}
+    details |= {m.source: _details([], m) for m in elsewhere}
+    return StageResult(total, flows, message, {"bySource": details})
 
 
-def _details(source: _Source, manifest: Manifest) -> dict[str, object]:
+def _details(lengths: Sequence[int], manifest: Manifest) -> dict[str, object]:
     train, validation = manifest.train, manifest.validation
     width = manifest.sequence_length + 1
     return {
@@ -282,11 +339,15 @@ def _details(source: _Source, manifest: Manifest) -> dict[str, object]:
         "paddingTokens": train.samples * width - train.tokens,
         "shards": len(train.shards),
         "documents": train.documents,
-        "bytesPerToken": train.text_bytes / train.tokens,
+        "bytesPerToken": _bytes_per_token(manifest),
         "validationTokens": validation.tokens,
         "validationSamples": validation.samples,
         "validationDocuments": validation.documents,
-        "documentLengths": {
-            str(1 << power): count for power, count in enumerate(source.counts("train").lengths) if count
-        },
+        "documentLengths": {str(1 << power): count for power, count in enumerate(lengths) if count},
     }
+
+
+def _bytes_per_token(manifest: Manifest) -> float:
+    """Of the training split; of the held-out one where the shards were given, and only that was decoded."""
+    split = manifest.train if manifest.train.text_bytes else manifest.validation
+    return split.text_bytes / split.tokens if split.tokens else 0.0

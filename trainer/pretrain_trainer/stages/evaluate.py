@@ -12,8 +12,9 @@ from typing import Any, Literal
 from pretrain_api import layout
 from pretrain_api.shards import Manifest
 from pretrain_api.stages import Flow, Stage
-from pretrain_trainer import objectives
+from pretrain_trainer import objectives, tokenizer
 from pretrain_trainer.context import StageContext, StageResult
+from pretrain_trainer.data.decoded import training_texts
 from pretrain_trainer.data.documents import source_texts
 from pretrain_trainer.data.mixture import read_manifests
 from pretrain_trainer.data.reader import SampleReader
@@ -137,13 +138,22 @@ def _model_figures(
 def _baselines(context: StageContext, folder: str, manifest: Manifest) -> dict[str, float]:
     context.check_stopping()
     context.progress.update("baselines", 0, None, "", f"Baselines on {manifest.source}")
-    storage, prepared, source = context.storage, context.upstream[Stage.PREPARE], manifest.source
-    bound = validation_bound(source_texts(storage, prepared, source), context.spec.data.validation.fraction)
+    storage = context.storage
     return baselines.bits_per_byte(
         lambda: texts.validation_texts(storage, folder),
-        sample_texts(storage, prepared, source, baselines.SAMPLE_BYTES, bound),
+        _training_texts(context, folder, manifest),
         manifest.validation.text_bytes,
     )
+
+
+def _training_texts(context: StageContext, folder: str, manifest: Manifest) -> Iterator[str]:
+    """A sample of the source's training text: documents, or decoded tokens where it was given as shards."""
+    storage, prepared, name = context.storage, context.upstream[Stage.PREPARE], manifest.source
+    source = next(source for source in context.spec.data.sources if source.name == name)
+    if source.shards:
+        return training_texts(storage, folder, manifest, tokenizer.load(context), baselines.SAMPLE_BYTES)
+    bound = validation_bound(source_texts(storage, prepared, name), context.spec.data.validation.fraction)
+    return sample_texts(storage, prepared, name, baselines.SAMPLE_BYTES, bound)
 
 
 def _samples(context: StageContext, held_out: HeldOut, model: TrainedModel) -> list[dict[str, Any]]:

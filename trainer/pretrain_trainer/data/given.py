@@ -1,0 +1,144 @@
+"""Shards that a job is given ready (spec.data.sources[].shards): read and held against the job before anything is made.
+
+Token shards of another job's Encode stay where they are. Arrays of tokens in tars that others wrote are cut into
+records of this job's by the Encode stage, since their sizes, their order and their documents' boundaries are their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pretrain_api import manifests
+from pretrain_api.errors import UserError
+from pretrain_api.samples import ArrayFormat, SampleManifest
+from pretrain_api.shards import Manifest
+from pretrain_api.storage import Storage
+from pretrain_api.types import PretrainJobSpec
+from pretrain_trainer.data.foreign import SampleShards
+from pretrain_trainer.documents.faults import reading
+from pretrain_trainer.tokenizer import LoadedTokenizer
+
+_DTYPES = ("<u2", "<u4", "|u1")
+_MEMBERS = ("tokens.npy", "input_ids.npy", "npy")
+"""Which member holds the tokens, where a record has several arrays."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A source's manifest, and where it was read."""
+
+    source: str
+    where: str
+    """The field that names it."""
+    uri: str
+    sha256: str
+    manifest: Manifest | SampleManifest
+
+
+def read(spec: PretrainJobSpec) -> list[Given]:
+    """The manifests that the job names, in the order of its sources. UserError for one that cannot be read."""
+    found = []
+    for number, source in enumerate(spec.data.sources):
+        if source.shards:
+            where = f"spec.data.sources[{number}].shards"
+            folder, _, name = source.shards.rpartition("/")
+            with reading(where, source.shards):
+                content = Storage(folder or ".", spec.storage.endpoint_url).read_bytes(name)
+            manifest = manifests.parse(content, f"{where}: {source.shards}")
+            found.append(Given(source.name, where, source.shards, hashlib.sha256(content).hexdigest(), manifest))
+    return found
+
+
+def digest(given: Sequence[Given]) -> str:
+    """Identity of what the job is given; empty where that is nothing."""
+    listed = [(one.source, one.uri, one.sha256) for one in given]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest() if given else ""
+
+
+def check(given: Given, spec: PretrainJobSpec, tokenizer: LoadedTokenizer) -> None:
+    """Raise UserError unless the shards are those of the job's tokenizer, vocabulary and sequence length."""
+    length, sha256 = spec.training.sequence_length, given.manifest.tokenizer_sha256
+    if sha256 and sha256 != tokenizer.sha256:
+        raise UserError(
+            "tokenizer-mismatch",
+            given.where,
+            f"the tokens of {given.uri} were made by another tokenizer: its tokenizer.json has SHA-256 {sha256[:12]}..., that of "
+            f"spec.tokenizer.uri {tokenizer.sha256[:12]}....",
+            "Write the tokenizer that the shards were made with in spec.tokenizer.uri.",
+        )
+    if isinstance(given.manifest, Manifest):
+        if given.manifest.sequence_length != length:
+            raise _other_length(given, given.manifest.sequence_length, length)
+        return
+    _, array = token_member(given)
+    if array.dimensions == 2 and array.width != length + 1:
+        if not array.width:
+            what = f"the arrays of {given.uri} have rows of different lengths."
+            raise UserError("token-shards", given.where, what, "Save rows of one length, or flat arrays.")
+        raise _other_length(given, array.width - 1, length)
+    if array.largest >= tokenizer.vocab_size:
+        raise UserError(
+            "token-outside-vocabulary",
+            given.where,
+            f"{given.uri} has the token {array.largest}, but the vocabulary ends at {tokenizer.vocab_size - 1}.",
+            "Write the tokenizer that the tokens were made with in spec.tokenizer.uri.",
+        )
+
+
+def token_member(given: Given) -> tuple[str, ArrayFormat]:
+    """The member with the tokens, and what its arrays have in common. UserError where there is none that can be."""
+    assert isinstance(given.manifest, SampleManifest)
+    arrays = {name: member.array for name, member in given.manifest.members.items() if member.array}
+    if not arrays:
+        raise UserError(
+            "token-shards",
+            given.where,
+            f"the records of {given.uri} hold no arrays of tokens, but {', '.join(given.manifest.members)}.",
+            "Write text and captions as documents: with the address of the tars; images train nothing yet.",
+        )
+    name = next(iter(arrays)) if len(arrays) == 1 else next((n for n in _MEMBERS if n in arrays), None)
+    if name is None:
+        what = f"the records of {given.uri} hold several arrays: {', '.join(arrays)}."
+        raise UserError("token-shards", given.where, what, f"Call the one with the tokens {_MEMBERS[0]}.")
+    array = arrays[name]
+    if array.dtype not in _DTYPES:
+        dtype = np.dtype(array.dtype).name if array.dtype else "of several types"
+        raise UserError(
+            "token-shards",
+            given.where,
+            f"the arrays {name} of {given.uri} are {dtype}, not uint16 or uint32.",
+            "Save tokens with array.astype(numpy.uint16), or uint32 for more than 65,536 entries.",
+        )
+    if array.dimensions not in (1, 2):
+        what = f"the arrays {name} of {given.uri} have neither one nor two dimensions throughout."
+        raise UserError("token-shards", given.where, what, "Save flat arrays, or rows of sequenceLength + 1 tokens.")
+    if (missing := given.manifest.records - given.manifest.members[name].records) > 0:
+        what = f"{missing} of the {given.manifest.records} records of {given.uri} have no {name}."
+        raise UserError("token-shards", given.where, what, "Leave these records out, or give them their tokens.")
+    return name, array
+
+
+def keys(shards: SampleShards) -> Iterator[str]:
+    """What decides which records are held out: the name of each with that of its shard."""
+    for number, shard in enumerate(shards.manifest.shards):
+        for key in shards.index(number)["key"].tolist():
+            yield held_out_key(shard.index, key.decode())
+
+
+def held_out_key(index: str, key: str) -> str:
+    """The key of a record; `index` is the path of its shard's index, which is the same wherever the tars lie."""
+    return f"{index}/{key}"
+
+
+def _other_length(given: Given, found: int, wanted: int) -> UserError:
+    return UserError(
+        "sequence-length-mismatch",
+        given.where,
+        f"the sequences of {given.uri} are of {found} tokens; spec.training.sequenceLength is {wanted}.",
+        f"Write sequenceLength: {found}, or shards of the other length.",
+    )
