@@ -24,7 +24,7 @@ class OrderedSource(_Record):
 
     name: str
     folder: str
-    """Where its manifest.json lies, relative to the storage."""
+    """Where its manifest.json lies, relative to the storage; the shards lie there too, or where the manifest says."""
     manifest_sha256: str
     samples: int
     """Training samples in one epoch."""

@@ -1,6 +1,7 @@
 """Audits of runs that are in order, and of runs that somebody or something put out of order."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,15 @@ class TestInOrder:
         for index in Path(run.storage.root).rglob("*.idx"):
             index.unlink()
         assert texts(audit(run.storage)) == []
+
+    def test_shards_of_another_job_are_read_where_they_lie(self, run: LedgerRun, tmp_path: Path) -> None:
+        elsewhere, folder = tmp_path / "elsewhere" / "s0", layout.shards(UPSTREAM["Encode"], "s0")
+        shutil.move(tmp_path / folder, elsewhere)
+        manifest = json.loads((elsewhere / layout.MANIFEST).read_text())
+        run.storage.write_json(f"{folder}/{layout.MANIFEST}", {**manifest, "folder": elsewhere.as_uri()})
+        run.train(6, world=2)
+        found = audit(run.storage)
+        assert (texts(found), found.samples_read) == ([], 72)
 
     def test_a_storage_without_a_commit_is_a_mistake(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no training has committed here"):

@@ -55,7 +55,7 @@ class LedgerRun:
         position = parent.samples if parent else 0
         segments = segments_from(parent.segments if parent else (), tuple(map(float, weights)), position)
         mixture = mixture_of(spec, [manifest for _, manifest in manifests], segments)
-        order = data_order(self.storage, spec, FINGERPRINT, manifests)
+        order = data_order(self.storage, spec, FINGERPRINT, UPSTREAM["Encode"])
         self.storage.write_json(layout.ledger_order(FINGERPRINT), order.model_dump(mode="json", by_alias=True))
         pending: list[StepFigures] = []
         with ExitStack() as stack:

@@ -93,6 +93,7 @@ class Contents:
         mine = mine[np.argsort(self._index[mine], kind="stable")]
         index, per_record = self._index[mine], shards.manifest.samples_per_record
         needed = np.unique(index // per_record)
+        place, folder = storage.at(shards.manifest.folder or shards.ordered.folder)
         first = 0
         for shard in shards.manifest.train.shards:
             records = set(needed[(needed >= first) & (needed < first + shard.records)].tolist())
@@ -101,8 +102,8 @@ class Contents:
                 told(shard.bytes)
                 continue
             try:
-                folder, manifest = shards.ordered.folder, shards.manifest
-                for record in shard_records(storage, folder, manifest, shard, records.__contains__, told):
+                manifest = shards.manifest
+                for record in shard_records(place, folder, manifest, shard, records.__contains__, told):
                     begin = record.number * per_record
                     low, high = np.searchsorted(index, (begin, begin + len(record.tokens)))
                     self._add(record, mine[low:high], index[low:high] - begin)

@@ -57,27 +57,29 @@ def segments_from(
     return (*kept, WeightSegment(start=position if kept else 0, weights=weights))
 
 
-def data_order(
-    storage: Storage, spec: PretrainJobSpec, fingerprint: str, manifests: Sequence[tuple[str, Manifest]]
-) -> DataOrder:
-    """What the ledger of a training says about its order; manifests as `read_manifests` gives them."""
-    digests = [hashlib.sha256(storage.read_bytes(f"{folder}/{layout.MANIFEST}")).hexdigest() for folder, _ in manifests]
+def data_order(storage: Storage, spec: PretrainJobSpec, fingerprint: str, encoded: str) -> DataOrder:
+    """What the ledger of a training says about its order; `encoded` is the identity of the Encode stage."""
+    sources = []
+    for source in spec.data.sources:
+        folder = layout.shards(encoded, source.name)
+        content = storage.read_bytes(f"{folder}/{layout.MANIFEST}")
+        manifest = Manifest.model_validate_json(content)
+        sources.append(
+            OrderedSource(
+                name=source.name,
+                folder=folder,
+                manifest_sha256=hashlib.sha256(content).hexdigest(),
+                samples=manifest.train.samples,
+                samples_per_record=manifest.samples_per_record,
+                max_epochs=source.max_epochs,
+            )
+        )
     return DataOrder(
         fingerprint=fingerprint,
         seed=spec.training.seed,
         global_batch_size=spec.training.global_batch_size,
         sequence_length=spec.training.sequence_length,
-        sources=tuple(
-            OrderedSource(
-                name=source.name,
-                folder=folder,
-                manifest_sha256=sha256,
-                samples=manifest.train.samples,
-                samples_per_record=manifest.samples_per_record,
-                max_epochs=source.max_epochs,
-            )
-            for source, (folder, manifest), sha256 in zip(spec.data.sources, manifests, digests, strict=True)
-        ),
+        sources=tuple(sources),
     )
 
 

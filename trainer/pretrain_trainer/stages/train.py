@@ -139,7 +139,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
     if resumed and training.segments[-1].start == training.position.samples:
         message += f"; from its sample {training.position.samples:,} on with other weights"
     if here.is_first:
-        order = data_order(context.storage, spec, context.fingerprint, manifests)
+        order = data_order(context.storage, spec, context.fingerprint, context.upstream[Stage.ENCODE])
         context.storage.write_json(
             layout.ledger_order(context.fingerprint), order.model_dump(mode="json", by_alias=True)
         )
