@@ -9,7 +9,7 @@ from pretrain_trainer.data.digests import sample_digests
 from pretrain_trainer.data.order import Mixture, MixtureSource, Segment, locate
 from pretrain_trainer.data.permutation import derive_keys, mix, permute
 from pretrain_trainer.data.proportions import integer_shares, pattern
-from pretrain_trainer.data.reader import Samples
+from pretrain_trainer.data.samples import Samples
 
 WEIGHTS = [
     (0.7, 0.3), (1.0,), (2.5, 2.5, 5.0), (0.1, 0.2, 0.30000000000000004), (1e9, 1e-9, 3.0), (1 / 3, 2 / 3),
@@ -89,6 +89,11 @@ def _located(mixture: Mixture) -> dict[str, Any]:
 
 def _digest(g: int) -> dict[str, Any]:
     tokens, ids = [[5, 0, 65535, 70000, 2]], [[0, 0, 1, 2, 2]]
-    samples = Samples(np.array(tokens), np.array(ids, dtype=np.int32), np.array([[True, True, True, True, False]]))
+    samples = Samples(
+        np.array(tokens),
+        np.array(ids, dtype=np.int32),
+        np.array([[True, True, True, True, False]]),
+        np.zeros(1, dtype=np.bool_),
+    )
     found = sample_digests(samples, np.array([g]))
     return {"tokens": tokens[0], "documentIds": ids[0], "valid": [1, 1, 1, 1, 0], "g": g, "digest": _hex(int(found[0]))}

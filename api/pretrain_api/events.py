@@ -46,7 +46,7 @@ class ProgressEvent(BaseModel):
     message: str = ""
     """A line worth keeping in plain output."""
     figures: dict[str, float] = {}
-    """Train: step, totalSteps, samples, tokens, loss, tokensPerSecond, secondsLeft, learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps."""
+    """Train: step, totalSteps, samples, tokens, loss, tokensPerSecond, secondsLeft, learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps, standInSamples."""
     checkpoint: ReportedCheckpoint | None = None
     """Train: the newest commit, once there is one."""
 

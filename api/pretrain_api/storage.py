@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 class Storage:
     """Files below one root. Paths are relative to it and use '/'."""
 
-    def __init__(self, uri: str, endpoint_url: str = "") -> None:
+    def __init__(self, uri: str, endpoint_url: str = "", **s3_options: Any) -> None:
+        """`s3_options` go to the file system of an S3 address and are left out for any other."""
         self.endpoint_url = endpoint_url
         options: dict[str, Any] = {}
-        self._is_s3 = uri.startswith(("s3://", "s3a://"))
-        if self._is_s3:
-            options = {"use_listings_cache": False, "skip_instance_cache": True}
+        self._given = uri
+        self.is_s3 = uri.startswith(("s3://", "s3a://"))
+        if self.is_s3:
+            options = {"use_listings_cache": False, "skip_instance_cache": True, **s3_options}
             if endpoint_url:
                 options["endpoint_url"] = endpoint_url
         try:
@@ -49,6 +51,16 @@ class Storage:
         """The storage of a job."""
         return cls(spec.uri, spec.endpoint_url)
 
+    def asking_once(self) -> Storage:
+        """The same place for readers that repeat requests themselves: a client of its own, which does not, and which opens
+        as many connections as it is asked for. Other file systems than S3's are as they are."""
+        if not self.is_s3:
+            return self
+        config = {"retries": {"max_attempts": 0}, "max_pool_connections": 64, "connect_timeout": 5, "read_timeout": 30}
+        other = Storage(self._given, self.endpoint_url, config_kwargs=config)
+        other.fs.retries = 1
+        return other
+
     def path(self, relative: str = "") -> str:
         """The path as the file system wants it."""
         return f"{self.root}/{relative}" if relative else self.root
@@ -66,7 +78,7 @@ class Storage:
 
     def connect(self) -> None:
         """Make the store's client now, so that its first request is as quick as all others. Asks nobody."""
-        if self._is_s3:
+        if self.is_s3:
             self.fs.connect()
 
     def check(self) -> None:

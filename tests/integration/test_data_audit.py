@@ -16,7 +16,8 @@ from pretrain_api.errors import UserError
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.audit import Audit, audit
 from pretrain_trainer.auditing.contents import chosen_steps
-from pretrain_trainer.data.reader import SampleReader, Samples
+from pretrain_trainer.data.reader import SampleReader
+from pretrain_trainer.data.samples import Samples
 from pretrain_trainer.training import commit_log
 
 

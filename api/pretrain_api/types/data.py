@@ -227,6 +227,8 @@ class Data(ApiModel):
     """A longer document is bad."""
     max_bad_documents: Annotated[int, Field(ge=0)] = 0
     """Bad documents (invalid UTF-8, too long, without the text field, broken JSON) that are skipped and counted before the job fails. 0: the first one fails the job."""
+    max_bad_records: Annotated[int, Field(ge=0)] = 0
+    """Records of shards that stay damaged when they are read again (their checksum differs) and that training goes on without: their samples keep their places in the order and count in no loss, and each is listed below `quarantine/` of the storage. 0: the first one fails the job. May be raised while the job exists."""
     prepare: Prepare = Prepare()
     """Filters applied to documents."""
     validation: Validation = Validation()

@@ -6,6 +6,7 @@ The global batch does not depend on the number of ranks; only the slices do.
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,16 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pretrain_trainer.data.digests import UInt64s, block_sums, sample_digests
-from pretrain_trainer.data.order import Mixture, locate
-from pretrain_trainer.data.reader import SampleReader, Samples
+from pretrain_trainer.data.order import Mixture
+from pretrain_trainer.data.reader import SampleReader
+from pretrain_trainer.data.samples import Samples
+from pretrain_trainer.data.upcoming import Piece, Upcoming, rank_slice
+
+__all__ = ["Batch", "GlobalBatches", "rank_slice"]
 
 AHEAD = 4
 """Batches read ahead."""
-
-
-def rank_slice(batch_size: int, rank: int, world_size: int) -> slice:
-    """The part of a batch that belongs to a rank: contiguous, of floor or ceil(batch_size / world_size) samples."""
-    return slice(batch_size * rank // world_size, batch_size * (rank + 1) // world_size)
+_CHUNK_TOKENS = 1 << 17
+"""Tokens that are read at once, in whole batches: what is read per call is cheap, and still in the processor's cache when
+it is used."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class GlobalBatches:
     """Iterates over a rank's batches from `start_sample` on, without an end of its own.
 
     A context manager: leaving it stops the thread. What goes wrong while reading is raised where the batch concerned
-    would have come; past the end of the mixture that is IndexError. The reader belongs to the thread until then.
+    would have come; past the end of the mixture that is IndexError. The reader belongs to the thread until then, and is
+    closed with it.
     """
 
     def __init__(
@@ -60,10 +64,19 @@ class GlobalBatches:
         rank: int,
         world_size: int,
         start_sample: int,
+        machine: range | None = None,
     ) -> None:
-        self._reader, self._mixture, self._size = reader, mixture, global_batch_size
-        self._slice = rank_slice(global_batch_size, rank, world_size)
-        self._start = start_sample
+        """`machine` holds the neighbouring ranks, this one among them, that share what they fetch; only this one if None."""
+        self._reader, self._size = reader, global_batch_size
+        machine = machine or range(rank, rank + 1)
+        self._upcoming = Upcoming(mixture, global_batch_size, machine, world_size, start_sample)
+        own, first = (
+            rank_slice(global_batch_size, rank, world_size),
+            rank_slice(global_batch_size, machine[0], world_size),
+        )
+        self._own = own
+        """Places of this rank's samples in the global batch."""
+        self._slice = slice(own.start - first.start, own.stop - first.start)
         self._ready: queue.Queue[_Item | Exception] = queue.Queue(AHEAD)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._read_ahead, name="read-ahead", daemon=True)
@@ -80,6 +93,7 @@ class GlobalBatches:
     def close(self) -> None:
         """Stop the thread and wait until it has ended."""
         self._stopping.set()
+        self._reader.close()
         while self._thread.is_alive():
             try:
                 self._ready.get(timeout=0.05)  # frees a place, in case the thread waits for one
@@ -95,23 +109,49 @@ class GlobalBatches:
             yield Batch(*item, wait_seconds=time.perf_counter() - began)
 
     def _read_ahead(self) -> None:
-        first = self._start
-        while not self._stopping.is_set():
-            try:
-                source, samples = self._read(first)
-                item: _Item | Exception = (first, source, samples, self._digests(first, samples))
-            except Exception as error:  # noqa: BLE001 - carried to the consumer, who raises it
-                item = error
-            self._ready.put(item)
-            if isinstance(item, Exception):
-                return
-            first += self._size
+        try:
+            for item in self._items():
+                self._ready.put(item)
+                if self._stopping.is_set():
+                    return
+        except Exception as error:  # noqa: BLE001 - carried to the consumer, who raises it
+            self._ready.put(error)
+
+    def _items(self) -> Iterator[_Item]:
+        announced: deque[Piece] = deque()
+        steps = 1  # the first batch alone, so that it comes soon
+        while True:
+            if not announced:
+                self._announce(announced)
+            self._announce_more(announced)
+            piece = announced.popleft()
+            begin = 0
+            while begin < len(piece.source):
+                some = slice(begin, begin + steps)
+                source, index = piece.source[some, self._slice], piece.index[some, self._slice]
+                samples = self._reader.read(source.reshape(-1), index.reshape(-1))
+                per_step = source.shape[1]
+                for step, sources in enumerate(source):
+                    rows = slice(step * per_step, (step + 1) * per_step)
+                    first, own = piece.first + (begin + step) * self._size, samples.rows(rows)
+                    yield first, sources, own, self._digests(first, own)
+                self._reader.pass_by(source.shape[0] * piece.source.shape[1])
+                begin += source.shape[0]
+                steps = max(1, _CHUNK_TOKENS // max(1, per_step * samples.tokens.shape[1]))
 
     def _digests(self, first: int, samples: Samples) -> UInt64s:
-        g = np.arange(first + self._slice.start, first + self._slice.stop, dtype=np.int64)
-        return block_sums(sample_digests(samples, g), self._slice.start, self._size)
+        g = np.arange(first + self._own.start, first + self._own.stop, dtype=np.int64)
+        return block_sums(sample_digests(samples, g), self._own.start, self._size)
 
-    def _read(self, first: int) -> tuple[npt.NDArray[np.int64], Samples]:
-        g = np.arange(first + self._slice.start, first + self._slice.stop, dtype=np.int64)
-        source, _, index = locate(self._mixture, g)
-        return source, self._reader.read(source, index)
+    def _announce_more(self, announced: "deque[Piece]") -> None:
+        """Pieces as far ahead as the reader would like to know them."""
+        while self._reader.wants_more:
+            try:
+                self._announce(announced)
+            except IndexError:  # the end of the mixture; told when it is reached
+                return
+
+    def _announce(self, announced: "deque[Piece]") -> None:
+        piece = self._upcoming.piece()
+        self._reader.announce(piece.source.reshape(-1), piece.index.reshape(-1))
+        announced.append(piece)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xxhash
 
 from pretrain_api.ledger import BLOCKS
-from pretrain_trainer.data.reader import Samples
+from pretrain_trainer.data.samples import Samples
 
 UInt64s = npt.NDArray[np.uint64]
 
@@ -24,7 +24,7 @@ def sample_digests(samples: Samples, g: npt.NDArray[np.int64]) -> UInt64s:
     packed[:, 4 * width : 8 * width] = samples.document_ids.astype("<u4", copy=False).view(np.uint8)
     packed[:, 8 * width :] = samples.valid
     hashed = [xxhash.xxh3_64_intdigest(row, seed) for row, seed in zip(packed, g.tolist(), strict=True)]
-    return np.array(hashed, dtype=np.uint64)
+    return np.where(samples.stand_ins, np.uint64(0), np.array(hashed, dtype=np.uint64))
 
 
 def block_bounds(batch_size: int) -> npt.NDArray[np.int64]:

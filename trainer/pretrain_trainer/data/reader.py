@@ -1,248 +1,137 @@
-"""Reading samples from shards by number: memory-mapped where the storage is local, else by ranged reads.
+"""Reading samples from shards by number: memory-mapped where the storage is local, else by ranged reads ahead of their use.
 
-Blocks are kept in a cache bounded in bytes; the checksum of each block is compared when the block is first read. Which
-sample comes when is not decided here (pretrain_trainer.data.order).
+Which sample comes when is not decided here (pretrain_trainer.data.order); a reader may be told, and then reads ahead.
 """
 
-import io
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
+import hashlib
+from collections.abc import Sequence
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from pretrain_api.errors import PretrainError
-from pretrain_api.shards import Manifest, Shard, Split, index_dtype
+from pretrain_api.shards import Manifest
 from pretrain_api.storage import Storage
-
-CACHE_BYTES = 256 << 20
-"""Bytes of blocks that a reader of remote shards keeps."""
-_MAPPED_BLOCKS = 4096
-"""Views into memory-mapped shards that a reader of local shards keeps; they take no memory of their own."""
-_FETCH_TOGETHER = 16
-"""Ranged reads in flight."""
-
-
-class CorruptShard(PretrainError):
-    """A shard is not what its manifest and index say: cut short, overwritten or damaged."""
-
-    kind = "CorruptShard"
-
-
-@dataclass(frozen=True)
-class Block:
-    """A record: whole sequences and where documents begin."""
-
-    tokens: npt.NDArray[np.unsignedinteger[Any]]
-    """[sequences, sequence_length + 1]"""
-    documents: npt.NDArray[np.uint32]
-    """Sorted offsets into the flattened block."""
-    valid: int
-    """Tokens that are not padding."""
-
-    @property
-    def bytes(self) -> int:
-        return self.tokens.nbytes + self.documents.nbytes
-
-    def document_ids(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        """Ids of the documents within the given sequences, int32 [slots, sequence_length + 1].
-
-        They begin at 0 in each sequence and rise by 1 where a document begins, and where padding does.
-        """
-        starts = np.zeros((len(slots), self.tokens.shape[1]), dtype=np.int32)
-        length = starts.shape[1]
-        boundaries = np.append(self.documents, np.uint32(self.valid))
-        for row, slot in enumerate(slots):
-            first, last = np.searchsorted(boundaries, (slot * length, (slot + 1) * length))
-            starts[row, boundaries[first:last] - slot * length] = 1
-        starts[:, 0] = 0
-        return np.cumsum(starts, axis=1, dtype=np.int32)
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Sequences and what the loss needs to know of each token."""
-
-    tokens: npt.NDArray[np.int64]
-    """[samples, sequence_length + 1]"""
-    document_ids: npt.NDArray[np.int32]
-    """[samples, sequence_length + 1]; 0 at the start of each sequence, one more where a document begins."""
-    valid: npt.NDArray[np.bool_]
-    """[samples, sequence_length + 1]; False for padding."""
-
-
-class _SourceShards:
-    """The shards of one source's split. Blocks are addressed by the number of their record in the split."""
-
-    def __init__(self, storage: Storage, folder: str, manifest: Manifest, split: Split) -> None:
-        self._storage, self._folder = storage.at(folder)
-        self._shards = split.shards
-        self.is_local = self._storage.is_local
-        self.samples = split.samples
-        self.samples_per_record = manifest.samples_per_record
-        self.width = manifest.sequence_length + 1
-        self._dtype = np.dtype(manifest.dtype)
-        self._first_record = np.cumsum([0, *(shard.records for shard in split.shards)])
-        self._indexes: dict[int, npt.NDArray[np.void]] = {}
-        self._maps: dict[int, np.memmap[tuple[int], np.dtype[np.uint8]]] = {}
-        self._verified = np.zeros(int(self._first_record[-1]), dtype=np.bool_)
-
-    def _row(self, record: int) -> tuple[int, int, np.void]:
-        """Number of the shard, number of the record in it, and its row of the index."""
-        number = int(np.searchsorted(self._first_record, record, side="right")) - 1
-        if number not in self._indexes:
-            self._indexes[number] = self._read_index(self._shards[number])
-        inside = record - int(self._first_record[number])
-        return number, inside, self._indexes[number][inside]
-
-    def _read_index(self, shard: Shard) -> npt.NDArray[np.void]:
-        path = f"{self._folder}/{PurePosixPath(shard.name).with_suffix('.idx')}"
-        try:
-            index = np.load(io.BytesIO(self._storage.read_bytes(path)), allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise CorruptShard(f"index {self._storage.uri(path)} cannot be read: {error}") from error
-        if index.dtype != index_dtype() or len(index) != shard.records:
-            raise CorruptShard(
-                f"index {self._storage.uri(path)} has {len(index)} records where the manifest says {shard.records}"
-            )
-        return np.asarray(index)
-
-    def _path(self, number: int) -> str:
-        return self._storage.path(f"{self._folder}/{self._shards[number].name}")
-
-    def blocks(self, records: Sequence[int]) -> Iterator[Block]:
-        """The blocks of the records, in their order."""
-        if self._storage.is_local:
-            for record in records:
-                number, inside, row = self._row(record)
-                yield self._block(record, number, inside, row, self._map(number), 0)
-            return
-        for begin in range(0, len(records), _FETCH_TOGETHER):
-            some = records[begin : begin + _FETCH_TOGETHER]
-            rows = [self._row(record) for record in some]
-            # The documents' member stands before the tokens' one, so one range holds both.
-            starts = [int(row["documents_offset"]) for _, _, row in rows]
-            ends = [int(row["tokens_offset"] + row["tokens_length"]) for _, _, row in rows]
-            paths = [self._path(number) for number, _, _ in rows]
-            fetched = self._storage.fs.cat_ranges(paths, starts, ends, on_error="raise")
-            for record, (number, inside, row), start, content in zip(some, rows, starts, fetched, strict=True):
-                yield self._block(record, number, inside, row, np.frombuffer(content, dtype=np.uint8), start)
-
-    def _map(self, number: int) -> npt.NDArray[np.uint8]:
-        if number not in self._maps:
-            path, expected = self._path(number), self._shards[number].bytes
-            try:
-                mapped = np.memmap(path, dtype=np.uint8, mode="r")
-            except (FileNotFoundError, ValueError) as error:  # ValueError: an empty file cannot be mapped
-                raise CorruptShard(f"shard {path} is missing or empty") from error
-            if len(mapped) != expected:  # reading behind a file's end would kill the process
-                raise CorruptShard(f"shard {path} has {len(mapped)} bytes where the manifest says {expected}")
-            self._maps[number] = mapped
-        return self._maps[number]
-
-    def _block(
-        self, record: int, number: int, inside: int, row: np.void, content: npt.NDArray[np.uint8], start: int
-    ) -> Block:
-        """The block whose members lie in `content`, which begins at byte `start` of the tar."""
-
-        def member(name: str) -> npt.NDArray[np.uint8]:
-            offset = int(row[f"{name}_offset"]) - start
-            payload = content[offset : offset + int(row[f"{name}_length"])]
-            if not self._verified[record]:
-                checksum, expected = google_crc32c.value(payload.tobytes()), int(row[f"{name}_crc32c"])
-                if checksum != expected or len(payload) != int(row[f"{name}_length"]):
-                    raise CorruptShard(
-                        f"shard {self._path(number)}, record {inside} ({name}): crc32c is {checksum:08x} where the "
-                        f"index says {expected:08x}; the file is damaged or was overwritten"
-                    )
-            return payload
-
-        tokens, documents = member("tokens"), member("documents")
-        self._verified[record] = True
-        samples = int(row["samples"])
-        block = Block(
-            tokens[len(tokens) - samples * self.width * self._dtype.itemsize :]
-            .view(self._dtype)
-            .reshape(samples, self.width),
-            _array_after_header(documents),
-            int(row["tokens"]),
-        )
-        return block
-
-
-def _array_after_header(payload: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
-    """The one-dimensional uint32 array of an .npy file of version 1.0."""
-    header = 10 + int(payload[8]) + (int(payload[9]) << 8)
-    return payload[header:].view(np.uint32)
+from pretrain_trainer.data import shared_blocks
+from pretrain_trainer.data.blocks import Block
+from pretrain_trainer.data.fetched import FetchedBlocks, budget_of
+from pretrain_trainer.data.mapped import MappedBlocks
+from pretrain_trainer.data.patience import Counts
+from pretrain_trainer.data.quarantine import NOTHING_DAMAGED, Quarantine
+from pretrain_trainer.data.samples import Int64s, Samples, document_ids
+from pretrain_trainer.data.source import Source
 
 
 class SampleReader:
-    """Samples of several sources by (source, index). For one thread at a time."""
+    """Samples of several sources by (source, index). For one thread at a time; `close` may come from another."""
 
-    def __init__(self, storage: Storage, manifests: Sequence[tuple[str, Manifest]], split: str = "train") -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        manifests: Sequence[tuple[str, Manifest]],
+        split: str = "train",
+        quarantine: Quarantine = NOTHING_DAMAGED,
+    ) -> None:
         """`manifests` are pairs of a folder, as `Storage.at` takes it, and the manifest in it; all of one length."""
         lengths = {manifest.sequence_length for _, manifest in manifests}
         if len(lengths) != 1:
             raise ValueError(f"the sources' sequences have different lengths: {sorted(lengths)}")
         self.sequence_length = lengths.pop()
-        self._sources = [
-            _SourceShards(storage, folder, manifest, manifest.train if split == "train" else manifest.validation)
-            for folder, manifest in manifests
-        ]
-        self._cache: OrderedDict[tuple[int, int], Block] = OrderedDict()
-        self._cached_bytes = 0
-        self._is_local = all(shards.is_local for shards in self._sources)
+        self._sources = [Source.of(storage, folder, manifest, split) for folder, manifest in manifests]
+        self._dtype = np.result_type(*(source.dtype for source in self._sources))
+        self._local = MappedBlocks(self._sources, quarantine)
+        remote = {n: source for n, source in enumerate(self._sources) if not source.storage.is_local}
+        self._remote = _fetched(remote, manifests, quarantine) if remote else None
 
-    def read(self, source: npt.NDArray[np.int64], index: npt.NDArray[np.int64]) -> Samples:
+    @property
+    def wants_more(self) -> bool:
+        """Whether it would read further ahead if it knew what comes next."""
+        return self._remote is not None and self._remote.wants_more
+
+    @property
+    def counts(self) -> Counts | None:
+        """What reading from remote storage has cost so far."""
+        return self._remote.patient.counts if self._remote else None
+
+    def announce(self, source: Int64s, index: Int64s) -> None:
+        """Tell which samples this machine reads after those that were announced before."""
+        if self._remote is not None:
+            self._remote.announce(source, index // self._records_of(source))
+
+    def pass_by(self, samples: int) -> None:
+        """So many of the announced samples lie behind."""
+        if self._remote is not None:
+            self._remote.pass_by(samples)
+
+    def close(self) -> None:
+        """End what is read ahead; a `read` in another thread raises an error."""
+        if self._remote is not None:
+            self._remote.close()
+
+    def read(self, source: Int64s, index: Int64s) -> Samples:
         """The samples `index` of the sources `source`, arrays of one length; in that order.
 
-        Raises CorruptShard for a block that fails its checksum, IndexError for a sample that a source lacks.
+        Raises CorruptShard for a record that stays damaged and may not be replaced, IndexError for a sample that a source
+        lacks, StorageUnavailable when a store fails for minutes.
         """
         width = self.sequence_length + 1
-        result = Samples(
-            np.empty((len(index), width), dtype=np.int64),
-            np.empty((len(index), width), dtype=np.int32),
-            np.ones((len(index), width), dtype=np.bool_),
-        )
-        for number in np.unique(source):
-            shards, rows = self._sources[number], np.flatnonzero(source == number)
-            if index[rows].min() < 0 or index[rows].max() >= shards.samples:
-                raise IndexError(f"source {number} has samples 0 to {shards.samples - 1}")
-            records, slots = np.divmod(index[rows], shards.samples_per_record)
-            order = np.argsort(records, kind="stable")
-            wanted, begin = np.unique(records[order], return_index=True)
-            for block, group in zip(self._blocks(int(number), wanted), np.split(order, begin[1:]), strict=True):
-                self._fill(result, block, rows[group], slots[group])
-        return result
+        tokens = np.empty((len(index), width), dtype=self._dtype)
+        self._check(source, index)
+        record, slot = np.divmod(index, self._records_of(source))
+        order = np.lexsort((record, source))
+        where = np.empty(len(index), dtype=np.int64)
+        blocks: list[Block] = []
+        # Groups of samples of one record.
+        is_new = np.append(True, np.diff(record[order]).astype(bool) | np.diff(source[order]).astype(bool))[
+            : len(order)
+        ]
+        begins = np.flatnonzero(is_new)
+        where[order] = np.cumsum(is_new) - 1
+        for number, records in _by_source(source[order[begins]], record[order[begins]]):
+            reader = self._local if self._sources[number].storage.is_local else self._remote
+            assert reader is not None
+            blocks += reader.get(number, records)
+        ends = np.append(begins, len(order))[1:].tolist()
+        for block, begin, end in zip(blocks, begins.tolist(), ends, strict=True):
+            rows = order[begin:end]
+            tokens[rows] = block.tokens[slot[rows]]
+        ids = document_ids([block.boundaries for block in blocks], where, slot, width)
+        valid, stand_ins = _validity(blocks, where, slot, width)
+        return Samples(tokens.astype(np.int64), ids, valid, stand_ins)
 
-    def _fill(self, result: Samples, block: Block, rows: npt.NDArray[np.int64], slots: npt.NDArray[np.int64]) -> None:
-        result.tokens[rows] = block.tokens[slots]
-        result.document_ids[rows] = block.document_ids(slots)
-        if block.valid < block.tokens.size:
-            width = block.tokens.shape[1]
-            result.valid[rows] = slots[:, None] * width + np.arange(width) < block.valid
+    def _records_of(self, source: Int64s) -> Int64s:
+        """Samples in a record of each sample's source."""
+        return np.array([s.samples_per_record for s in self._sources], dtype=np.int64)[source]
 
-    def _blocks(self, source: int, records: npt.NDArray[np.int64]) -> Iterator[Block]:
-        """Blocks of one source in the order of `records`, from the cache or from the shards."""
-        for begin in range(0, len(records), _FETCH_TOGETHER):
-            some: list[int] = records[begin : begin + _FETCH_TOGETHER].tolist()
-            found = {r: block for r in some if (block := self._cache.get((source, r))) is not None}
-            missing = [r for r in some if r not in found]
-            for record, block in zip(missing, self._sources[source].blocks(missing), strict=True):
-                found[record] = self._cache[source, record] = block
-                self._cached_bytes += block.bytes
-            for record in some:
-                self._cache.move_to_end((source, record))
-            self._shrink_cache()
-            yield from (found[record] for record in some)
+    def _check(self, source: Int64s, index: Int64s) -> None:
+        samples = np.array([s.records.samples for s in self._sources], dtype=np.int64)[source]
+        if (wrong := np.flatnonzero((index < 0) | (index >= samples))).size:
+            raise IndexError(
+                f"source {source[wrong[0]]} has samples 0 to {samples[wrong[0]] - 1}, not {index[wrong[0]]}"
+            )
 
-    def _shrink_cache(self) -> None:
-        while len(self._cache) > 1 and (
-            len(self._cache) > _MAPPED_BLOCKS if self._is_local else self._cached_bytes > CACHE_BYTES
-        ):
-            _, block = self._cache.popitem(last=False)
-            self._cached_bytes -= block.bytes
+
+def _by_source(source: Int64s, record: Int64s) -> list[tuple[int, list[int]]]:
+    """Records of each source; both arrays are sorted by source."""
+    numbers, begins = np.unique(source, return_index=True)
+    parts = np.split(record, begins[1:]) if len(numbers) else []
+    return [(int(number), part.tolist()) for number, part in zip(numbers, parts, strict=True)]
+
+
+def _validity(
+    blocks: Sequence[Block], where: Int64s, slot: Int64s, width: int
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which tokens count, and which samples are stand-ins."""
+    valid = np.ones((len(slot), width), dtype=np.bool_)
+    counting = np.array([block.valid for block in blocks], dtype=np.int64)[where] - slot * width
+    if (rows := np.flatnonzero(counting < width)).size:  # of padded or damaged records
+        valid[rows] = np.arange(width) < counting[rows, None]
+    return valid, np.array([block.is_stand_in for block in blocks], dtype=np.bool_)[where]
+
+
+def _fetched(
+    sources: dict[int, Source], manifests: Sequence[tuple[str, Manifest]], quarantine: Quarantine
+) -> FetchedBlocks:
+    # Two runs on one machine do not share a folder, yet one run's sources must not share names.
+    names = [hashlib.sha256(f"{folder} {m.fingerprint}".encode()).hexdigest()[:16] for folder, m in manifests]
+    budget = budget_of(list(sources.values()))
+    return FetchedBlocks(sources, quarantine, budget, shared_blocks.in_memory(names, budget))

@@ -30,12 +30,17 @@ _PASSING_NAMES = frozenset(
         "ReadTimeoutError",
         "ConnectTimeoutError",
         "HfHubHTTPError",
+        "HTTPClientError",
+        "IncompleteReadError",
+        "ResponseStreamingError",
     }
 )
 _UNREACHABLE_NAMES = frozenset(
     {"ClientConnectorError", "EndpointConnectionError", "ConnectionRefusedError", "gaierror"}
 )
-_PASSING_NUMBERS = frozenset({errno.EIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN, errno.EBUSY, errno.ESTALE})
+_PASSING_NUMBERS = frozenset(
+    {errno.EIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.EREMOTEIO}
+)
 _REFUSALS = frozenset(
     {
         "AccessDenied",

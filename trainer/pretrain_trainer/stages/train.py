@@ -24,6 +24,7 @@ from pretrain_trainer.context import StageContext, StageResult
 from pretrain_trainer.data.batches import GlobalBatches
 from pretrain_trainer.data.mixture import check_length, data_order, mixture_of, read_manifests, segments_from
 from pretrain_trainer.data.order import Mixture
+from pretrain_trainer.data.quarantine import Quarantine
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.training import attention, device_memory, flops, host, sharding, world
 from pretrain_trainer.training import optimizer as optimizers
@@ -77,9 +78,13 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
     forward_context = functools.partial(precisions.autocast, precision, here.device)
     names = [source.name for source in spec.data.sources]
 
+    quarantine = Quarantine(context.storage, context.fingerprint, spec.data.max_bad_records)
+
     def batches(mixture: Mixture, start: int) -> GlobalBatches:
-        reader = SampleReader(context.storage, manifests)
-        return GlobalBatches(reader, mixture, settings.global_batch_size, here.rank, here.size, start)
+        reader = SampleReader(context.storage, manifests, quarantine=quarantine)
+        return GlobalBatches(
+            reader, mixture, settings.global_batch_size, here.rank, here.size, start, world.ranks_of_machine(here)
+        )
 
     training = Training(
         context=context,
@@ -90,7 +95,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         gradients=Gradients(model, here),
         checkpoints=Checkpoints(context.storage, context.fingerprint, spec.checkpoint, here),
         validation=Validation(
-            SampleReader(context.storage, manifests, split="validation"),
+            SampleReader(context.storage, manifests, "validation", quarantine),
             names,
             [manifest.validation.samples for _, manifest in manifests],
             objective,
@@ -163,6 +168,9 @@ def _result(training: Training, facts: Mapping[str, Any]) -> StageResult:
         "parametersSha256": sha256,
         "checkpoint": commit.data if commit else "",
         "skippedSteps": position.skipped,
+        "standInSamples": position.stand_ins,
+        "dataWaitP50Seconds": round(training.waits.quantile(0.5), 6),
+        "dataWaitP999Seconds": round(training.waits.quantile(0.999), 6),
     }
     return StageResult(
         flow=Flow(),

@@ -2,7 +2,7 @@
 
 import torch
 
-from pretrain_trainer.data.reader import Samples
+from pretrain_trainer.data.samples import Samples
 from pretrain_trainer.objectives import Batch
 
 

@@ -52,6 +52,8 @@ class Position:
     """Optimizer steps that were not skipped."""
     skipped: int = 0
     skipped_in_a_row: int = 0
+    stand_ins: int = 0
+    """Samples whose record was damaged, and that counted in no loss."""
     micro_batch_size: int = 0
     """Samples per forward pass: part of the state, since it decides the order of floating-point sums."""
 

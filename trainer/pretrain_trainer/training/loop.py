@@ -25,6 +25,7 @@ from pretrain_trainer.context import StageContext, Stopped
 from pretrain_trainer.data.batches import Batch as RankBatch
 from pretrain_trainer.data.batches import GlobalBatches
 from pretrain_trainer.data.order import Mixture
+from pretrain_trainer.data.waits import Waits
 from pretrain_trainer.objectives import Objective
 from pretrain_trainer.process import heed_no_more_signals
 from pretrain_trainer.training import ledger
@@ -85,6 +86,8 @@ class Training:
     told: StepFigures | None = None
     """Figures of the newest step."""
     pace: Pace = field(default_factory=Pace)
+    waits: Waits = field(default_factory=Waits)
+    """For how long each step waited for its batch, since the last start."""
     boundary: float = 0.0
     """When the last step ended, on the clock of time.perf_counter."""
     saving_seconds: float = 0.0
@@ -150,6 +153,7 @@ class Training:
         self.gradients.start_step()
         losses = self._forward_backward(batch, targets)
         norm = self.gradients.finish_step()
+        self.waits.add(batch.wait_seconds)
         by_source, loss, gradient_norm, read = self._figures(batch, losses, norm, targets)
         is_finite = math.isfinite(loss) and math.isfinite(gradient_norm)
         if is_finite:
@@ -167,6 +171,7 @@ class Training:
             updates=self.position.updates + is_finite,
             skipped=self.position.skipped + (not is_finite),
             skipped_in_a_row=0 if is_finite else self.position.skipped_in_a_row + 1,
+            stand_ins=self.position.stand_ins + len(read.stand_ins),
         )
         if self.position.skipped_in_a_row >= SKIPS_IN_A_ROW:
             raise NonFinite(
@@ -215,9 +220,14 @@ class Training:
         sums[0].index_add_(0, source, values[:-1])
         sums[1].index_add_(0, source, counts)
         own = ledger.own_part(batch, len(self.sources))
-        added = self.world.sum([*sums.flatten().tolist(), *own])
+        *added, damaged = self.world.sum([*sums.flatten().tolist(), *own, float(batch.samples.stand_ins.any())])
         total = torch.tensor(added[: sums.numel()], dtype=torch.float64).view(2, -1)
         read = ledger.step_read(added[sums.numel() :], self.position.samples, self.mixture, self.sources, self.segments)
+        if damaged:
+            parts = self.world.gather(
+                ledger.stand_ins(batch, self.spec.training.global_batch_size, self.world.rank, self.world.size)
+            )
+            read = read.model_copy(update={"stand_ins": tuple(g for part in parts for g in part)})
         by_source = {
             name: float(loss / count)
             for name, loss, count in zip(self.sources, total[0], total[1], strict=True)
@@ -267,6 +277,7 @@ class Training:
             "dataWaitRatio": figures.data_wait_seconds / figures.seconds_per_step,
             "checkpointStep": newest.step if newest else 0,
             "skippedSteps": self.position.skipped,
+            "standInSamples": self.position.stand_ins,
         }
         left = evaluations_between(figures.step, self.length.steps, self.spec.evaluation.every_steps)
         seconds_left = self.pace.seconds_left(self.length.steps - figures.step, left)

@@ -61,6 +61,12 @@ class World:
         return values[0]
 
 
+def ranks_of_machine(world: World) -> range:
+    """The ranks that torchrun started on this rank's machine; they are neighbours."""
+    first = world.rank - int(os.environ.get("LOCAL_RANK", "0"))
+    return range(first, first + int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 @contextlib.contextmanager
 def join(shard: int) -> Iterator[World]:
     """Join the ranks that torchrun started, or stand alone where it did not. Raises UserError when `shard` does not fit."""

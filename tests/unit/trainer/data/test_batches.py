@@ -6,7 +6,7 @@ import pytest
 
 from pretrain_trainer.data.batches import AHEAD, GlobalBatches
 from pretrain_trainer.data.order import Mixture, MixtureSource, locate
-from pretrain_trainer.data.reader import Samples
+from pretrain_trainer.data.samples import Samples
 
 MIXTURE = Mixture([MixtureSource(40, 0.7, None), MixtureSource(9, 0.3, None)], 11)
 
@@ -14,15 +14,31 @@ MIXTURE = Mixture([MixtureSource(40, 0.7, None), MixtureSource(9, 0.3, None)], 1
 class CountingReader:
     """Gives samples that say where they come from, in place of shards."""
 
-    def __init__(self, before_read: Callable[[], None] = lambda: None) -> None:
-        self.reads = 0
+    wants_more = False
+
+    def __init__(self, before_read: Callable[[], None] = lambda: None, width: int = 2) -> None:
+        self.reads, self.width = 0, width
         self._before_read = before_read
 
     def read(self, source: np.ndarray, index: np.ndarray) -> Samples:
         self._before_read()
         self.reads += 1
-        tokens = np.stack([source, index], axis=1)
-        return Samples(tokens, np.zeros_like(tokens, dtype=np.int32), np.ones_like(tokens, dtype=np.bool_))
+        tokens = np.pad(np.stack([source, index], axis=1), ((0, 0), (0, self.width - 2)))
+        return Samples(
+            tokens,
+            np.zeros_like(tokens, dtype=np.int32),
+            np.ones_like(tokens, dtype=np.bool_),
+            np.zeros(len(tokens), dtype=np.bool_),
+        )
+
+    def announce(self, source: np.ndarray, index: np.ndarray) -> None:
+        pass
+
+    def pass_by(self, samples: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 def batches(reader: object, rank: int = 0, world: int = 1, start: int = 0, mixture: Mixture = MIXTURE) -> GlobalBatches:
@@ -44,7 +60,8 @@ class TestBatches:
 
     def test_are_read_ahead_by_a_bounded_number(self) -> None:
         full = threading.Event()
-        reader = CountingReader(lambda: full.set() if reader.reads == AHEAD else None)
+        a_batch_at_once = 1 << 14
+        reader = CountingReader(lambda: full.set() if reader.reads == AHEAD else None, a_batch_at_once)
         with batches(reader) as mine:
             assert full.wait(10)
             next(iter(mine))

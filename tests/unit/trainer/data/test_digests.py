@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pretrain_trainer.data.batches import rank_slice
 from pretrain_trainer.data.digests import block_sums, halves, joined, sample_digests
-from pretrain_trainer.data.reader import Samples
+from pretrain_trainer.data.samples import Samples
 
 
 def samples(count: int, width: int = 5, seed: int = 0) -> Samples:
@@ -17,11 +17,12 @@ def samples(count: int, width: int = 5, seed: int = 0) -> Samples:
         rng.integers(0, 1 << 16, (count, width)),
         np.sort(rng.integers(0, 3, (count, width)), axis=1).astype(np.int32),
         rng.random((count, width)) < 0.9,
+        np.zeros(count, dtype=np.bool_),
     )
 
 
 def rows(of: Samples, some: slice) -> Samples:
-    return Samples(of.tokens[some], of.document_ids[some], of.valid[some])
+    return of.rows(some)
 
 
 def test_a_sample_is_hashed_as_specified() -> None:
@@ -58,3 +59,9 @@ def test_sums_of_a_million_ranks_are_exact() -> None:
     most = halves(np.full(8, (1 << 64) - 1, dtype=np.uint64))
     ranks = 1 << 20
     assert joined([value * ranks for value in most]) == tuple([((1 << 64) - 1) * ranks % (1 << 64)] * 8)
+
+
+def test_a_stand_in_counts_nothing() -> None:
+    some = samples(3)
+    some.stand_ins[1] = True
+    assert [bool(digest) for digest in sample_digests(some, np.arange(3))] == [True, False, True]

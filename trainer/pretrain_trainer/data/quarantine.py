@@ -1,0 +1,56 @@
+"""Damaged records: replaced by stand-ins up to a bound, and written down where a person finds them."""
+
+import json
+import logging
+import time
+
+from pretrain_api import layout
+from pretrain_api.storage import Storage
+from pretrain_trainer.data.blocks import Block, Damage, stand_in
+from pretrain_trainer.data.indexes import CorruptShard, Place
+from pretrain_trainer.data.source import Source
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Quarantine:
+    """The damaged records of a run: `quarantine/<fingerprint>/<source>-<record>.json`, one file for each.
+
+    `most` is how many records of the run may be replaced (spec.data.maxBadRecords). The list counts across restarts and
+    ranks; a record that was repaired is read again, and its file stays as a note of what was.
+    """
+
+    def __init__(self, storage: Storage | None = None, fingerprint: str = "", most: int = 0) -> None:
+        self._storage, self._folder, self._most = storage, f"{layout.QUARANTINE}/{fingerprint}", most
+
+    def replaced(self, source: Source, record: int, place: Place, shard: str, damage: Damage) -> Block:
+        """A stand-in for a record that stayed damaged when it was read again. Raises CorruptShard above the bound."""
+        what = f"shard {shard}, record {place.inside} {damage}"
+        if not self._most or self._storage is None:
+            raise CorruptShard(
+                f"{what}. Restore the shard; or set spec.data.maxBadRecords to the number of records that may be left "
+                "out of the loss."
+            )
+        note = {
+            "version": 1,
+            "source": source.name,
+            "shard": shard,
+            "record": place.inside,
+            "recordInSplit": record,
+            "samples": place.samples,
+            "fault": str(damage),
+            "time": time.time(),
+        }
+        path = f"{self._folder}/{source.name}-{record:08d}.json"
+        if self._storage.create_exclusive(path, (json.dumps(note, indent=1) + "\n").encode()):
+            _LOGGER.warning("%s; its %d samples count in no loss", what, place.samples)
+        if (count := len(self._storage.names(self._folder))) > self._most:
+            raise CorruptShard(
+                f"{what}. That makes {count} damaged records, more than spec.data.maxBadRecords ({self._most}); they are "
+                f"listed in {self._storage.uri(self._folder)}. Restore the shards, or raise the bound."
+            )
+        return stand_in(place.samples, source.width, source.dtype)
+
+
+NOTHING_DAMAGED = Quarantine()
+"""That of a reader for which the first damaged record is an error."""
