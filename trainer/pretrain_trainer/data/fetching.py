@@ -159,14 +159,10 @@ class Fetching:
             async with self._slots:
                 return await self._patient.read(where, lambda: self._reads.read(path, start, end))
         except FileNotFoundError as error:
-            raise _missing(error, what, uri) from error
+            if type(error.__cause__).__name__ == "NoSuchBucket":  # the whole bucket is gone
+                raise
+            raise CorruptShard(f"{what} {uri} is missing") from error
         except OSError as error:
             if "InvalidRange" in str(getattr(error.__cause__, "response", "")):
                 raise CorruptShard(f"{what} {uri} ends before byte {end}, which its index leads to") from error
             raise
-
-
-def _missing(error: FileNotFoundError, what: str, uri: str) -> Exception:
-    """A shard that is not there, or the store's own error where its whole bucket is not."""
-    cause = error.__cause__
-    return error if type(cause).__name__ == "NoSuchBucket" else CorruptShard(f"{what} {uri} is missing")
