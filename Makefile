@@ -5,7 +5,7 @@ BIN := .venv/bin
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-cluster check format generate lock images clean
+.PHONY: bench-data help setup run test test-unit test-integration test-cluster check format generate lock images clean
 .PHONY: cluster-programs cluster-up cluster-down cluster-env
 CLUSTER := PYTHONPATH=tests $(BIN)/python -m support.cluster
 # Of the development cluster that `make cluster-up` starts.
@@ -72,6 +72,9 @@ lock: setup  ## compile the lock files from pyproject.toml; add UPGRADE=1 for ne
 images: setup  ## build the images of operator and trainer with buildah (root, Debian; minutes at first, then seconds)
 	@$(PYTHON) scripts/setup.py --with-test-tools
 	@PYTHONPATH=tests $(BIN)/python -m support.images
+
+bench-data: setup  ## tokens/s of our shard reader against webdataset, MosaicML Streaming and a memory map (minutes)
+	@$(BIN)/python benchmarks/data/run.py
 
 clean:  ## remove what the commands above made, the environment included
 	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

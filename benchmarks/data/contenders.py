@@ -1,0 +1,104 @@
+"""One contender in a process of its own: for each line on stdin that asks for so many seconds of batches, what it did.
+
+Every contender hands over int64 tokens [samples, 2049], as a model takes them. Ours hands over document ids and the loss
+mask besides, and has compared the checksum of every record once.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pretrain_api.shards import Manifest
+from pretrain_api.storage import Storage
+
+BATCH = 64
+WIDTH = 2049
+
+
+def of_manifest(root: Path) -> Manifest:
+    return Manifest.model_validate(Storage(str(root)).read_json("web/manifest.json"))
+
+
+def ours(root: Path) -> Iterator[int]:
+    """The reader of the Train stage."""
+    from pretrain_trainer.data.batches import GlobalBatches
+    from pretrain_trainer.data.order import Mixture, MixtureSource
+    from pretrain_trainer.data.reader import SampleReader
+
+    manifest = of_manifest(root)
+    mixture = Mixture([MixtureSource(manifest.train.samples, 1.0, None, manifest.samples_per_record)], 1)
+    with GlobalBatches(SampleReader(Storage(str(root)), [("web", manifest)]), mixture, BATCH, 0, 1, 0) as batches:
+        for batch in batches:
+            yield batch.samples.tokens.size
+
+
+def memory_map(root: Path) -> Iterator[int]:
+    """One flat array, sequences in random order: the least that anybody could do."""
+    flat = np.memmap(root / "flat.bin", dtype=np.uint16, mode="r").view(np.ndarray).reshape(-1, WIDTH)
+    rng = np.random.default_rng(1)
+    while True:
+        order = rng.permutation(len(flat))
+        for begin in range(0, len(order) - BATCH + 1, BATCH):
+            yield flat[order[begin : begin + BATCH]].astype(np.int64).size
+
+
+def webdataset(root: Path) -> Iterator[int]:
+    """The stock library on the same tars, decoded, records of 127 sequences as they come."""
+    import webdataset as wds
+
+    urls = sorted(str(path) for path in (root / "web").glob("*.tar"))
+    while True:
+        for record in wds.WebDataset(urls, shardshuffle=len(urls), seed=1).decode():
+            yield record["tokens.npy"].astype(np.int64).size
+
+
+def mds(root: Path) -> Iterator[int]:
+    """MosaicML Streaming, local and warm, shuffled by its default algorithm; a record is a sample."""
+    from streaming import StreamingDataset
+
+    dataset = StreamingDataset(local=str(root / "mds"), shuffle=True, batch_size=1)
+    while True:
+        for sample in dataset:
+            yield sample["tokens"].astype(np.int64).size
+
+
+def reader(root: Path) -> Iterator[int]:
+    """Our reader without the thread and without the ledger's digest of every sample, in the order of training."""
+    from pretrain_trainer.data.order import Mixture, MixtureSource
+    from pretrain_trainer.data.reader import SampleReader
+    from pretrain_trainer.data.upcoming import Upcoming
+
+    manifest = of_manifest(root)
+    mixture = Mixture([MixtureSource(manifest.train.samples, 1.0, None, manifest.samples_per_record)], 1)
+    upcoming, samples = Upcoming(mixture, BATCH, range(1), 1, 0), SampleReader(Storage(str(root)), [("web", manifest)])
+    while True:
+        piece = upcoming.piece()
+        for source, index in zip(piece.source, piece.index, strict=True):
+            yield samples.read(source, index).tokens.size
+
+
+CONTENDERS = {c.__name__: c for c in (ours, reader, memory_map, webdataset, mds)}
+
+
+def main() -> None:
+    """Serve turns until stdin ends."""
+    batches = CONTENDERS[sys.argv[1]](Path(sys.argv[2]))
+    total, tokens = 0, of_manifest(Path(sys.argv[2])).train.tokens
+    while total < tokens:  # an epoch: every page is in memory, and every checksum was compared
+        total += next(batches)
+    print(json.dumps({"ready": sys.argv[1]}), flush=True)
+    for line in sys.stdin:
+        tokens, until = 0, time.perf_counter() + float(line)
+        began, cpu = time.perf_counter(), time.process_time()
+        while time.perf_counter() < until:
+            tokens += next(batches)
+        used = time.process_time() - cpu
+        print(json.dumps({"tokens": tokens, "cpuSeconds": used, "seconds": time.perf_counter() - began}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
