@@ -19,10 +19,13 @@ from support.cluster.s3 import s3_server as an_s3_server
 from support.corpora import texts
 from support.eventually import eventually
 from support.jobs import JobBuilder, a_job
+from support.ledger_runs import LedgerRun
 
 from pretrain_api import layout
 from pretrain_api.errors import EXIT_FAILURE, EXIT_USER_ERROR
 from pretrain_api.events import ENV_OUTCOME, Outcome
+from pretrain_api.storage import Storage
+from pretrain_trainer.training.commit_log import read_log
 
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
 COMPARED = ("documents", "tokenizer", "shards", "evaluation", "export")
@@ -166,6 +169,39 @@ class TestTrouble:
             outcome = self.told(tmp_path, job.with_spec(storage=storage), s3_server)
         assert outcome.code == "unreachable"
         assert f"s3://trouble/run does not answer at {url}: nothing came within 15 s." in outcome.message
+
+
+def test_a_run_is_audited_where_it_lies(tmp_path: Path, s3_server: S3Server) -> None:
+    """Read through the server; a run in a bucket has no status of a local body, as one of a cluster."""
+    s3_server.make_bucket("ledgers")
+    root = s3_server.buckets / "ledgers" / "one"
+    run = LedgerRun(Storage(str(root)))
+    run.train(6, world=3)
+
+    def audited(uri: str) -> "subprocess.CompletedProcess[str]":
+        own = environment(s3_server, AWS_ENDPOINT_URL=s3_server.url, XDG_STATE_HOME=str(tmp_path))
+        command = [PRETRAIN, "data", "audit", uri, "-o", "json"]
+        return subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+
+    clean = audited("s3://ledgers/one")
+    assert clean.returncode == 0, clean.stderr
+    found = json.loads(clean.stdout)
+    assert (found["clean"], found["steps"], found["samplesRead"]) == (True, 6, 72)
+
+    history = root / read_log(run.storage)[-1].history
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    lines[-1]["read"]["samples"] = [0, 12]
+    history.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.seal_again()
+    doctored = audited("s3://ledgers/one")
+    assert doctored.returncode == EXIT_FAILURE
+    assert json.loads(doctored.stdout)["differences"][0]["g"] == 60
+
+    for wrong, code in (("s3://ledgers/none", "no-checkpoints"), ("s3://nowhere/one", "storage-missing")):
+        missing = audited(wrong)
+        assert missing.returncode == EXIT_USER_ERROR
+        assert f"[{code}]" in missing.stderr
+        assert "Traceback" not in missing.stderr
 
 
 @pytest.fixture
