@@ -36,7 +36,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "delete": "Delete jobs; what they wrote stays.",
     },
     "Training data": {
-        "data": "Look into the data of a run: what it read, and in which order.",
+        "data": "Look into training data: what shards hold, what a run read, and in which order.",
         "index": "Index WebDataset tars that others wrote.",
     },
     "Shell": {

@@ -23,6 +23,14 @@ def workplace(target: str, sets: Sequence[str]) -> Workplace:
     return Workplace(Storage(target))
 
 
+def data_address(target: str, sets: Sequence[str], endpoint: str) -> tuple[str, str]:
+    """Address and S3 server of the shards or the run that a command is about: a manifest.json, a folder, or a job file."""
+    if os.path.basename(target) == layout.MANIFEST:
+        return target, endpoint
+    place = workplace(target, sets)
+    return place.storage.uri(), endpoint or endpoint_url(place)
+
+
 def endpoint_url(place: Workplace) -> str:
     """The server of the run's storage: as the job file says, else as the run recorded it; empty where neither does."""
     if place.storage.endpoint_url:

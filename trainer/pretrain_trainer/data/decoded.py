@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,19 +22,21 @@ def training_texts(
 
     A document that lies across two samples is two texts.
     """
-    reader = SampleReader(storage, [(folder, manifest)])
     samples, width, given = manifest.train.samples, manifest.sequence_length + 1, 0
     # A token is a byte of text at least, nearly always; so many samples are enough.
     wanted = min(samples, max(1, most_bytes // width))
     index = np.arange(wanted, dtype=np.int64) * samples // wanted
-    for begin in range(0, wanted, _SAMPLES_TOGETHER):
-        some = index[begin : begin + _SAMPLES_TOGETHER]
-        read = reader.read(np.zeros(len(some), dtype=np.int64), some)
-        for tokens, ids, valid in zip(read.tokens, read.document_ids, read.valid, strict=True):
-            for document in np.unique(ids[valid]):
-                own = tokens[valid & (ids == document)]
-                text = tokenizer.tokenizer.decode(own[own != tokenizer.end_of_text].tolist(), skip_special_tokens=False)
-                given += len(text.encode())
-                if given > most_bytes:
-                    return
-                yield text
+    with contextlib.closing(SampleReader(storage, [(folder, manifest)])) as reader:
+        for begin in range(0, wanted, _SAMPLES_TOGETHER):
+            some = index[begin : begin + _SAMPLES_TOGETHER]
+            read = reader.read(np.zeros(len(some), dtype=np.int64), some)
+            for tokens, ids, valid in zip(read.tokens, read.document_ids, read.valid, strict=True):
+                for document in np.unique(ids[valid]):
+                    own = tokens[valid & (ids == document)]
+                    text = tokenizer.tokenizer.decode(
+                        own[own != tokenizer.end_of_text].tolist(), skip_special_tokens=False
+                    )
+                    given += len(text.encode())
+                    if given > most_bytes:
+                        return
+                    yield text

@@ -4,6 +4,9 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 import pytest
+from webdataset import autodecode
+from webdataset.autodecode import Decoder
+from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.packing import plan, write_shard
@@ -37,6 +40,30 @@ class TestShard:
 
     def test_is_the_same_in_every_run(self) -> None:
         assert a_shard()[0] == a_shard()[0]
+
+
+def test_the_stock_library_reads_every_token_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what webdataset's own pipeline is made of; its WebDataset class leaves the file to the garbage collector."""
+    monkeypatch.setattr("pretrain_trainer.data.shards.RECORD_BYTES", 10_000)
+    stream = np.arange(50_000, dtype=np.uint16)
+    storage = Storage(str(tmp_path))
+    with storage.create(stream_path("pieces/0", "train")) as file:
+        np.save(file, stream)
+        np.save(file, np.arange(0, len(stream), 37))
+    packings = plan(storage, "s", "train", [("pieces/0", len(stream))], 63, 50_000, 49_999, 40_000)
+    shards = [write_shard(packing) for packing in packings]
+    assert len(shards) > 1
+    blocks, starts = [], []
+    for shard in shards:
+        with open(tmp_path / "s" / shard.name, "rb") as file:
+            files = ({**member, "__url__": shard.name} for member in tar_file_iterator(file))
+            for record in map(Decoder([autodecode.basichandlers]), group_by_keys(files)):
+                starts.append(record["documents.npy"] + sum(block.size for block in blocks))
+                blocks.append(record["tokens.npy"])
+    tokens = np.concatenate([block.reshape(-1) for block in blocks])
+    assert np.array_equal(tokens[: len(stream)], stream)
+    assert (tokens[len(stream) :] == 49_999).all()
+    assert np.array_equal(np.concatenate(starts), np.arange(0, len(stream), 37))
 
 
 class TestSizes:

@@ -1,0 +1,146 @@
+"""Shards with one thing wrong with them: each is found, with shard, record and member."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import token_runs
+from support.given_shards import index
+from support.tars import captioned, image, npy, tar
+
+from pretrain_api import layout
+from pretrain_api.storage import Storage
+from pretrain_trainer.inspecting import targets, verify
+
+
+def findings(uri: Path) -> list[str]:
+    """In the words of the program."""
+    target = targets.find(str(uri), "")
+    found = [verify.verify(task) for source in target.sources for task in verify.tasks(source)]
+    return [str(f).replace(f"file://{uri}/", "") for each in found for f in each.findings]
+
+
+def with_bytes(path: Path, at: int, new: bytes) -> None:
+    content = bytearray(path.read_bytes())
+    content[at : at + len(new)] = new
+    path.write_bytes(content)
+
+
+def test_whole_shards_have_no_fault(tmp_path: Path) -> None:
+    index(captioned(tmp_path))
+    assert findings(tmp_path) == []
+
+
+def flipped_bit(folder: Path) -> list[str]:
+    path = folder / "000001.tar"
+    content = path.read_bytes()
+    at = content.index(b"caption of image 6")
+    with_bytes(path, at, b"C")
+    return ["000001.tar, record 1 (000006), txt: crc32c is ", "000001.tar: SHA-256 "]
+
+
+def cut_short(folder: Path) -> list[str]:
+    path = folder / "000001.tar"
+    path.write_bytes(path.read_bytes()[:1500])
+    return ["000001.tar: the tar is cut short: "]
+
+
+def another_tar(folder: Path) -> list[str]:
+    (folder / "000000.tar").write_bytes((folder / "000001.tar").read_bytes())
+    named = [f"000000.tar, record {n} ({n + 5:06d}): the index has record '{n:06d}' in its place" for n in range(5)]
+    return [*named, "000000.tar: SHA-256 "]
+
+
+def tar_gone(folder: Path) -> list[str]:
+    (folder / "000002.tar").unlink()
+    return ["000002.tar: 000002.tar does not exist. "]
+
+
+def record_added(folder: Path) -> list[str]:
+    path = folder / "000000.tar"
+    files = {f"{n:06d}.{end}": b"x" for n in range(6) for end in ("jpg", "txt")}
+    path.write_bytes(tar(files))
+    return ["000000.tar, record 0 (000000), jpg: ", "000000.tar: records 6 where the manifest says 5"]
+
+
+STRUCTURE = [flipped_bit, cut_short, another_tar, tar_gone, record_added]
+
+
+@pytest.mark.parametrize("damage", STRUCTURE)
+def test_damage_after_indexing_is_found(tmp_path: Path, damage: Callable[[Path], list[str]]) -> None:
+    index(captioned(tmp_path))
+    expected = damage(tmp_path)
+    found = findings(tmp_path)
+    for begin in expected:
+        assert any(finding.startswith(begin) for finding in found), (begin, found)
+    assert len({finding[:10] for finding in found}) == 1, "of one shard alone"
+
+
+CONTENT = {
+    "corrupt JPEG": ("jpg", image()[:300], "it cannot be decoded: "),
+    "empty image": ("jpg", b"", "it is empty"),
+    "no image": ("png", b"<html>", "it cannot be decoded: no image format that Pillow knows"),
+    "caption in Latin-1": ("txt", b"caf\xe9", "it is not UTF-8: byte 3 is 0xe9"),
+    "broken JSON": ("json", b'{"a": ', "it is not valid json: Expecting value: line 1 column 7 (char 6)"),
+    "empty JSON": ("json", b"", "it is empty"),
+}
+
+
+@pytest.mark.parametrize("case", CONTENT)
+def test_what_was_bad_from_the_beginning_is_found(tmp_path: Path, case: str) -> None:
+    member, content, what = CONTENT[case]
+    (tmp_path / "a.tar").write_bytes(tar({"0.cls": b"1", f"0.{member}": content}))
+    index(tmp_path)
+    (found,) = findings(tmp_path)
+    assert found.startswith(f"a.tar, record 0 (0), {member}: {what}")
+
+
+@pytest.mark.parametrize("content", [b"", "ü".encode()])
+def test_texts_may_be_empty(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.tar").write_bytes(tar({"0.txt": content, "0.npy": npy(np.zeros(3))}))
+    index(tmp_path)
+    assert findings(tmp_path) == []
+
+
+def test_a_missing_caption_is_no_fault_and_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(tar({"0.jpg": image(), "0.txt": b"a", "1.jpg": image(1)}))
+    index(tmp_path)
+    assert findings(tmp_path) == []
+    (source,) = targets.find(str(tmp_path), "").sources
+    assert isinstance(source, targets.SampleSource)
+    assert list(verify.missing_members(source)) == [
+        f"txt (text) is missing in 1 of 2 records: file://{tmp_path}/a.tar, record 1"
+    ]
+
+
+class TestTokens:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        token_runs.write_source(Storage(str(tmp_path)), "even", seed=1, train=20)
+        return tmp_path / layout.shards(token_runs.UPSTREAM["Encode"], "even")
+
+    def test_whole_shards_have_no_fault(self, folder: Path) -> None:
+        assert findings(folder) == []
+
+    def test_a_flipped_token_is_found(self, folder: Path) -> None:
+        row = np.load(folder / "000000.idx")[0]
+        with_bytes(folder / "000000.tar", int(row["tokens_offset"] + row["tokens_length"]) - 2, b"\xff\xff")
+        found = findings(folder)
+        assert [f.partition(": ")[0] for f in found] == [
+            "000000.tar, record 0 (00000000), tokens.npy",
+            "000000.tar, record 0 (00000000), tokens.npy",
+            "000000.tar",
+        ]
+        assert found[1].endswith("it has the token 65535; the vocabulary ends at 60")
+
+    def test_the_index_of_another_shard_is_found(self, folder: Path) -> None:
+        (folder / "000000.idx").write_bytes((folder / "validation" / "000000.idx").read_bytes())
+        assert any("tokens.npy: it does not lie where the index says" in finding for finding in findings(folder))
+
+    def test_a_missing_index_is_found(self, folder: Path) -> None:
+        (folder / "validation" / "000000.idx").unlink()
+        assert findings(folder) == [
+            "validation/000000.tar: validation/000000.idx: the index is missing. Let Encode write it again: remove its record "
+            "in stages/encode."
+        ]

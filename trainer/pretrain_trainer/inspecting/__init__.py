@@ -1,0 +1,1 @@
+"""Looking at training data: `pretrain data verify`, `stats` and `peek`. Reads shards and runs, and changes neither."""

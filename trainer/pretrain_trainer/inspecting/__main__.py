@@ -1,0 +1,138 @@
+"""`python -m pretrain_trainer.inspecting verify|stats|peek --storage URI`: behind the commands of `pretrain data`."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, PretrainError, UserError
+from pretrain_api.nouns import counted
+from pretrain_trainer.context import Stopped
+from pretrain_trainer.cores import usable_cores
+from pretrain_trainer.inspecting import peek, stats, targets, verify
+from pretrain_trainer.inspecting.targets import SampleSource, Target, TokenSource
+from pretrain_trainer.parallel import ordered_map
+from pretrain_trainer.process import die_with_parent, stop_on_signals
+from pretrain_trainer.terminal import Bar, say
+
+_EXIT_INTERRUPTED = 130
+_MOST_TOLD = 100
+
+
+def main() -> int:
+    """Do what is asked and return the exit code."""
+    options = _parser().parse_args()
+    die_with_parent()
+    stopping = _Stopping()
+    if options.endpoint_url:
+        os.environ["AWS_ENDPOINT_URL_S3"] = options.endpoint_url
+    try:
+        target = targets.find(options.storage, options.endpoint_url, getattr(options, "tokenizer", ""))
+        if options.what == "verify":
+            return _verify(target, options, stopping)
+        return _stats(target, options.output) if options.what == "stats" else _peek(target, options)
+    except UserError as error:
+        say(f"error: {error}")
+        return EXIT_USER_ERROR
+    except Stopped:
+        return _EXIT_INTERRUPTED
+    except PretrainError as error:
+        say(f"error: {error}")
+        return EXIT_FAILURE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pretrain_trainer.inspecting", description=__doc__)
+    commands = parser.add_subparsers(dest="what", required=True)
+    for name in ("verify", "stats", "peek"):
+        what = commands.add_parser(name)
+        what.add_argument("--storage", required=True, help="address of a run or a manifest")
+        what.add_argument("--endpoint-url", default="")
+        what.add_argument("--output", choices=["text", "json"], default="text")
+        if name == "verify":
+            what.add_argument("--processes", type=int, default=0)
+        if name == "peek":
+            what.add_argument("--tokenizer", default="")
+            what.add_argument("--source", default="")
+            what.add_argument("--count", type=int, default=0)
+            what.add_argument("--at", type=int)
+            what.add_argument("--seed", type=int)
+            what.add_argument("--sheet", default="")
+    return parser
+
+
+class _Stopping:
+    """Set by Ctrl-C."""
+
+    def __init__(self) -> None:
+        self._event = stop_on_signals()
+
+    def check_stopping(self) -> None:
+        if self._event.is_set():
+            raise Stopped
+
+
+def _verify(target: Target, options: argparse.Namespace, stopping: _Stopping) -> int:
+    work = [task for source in target.sources for task in verify.tasks(source)]
+    findings, records = list[verify.Finding](), 0
+    processes = max(1, min(options.processes or usable_cores(), len(work)))
+    with Bar("verify", sum(task.bytes for task in work), "bytes") as bar:
+        for task, found in zip(work, ordered_map(verify.verify, work, processes, stopping), strict=True):
+            findings += found.findings
+            records += found.records
+            bar.advance(task.bytes)
+    if options.output == "json":
+        told = {"shards": len(work), "records": records, "findings": [asdict(finding) for finding in findings]}
+        _print([json.dumps(told, indent=1)])
+        return EXIT_FAILURE if findings else EXIT_OK
+    _print(str(finding) for finding in findings[:_MOST_TOLD])
+    if len(findings) > _MOST_TOLD:
+        _print([f"... and {len(findings) - _MOST_TOLD} more; -o json lists them all"])
+    for source in target.sources:
+        if isinstance(source, SampleSource):
+            _print(f"note: {line}" for line in verify.missing_members(source))
+    read = f"{counted(records, 'record')} in {counted(len(work), 'shard')}"
+    _print([f"{read}: {counted(len(findings), 'fault')}" if findings else f"{read}: all sound"])
+    return EXIT_FAILURE if findings else EXIT_OK
+
+
+def _stats(target: Target, output: str) -> int:
+    found = stats.stats(target)
+    _print([json.dumps(found, indent=1)] if output == "json" else stats.lines(found))
+    return EXIT_OK
+
+
+def _peek(target: Target, options: argparse.Namespace) -> int:
+    if options.at is not None:
+        _print(peek.token_lines(peek.at_position(target, options.at, options.count or 1), target.tokenizer))
+        return EXIT_OK
+    source = target.chosen(options.source)
+    if isinstance(source, TokenSource):
+        chosen = peek.numbers(source.manifest.train.samples, options.count or 3, options.seed)
+        _print(peek.token_lines([peek.Place(source, index) for index in chosen], target.tokenizer))
+        return EXIT_OK
+    chosen = peek.numbers(len(source.shards), options.count or 20, options.seed)
+    samples = [source.shards.read(number) for number in chosen]
+    _print(peek.sample_lines(samples))
+    if found := peek.pictures(source, samples):
+        from pretrain_trainer.inspecting.sheets import contact_sheet
+
+        path = options.sheet or "contact-sheet.png"
+        try:
+            contact_sheet(found).save(path)
+        except (OSError, ValueError) as error:
+            instead = "Write the path of a .png or .jpg file in a folder that exists."
+            raise UserError("sheet-path", "--sheet", f"{path} cannot be written: {error}.", instead) from error
+        _print([f"{counted(len(found), 'image')}: {path}"])
+    return EXIT_OK
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)  # noqa: T201 - a program's answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""What a command is to look at: the sources of a run, or of one manifest of either kind."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pretrain_api import layout, manifests
+from pretrain_api.errors import UserError
+from pretrain_api.samples import SampleManifest
+from pretrain_api.shards import Manifest
+from pretrain_api.stages import Stage
+from pretrain_api.storage import Storage
+from pretrain_trainer.data.foreign import SampleShards
+from pretrain_trainer.data.mixture import read_manifests
+from pretrain_trainer.documents.faults import reading
+from pretrain_trainer.reporting import records
+from pretrain_trainer.reporting.records import RunRecords
+from pretrain_trainer.tokenizer import LoadedTokenizer, load_folder
+
+
+@dataclass(frozen=True)
+class TokenSource:
+    """Token shards as Encode writes them."""
+
+    name: str
+    storage: Storage
+    folder: str
+    """Of the storage."""
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class SampleSource:
+    """Shards that others wrote."""
+
+    name: str
+    shards: SampleShards
+
+
+Source = TokenSource | SampleSource
+
+
+@dataclass(frozen=True)
+class Target:
+    """The sources, and the run where they are one's."""
+
+    sources: Sequence[Source]
+    run: RunRecords | None = None
+    tokenizer: LoadedTokenizer | None = None
+    """Of the run, or the one that was named."""
+
+    def chosen(self, name: str) -> Source:
+        """The source of that name; "": the first one. UserError where there is none of that name."""
+        found = next((source for source in self.sources if name in ("", source.name)), None)
+        if found is None:
+            names = ", ".join(source.name for source in self.sources)
+            raise UserError("no-such-source", "--source", f"{name!r} is no source here.", f"Write one of {names}.")
+        return found
+
+
+def find(uri: str, endpoint_url: str, tokenizer_uri: str = "") -> Target:
+    """What an address names: a manifest.json, a folder with one, or a run. UserError for anything else."""
+    tokenizer = load_folder(Storage(tokenizer_uri, endpoint_url), "") if tokenizer_uri else None
+    if uri.endswith(".json"):
+        return Target([_source(uri, endpoint_url)], tokenizer=tokenizer)
+    storage = Storage(uri, endpoint_url)
+    if storage.exists(layout.MANIFEST):
+        return Target([_source(f"{uri.rstrip('/')}/{layout.MANIFEST}", endpoint_url)], tokenizer=tokenizer)
+    if not storage.exists(layout.STATUS):
+        raise UserError(
+            "no-shards",
+            uri,
+            f"there is neither a {layout.MANIFEST} nor a run.",
+            "Write the address of a manifest.json or of a run; `pretrain index` makes the manifest of WebDataset tars.",
+        )
+    run = records.find(storage)
+    if Stage.ENCODE not in run.records:
+        raise UserError("no-shards", uri, "the run has not encoded anything yet.", "Wait until Encode is complete.")
+    found = read_manifests(storage, run.records[Stage.ENCODE].fingerprint, run.job.spec.data.sources)
+    sources = [TokenSource(m.source, *storage.at(folder), m) for folder, m in found]
+    if tokenizer is None and Stage.TOKENIZER in run.records:
+        tokenizer = load_folder(storage, layout.tokenizer(run.records[Stage.TOKENIZER].fingerprint))
+    return Target(sources, run, tokenizer)
+
+
+def _source(uri: str, endpoint_url: str) -> Source:
+    folder, _, name = uri.rpartition("/")
+    storage = Storage(folder or ".", endpoint_url)
+    with reading(uri, uri):
+        manifest = manifests.parse(storage.read_bytes(name), uri)
+    if isinstance(manifest, SampleManifest):
+        return SampleSource(posixpath.basename(folder) or "shards", SampleShards(uri, endpoint_url))
+    parent, _, last = storage.uri().rpartition("/")
+    return TokenSource(manifest.source, Storage(parent, endpoint_url), last, manifest)
