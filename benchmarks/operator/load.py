@@ -176,6 +176,27 @@ class Load:
             following.cancel()
             await asyncio.gather(following, *waiting, return_exceptions=True)
 
+    @asynccontextmanager
+    async def probing(self, namespace: str) -> AsyncIterator[list[float]]:
+        """Seconds that one small write took, ten times a second: what the cluster does to everybody."""
+        name, found = "probe", list[float]()
+        kind = {"apiVersion": "v1", "kind": "ConfigMap"}
+        await self.client.create(CONFIG_MAPS, namespace, {**kind, "metadata": {"name": name}})
+
+        async def probe() -> None:
+            while True:
+                begin = time.monotonic()
+                await self.client.merge(CONFIG_MAPS, namespace, name, {"data": {"at": str(begin)}})
+                found.append(time.monotonic() - begin)
+                await asyncio.sleep(0.1)
+
+        probing = asyncio.create_task(probe())
+        try:
+            yield found
+        finally:
+            probing.cancel()
+            await asyncio.gather(probing, return_exceptions=True)
+
     # Waiting
 
     async def until(

@@ -160,15 +160,19 @@ _OWN = {"pretrainjobs", "pretrainjobs/status", "configmaps", "pods", "events", "
 
 
 async def reaction(load: Load, operator: Operator, size: Size, names: list[str], seed: int) -> Figures:
-    """From the loss of a worker to what the operator does about it, with all jobs reporting."""
+    """From the loss of a worker to what the operator does about it, with all jobs reporting.
+
+    Beside it a bare client's write is timed, so that a slow reaction can be told from a slow cluster.
+    """
     draw, found, profile = random.Random(seed), [], hot.Profile()
     jobs = draw.sample(names[size.restarts + 1 :], min(size.losses, size.jobs - size.restarts - 1))
     profiled = max(1, len(jobs) // 10)
     async with Sight(load.client, JOBS).open() as sight, load.reporting(JOBS, names):
-        for number, job in enumerate(jobs):
-            if number == len(jobs) - profiled:
-                break
-            found.append(await _loss(load, sight, job, size.workers, draw.randrange(size.workers)))
+        async with load.probing(JOBS) as writes:
+            for number, job in enumerate(jobs):
+                if number == len(jobs) - profiled:
+                    break
+                found.append(await _loss(load, sight, job, size.workers, draw.randrange(size.workers)))
         with operator.profiled() as stacks:
             for job in jobs[len(jobs) - profiled :]:
                 await _loss(load, sight, job, size.workers, 0)
@@ -177,8 +181,9 @@ async def reaction(load: Load, operator: Operator, size: Size, names: list[str],
         name: {"p50": _quantile([f[name] for f in found], 0.5), "p99": _quantile([f[name] for f in found], 0.99)}
         for name in found[0]
     }
-    print("reaction", figures, flush=True)
-    return {"seconds": figures, "losses": found, "profile": profile}
+    bare = {"p50": _quantile(writes, 0.5), "p99": _quantile(writes, 0.99), "max": max(writes)}
+    print("reaction", figures, bare, flush=True)
+    return {"seconds": figures, "bareWriteSeconds": bare, "losses": found, "profile": profile}
 
 
 async def large(load: Load, operator: Operator, size: Size) -> Figures:

@@ -52,8 +52,8 @@ class Sight:
 
     async def _watch(self, resource: Resource, version: str, take: Callable[[str, Manifest], None]) -> None:
         async for event in self._client.watch(resource, self._namespace, resourceVersion=version):
-            if event["type"] != "BOOKMARK":
-                take(event["type"], event["object"])
+            if event.type != "BOOKMARK":
+                take(event.type, json.loads(bytes(event.object)))
                 waiting, self._changed = self._changed, asyncio.Event()
                 waiting.set()
 

@@ -8,7 +8,7 @@ import random
 from pretrain_api.types import PretrainJobStatus
 from pretrain_operator.bodies.body import reconcile_remote
 from pretrain_operator.bodies.kubernetes.apply import ForeignObject
-from pretrain_operator.bodies.kubernetes.body import KubernetesBody, Outdated, Surroundings
+from pretrain_operator.bodies.kubernetes.body import KubernetesBody, Outdated
 from pretrain_operator.bodies.kubernetes.client import ApiError, Manifest
 from pretrain_operator.brain.plan import Decision
 from pretrain_operator.metrics import Metrics
@@ -26,9 +26,8 @@ _LOG = logging.getLogger(__name__)
 class Daemon:
     """The task of one PretrainJob, from its first sight to its end."""
 
-    def __init__(self, surroundings: Surroundings, manifest: Manifest, events: EventWriter, metrics: Metrics) -> None:
-        self._body = KubernetesBody(surroundings, manifest)
-        self._events, self._metrics = events, metrics
+    def __init__(self, body: KubernetesBody, events: EventWriter, metrics: Metrics) -> None:
+        self._body, self._events, self._metrics = body, events, metrics
         self._wake = asyncio.Event()
         self._wake.set()
         self._faults = 0

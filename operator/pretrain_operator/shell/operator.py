@@ -58,12 +58,14 @@ class Operator:
         self._settings, self._client, self.metrics = settings, client, metrics
         self.identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         self._daemons: dict[Key, Daemon] = {}
+        self._first_seen: dict[Key, KubernetesBody] = {}
+        """Jobs that were listed before Kopf brought them."""
         self._events = EventWriter(client, self.identity)
         self._surroundings = Surroundings(
             client,
-            Informer(client, PODS, settings.namespaces, seen.pod, self._wake),
-            Informer(client, JOBS, settings.namespaces, seen.batch_job, self._wake),
-            Informer(client, CONFIG_MAPS, settings.namespaces, seen.config, self._wake),
+            Informer(client, PODS, settings.namespaces, seen.POD, self._wake),
+            Informer(client, JOBS, settings.namespaces, seen.BATCH_JOB, self._wake),
+            Informer(client, CONFIG_MAPS, settings.namespaces, seen.CONFIG, self._wake),
             PodSettings(settings.trainer_image, settings.image_pull_policy, settings.image_pull_secrets),
         )
         self._neighbours_known_at = math.inf
@@ -99,8 +101,8 @@ class Operator:
     async def _lead(self, leadership: Leadership | None) -> int:
         self.metrics.leading.set(1)
         informers = (self._surroundings.pods, self._surroundings.jobs, self._surroundings.configs)
-        async with _ended_with([i.run() for i in informers] + [self._events.run(), self._sample()]):
-            lost = asyncio.create_task(leadership.lost() if leadership else asyncio.Event().wait())
+        async with _ended_with([i.run() for i in informers] + [self._events.run(), self._sample()]) as helpers:
+            lost = asyncio.create_task(_cannot_lead(leadership, helpers))
             synced = asyncio.gather(*(informer.synced() for informer in informers))
             try:
                 if not await self._unless_stopped(synced, lost):
@@ -165,7 +167,9 @@ class Operator:
         elif known:
             known.see(manifest)
         elif not self._is_ending:
-            self._daemons[key] = Daemon(self._surroundings, manifest, self._events, self.metrics)
+            body = self._first_seen.pop(key, None) or KubernetesBody(self._surroundings, manifest)
+            self._daemons[key] = Daemon(body, self._events, self.metrics)
+            self._daemons[key].see(manifest)
 
     def _wake(self, key: Key) -> None:
         if daemon := self._daemons.get(key):
@@ -200,7 +204,8 @@ class Operator:
                     query = {"limit": _JOBS_PAGE}
                     continue
                 for manifest in page["items"]:
-                    KubernetesBody(self._surroundings, manifest)
+                    body = KubernetesBody(self._surroundings, manifest)
+                    self._first_seen[body.key] = body
                 if not (following := page["metadata"].get("continue")):
                     break
                 query["continue"] = following
@@ -211,6 +216,7 @@ class Operator:
             if asyncio.get_running_loop().time() - self._neighbours_known_at > _SETTLED_SECONDS:
                 # Nobody tells of a job that went before Kopf saw it.
                 self._surroundings.neighbours.keep(self._daemons)
+                self._first_seen.clear()
             self.metrics.queue.set(self._client.limiter.waiting)
             self.metrics.silence.set(self._silence())
             await asyncio.sleep(_SAMPLE_SECONDS)
@@ -294,12 +300,20 @@ def _kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
+async def _cannot_lead(leadership: Leadership | None, helpers: Sequence[asyncio.Task[Any]]) -> None:
+    """Ends when somebody else leads, or when a helper failed that should never end: a process started anew has it again."""
+    async with _ended_with([leadership.lost()] if leadership else []) as ending:
+        done, _ = await asyncio.wait([*ending, *helpers], return_when=asyncio.FIRST_COMPLETED)
+    for helper in done.intersection(helpers):
+        _LOG.critical("a part of the operator ended; this is a defect", exc_info=helper.exception())
+
+
 @contextlib.asynccontextmanager
-async def _ended_with(work: Sequence[Any]) -> AsyncIterator[None]:
+async def _ended_with(work: Sequence[Any]) -> AsyncIterator[list[asyncio.Task[Any]]]:
     """Work that goes on during the block and ends with it."""
     tasks = [asyncio.create_task(one) for one in work]
     try:
-        yield
+        yield tasks
     finally:
         for task in tasks:
             task.cancel()

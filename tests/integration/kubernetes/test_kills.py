@@ -15,7 +15,7 @@ from support.kube import Api, Cluster, Manifest, Programs, a_cluster_job
 
 from pretrain_api.stages import Stage
 from pretrain_operator.bodies.kubernetes import seen
-from pretrain_operator.bodies.kubernetes.body import Surroundings
+from pretrain_operator.bodies.kubernetes.body import KubernetesBody, Surroundings
 from pretrain_operator.bodies.kubernetes.children import PodSettings
 from pretrain_operator.bodies.kubernetes.client import (
     CONFIG_MAPS,
@@ -77,9 +77,9 @@ async def _life(cluster: Cluster, points: Points) -> Manifest | None:
             daemon.wake()
 
     only = [cluster.namespace]
-    pods = Informer(client, PODS, only, seen.pod, wake)
-    jobs = Informer(client, JOBS, only, seen.batch_job, wake)
-    configs = Informer(client, CONFIG_MAPS, only, seen.config, wake)
+    pods = Informer(client, PODS, only, seen.POD, wake)
+    jobs = Informer(client, JOBS, only, seen.BATCH_JOB, wake)
+    configs = Informer(client, CONFIG_MAPS, only, seen.CONFIG, wake)
     around = Surroundings(client, pods, jobs, configs, PodSettings("trainer:test"))
     tasks = [asyncio.create_task(informer.run()) for informer in (pods, jobs, configs)]
     died = asyncio.create_task(points.died.wait())
@@ -87,7 +87,7 @@ async def _life(cluster: Cluster, points: Points) -> Manifest | None:
         for informer in (pods, jobs, configs):
             await informer.synced()
         manifest = await onlooker.get(PRETRAIN_JOBS, cluster.namespace, "test")
-        daemons.append(Daemon(around, manifest, EventWriter(client, "test"), Metrics()))
+        daemons.append(Daemon(KubernetesBody(around, manifest), EventWriter(client, "test"), Metrics()))
         while not died.done():
             manifest = await onlooker.get(PRETRAIN_JOBS, cluster.namespace, "test")
             if manifest.get("status", {}).get("state") in ("Succeeded", "Failed"):

@@ -44,9 +44,9 @@ async def publish(cluster: Cluster, job: Manifest, config: Manifest, world: Worl
     client = Client(await configuration())
     try:
         pods, jobs, configs = (
-            Informer(client, PODS, [cluster.namespace], seen.pod, lambda key: None),
-            Informer(client, JOBS, [cluster.namespace], seen.batch_job, lambda key: None),
-            Informer(client, CONFIG_MAPS, [cluster.namespace], seen.config, lambda key: None),
+            Informer(client, PODS, [cluster.namespace], seen.POD, lambda key: None),
+            Informer(client, JOBS, [cluster.namespace], seen.BATCH_JOB, lambda key: None),
+            Informer(client, CONFIG_MAPS, [cluster.namespace], seen.CONFIG, lambda key: None),
         )
         configs.add(config)
         around = Surroundings(client, pods, jobs, configs, PodSettings("trainer:test"), now=lambda: datetime.now(UTC))

@@ -45,7 +45,7 @@ COMPLETE = '{"outcome": "complete", "fingerprint": "f"}'
 
 def worker(**status: Any) -> Worker:
     recorded = stages.changed(stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=1)
-    [found] = observe.workers(Children([seen.pod(a_pod(**status))], {}, {}), recorded, OWN, "", NOON)
+    [found] = observe.workers(Children([seen.POD.of(a_pod(**status))], {}, {}), recorded, OWN, "", NOON)
     return found
 
 
@@ -78,13 +78,13 @@ class TestWorker:
         assert (found.state, found.reason, found.is_alive) == ("Lost", "Deleted", True)
 
     def test_on_a_node_that_does_not_answer_is_not_alive_for_ever(self) -> None:
-        pod = seen.pod(a_pod(**RUNNING, metadata={"deletionTimestamp": AT}))
+        pod = seen.POD.of(a_pod(**RUNNING, metadata={"deletionTimestamp": AT}))
         assert pod.is_alive(NOON + timedelta(seconds=29))
         assert not pod.is_alive(NOON + timedelta(seconds=31))
 
     def test_of_another_job_of_the_same_name_is_not_ours(self) -> None:
         recorded = stages.changed(stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=1)
-        pods = [seen.pod(a_pod(owner="another", **RUNNING))]
+        pods = [seen.POD.of(a_pod(owner="another", **RUNNING))]
         assert observe.workers(Children(pods, {}, {}), recorded, OWN, "", NOON) == ()
 
     def test_without_an_outcome_gives_the_last_lines_of_its_log(self) -> None:
@@ -105,7 +105,7 @@ def a_job(phase: str = "finish", **changes: Any) -> BatchJob:
 
 
 def pod(name: str = "p", **status: Any) -> Pod:
-    return seen.pod(a_pod(name, "prepare", owner="uid-j", **status))
+    return seen.POD.of(a_pod(name, "prepare", owner="uid-j", **status))
 
 
 class TestStageRun:
@@ -150,7 +150,7 @@ class TestStageRun:
 
 class TestAlive:
     def test_are_pods_that_may_run_and_jobs_that_may_make_some(self) -> None:
-        pods = [seen.pod(a_pod("a", **RUNNING)), seen.pod(a_pod("b", "encode", **ended(0, phase="Succeeded")))]
+        pods = [seen.POD.of(a_pod("a", **RUNNING)), seen.POD.of(a_pod("b", "encode", **ended(0, phase="Succeeded")))]
         job = a_job("filter")
         assert observe.alive(Children(pods, {job.name: job}, {}), NOON) == {
             Start(Stage.TRAIN, 1, "finish"),
@@ -168,7 +168,7 @@ class TestForgotten:
             jobs[name] = BatchJob(name, name, OWN, Stage.PREPARE, attempt, "finish", NOON, is_failed=True)
             manifest = a_pod(f"w0-{attempt}", **(status or ended(1)))
             manifest["metadata"]["labels"]["pretrain.dev/attempt"] = str(attempt)
-            pods.append(seen.pod(manifest))
+            pods.append(seen.POD.of(manifest))
         return Children(pods, jobs, {})
 
     def test_is_what_ended_five_starts_ago_and_longer(self) -> None:

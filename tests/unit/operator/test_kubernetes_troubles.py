@@ -25,7 +25,7 @@ UNSCHEDULABLE = {
 def a_pod(node: str = "", **status: Any) -> seen.Pod:
     metadata = {"name": "gpt-w0-1", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z", "labels": {}}
     spec = {"containers": [{"image": "trainer:1"}], "nodeName": node}
-    return seen.pod({"metadata": metadata, "spec": spec, "status": status})
+    return seen.POD.of({"metadata": metadata, "spec": spec, "status": status})
 
 
 def waiting(reason: str, message: str = "") -> seen.Pod:
@@ -102,7 +102,7 @@ def test_only_pods_that_do_not_get_on_are_asked_about() -> None:
 def test_a_gated_pod_is_queued_and_neither_stuck_nor_in_doubt() -> None:
     metadata = {"name": "gpt-w0-1", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z", "labels": {}}
     gates = [{"name": "kueue.x-k8s.io/admission"}]
-    pod = seen.pod({"metadata": metadata, "spec": {"schedulingGates": gates}, "status": {"phase": "Pending"}})
+    pod = seen.POD.of({"metadata": metadata, "spec": {"schedulingGates": gates}, "status": {"phase": "Pending"}})
     children = Children([pod], {}, {})
     assert troubles.is_queued(children)
     assert (found(pod), troubles.in_doubt(children, LATER)) == ([], [])
@@ -110,12 +110,12 @@ def test_a_gated_pod_is_queued_and_neither_stuck_nor_in_doubt() -> None:
 
 def test_a_suspended_job_is_queued_until_it_leaves() -> None:
     metadata = {"name": "gpt-collect-1", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z", "labels": {}}
-    job = seen.batch_job({"metadata": metadata, "spec": {"suspend": True}, "status": {}})
+    job = seen.BATCH_JOB.of({"metadata": metadata, "spec": {"suspend": True}, "status": {}})
     leaving = {**metadata, "deletionTimestamp": "2026-01-01T12:00:01Z"}
     children = Children([], {"gpt-collect-1": job}, {})
     assert troubles.is_queued(children)
     assert troubles.in_doubt(children, LATER) == []
-    gone = seen.batch_job({"metadata": leaving, "spec": {"suspend": True}, "status": {}})
+    gone = seen.BATCH_JOB.of({"metadata": leaving, "spec": {"suspend": True}, "status": {}})
     assert not troubles.is_queued(Children([], {"gpt-collect-1": gone}, {}))
 
 

@@ -31,8 +31,7 @@ from pretrain_operator.bodies.kubernetes.informer import Informer, Key
 from pretrain_operator.bodies.kubernetes.limits import Limiter
 from pretrain_operator.bodies.kubernetes.neighbours import Neighbours
 from pretrain_operator.bodies.kubernetes.observe import Children
-from pretrain_operator.bodies.kubernetes.seen import BatchJob, Config, Pod
-from pretrain_operator.bodies.kubernetes.seen import pod as parsed_pod
+from pretrain_operator.bodies.kubernetes.seen import POD, BatchJob, Config, Pod
 from pretrain_operator.brain import edits, progress, stages, tenants
 from pretrain_operator.brain.observed import Observed, Trouble, Worker
 from pretrain_operator.brain.plan import (
@@ -357,7 +356,7 @@ class KubernetesBody:
             page = await self.around.client.list_page(PODS, self.key[0], **query)
             for manifest in page["items"]:
                 self.around.pods.add(manifest)
-                pods.append(parsed_pod(manifest))
+                pods.append(POD.of(manifest))
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
                 return [pod for pod in pods if pod.uid in members]
@@ -455,7 +454,7 @@ class KubernetesBody:
         if found["metadata"]["uid"] != uid:
             return None
         self.around.pods.add(found)
-        return parsed_pod(found)
+        return POD.of(found)
 
     async def _look_for_pods_of(self, job: BatchJob) -> None:
         selector = f"{cluster.LABEL_JOB}={self.key[1]},batch.kubernetes.io/job-name={job.name}"

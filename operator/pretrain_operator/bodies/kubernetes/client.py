@@ -5,11 +5,12 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import msgspec
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 from pydantic_core import from_json, to_json
@@ -17,9 +18,11 @@ from pydantic_core import from_json, to_json
 from pretrain_api.cluster import GROUP, MANAGER, PLURAL, VERSION
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_operator.bodies.kubernetes.limits import Limiter, Urgency
+from pretrain_operator.bodies.kubernetes.manifests import Item, Page, WatchEvent
 
 Manifest = dict[str, Any]
 """An object of the API as JSON has it."""
+Answer = TypeVar("Answer")
 
 _ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.2
@@ -31,6 +34,7 @@ _SILENCE_SECONDS = 90.0
 _PASSING = frozenset((429, 500, 502, 503, 504))
 """Statuses of requests that may succeed a little later."""
 _IN_FLIGHT = 64
+_EVENTS = msgspec.json.Decoder(WatchEvent)
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,11 @@ class Client:
         """A page of a collection; `metadata.continue` leads to the next."""
         return await self._request("GET", resource.path(namespace), query)
 
+    async def page_of(self, content: type[Item], resource: Resource, namespace: str, **query: str) -> Page[Item]:
+        """The same, read only as far as `content` has fields."""
+        pages = msgspec.json.Decoder(Page[content])  # type: ignore[valid-type]
+        return await self._answer(pages.decode, "GET", resource.path(namespace), query)
+
     async def create(
         self, resource: Resource, namespace: str, manifest: Manifest, urgency: Urgency = Urgency.USUAL
     ) -> Manifest:
@@ -196,7 +205,7 @@ class Client:
             if not error.is_gone and not error.is_conflict:  # a conflict: another object of that name
                 raise
 
-    async def watch(self, resource: Resource, namespace: str, **query: str) -> AsyncIterator[Manifest]:
+    async def watch(self, resource: Resource, namespace: str, **query: str) -> AsyncIterator[WatchEvent]:
         """The events of a collection as they come, until the server ends the stream. Raises ApiError."""
         query = {**query, "watch": "true", "allowWatchBookmarks": "true"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SILENCE_SECONDS)
@@ -206,9 +215,9 @@ class Client:
                 if response.status >= 400:
                     raise _error(response.status, await response.read())
                 async for line in response.content:
-                    event: Manifest = from_json(line)
-                    if event["type"] == "ERROR":
-                        status = event["object"]
+                    event = _EVENTS.decode(line)
+                    if event.type == "ERROR":
+                        status = from_json(bytes(event.object))
                         raise ApiError(int(status.get("code", 0)), status.get("reason", ""), status.get("message", ""))
                     yield event
             finally:
@@ -225,6 +234,19 @@ class Client:
         urgency: Urgency = Urgency.USUAL,
         content_type: str = "application/json",
     ) -> Manifest:
+        found: Manifest = await self._answer(from_json, method, path, query, body, urgency, content_type)
+        return found
+
+    async def _answer(
+        self,
+        decode: Callable[[bytes], Answer],
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        urgency: Urgency = Urgency.USUAL,
+        content_type: str = "application/json",
+    ) -> Answer:
         address = f"{path}?{urlencode(query)}" if query else path
         for attempt in range(1, _ATTEMPTS + 1):
             await self.limiter.turn(urgency)
@@ -236,8 +258,7 @@ class Client:
                     content = await response.read()
                 self._on_answer(method, response.status)
                 if response.status < 400:
-                    answer: Manifest = from_json(content)
-                    return answer
+                    return decode(content)
                 error = _error(response.status, content)
                 after = float(response.headers.get("Retry-After", 0) or 0)
             except (aiohttp.ClientError, TimeoutError, ValueError) as fault:
@@ -251,7 +272,8 @@ class Client:
     async def _send(
         self, method: str, address: str, body: Manifest | None, content_type: str, limits: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        headers: dict[str, str] = {"Accept": "application/json", "User-Agent": MANAGER}
+        # Compressed, a large list costs both sides more time than the network of a cluster saves.
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": MANAGER}
         if content_type:
             headers["Content-Type"] = content_type
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], address, method, body)

@@ -7,30 +7,24 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
+
+import msgspec
 
 from pretrain_api.cluster import LABEL_JOB
 from pretrain_operator.bodies.kubernetes.client import ApiError, Client, Manifest, Resource
+from pretrain_operator.bodies.kubernetes.manifests import Metadata, Object
+from pretrain_operator.bodies.kubernetes.seen import Kind, Value
 
 _PAGE = "500"
 _WATCH_SECONDS = 300
 _LONGEST_PAUSE_SECONDS = 15.0
+_BOOKMARKS = msgspec.json.Decoder(Object)
+"""A bookmark says how far the stream has come, and nothing else in it counts."""
 _LOG = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """Namespace and name of a PretrainJob."""
-
-
-class Named(Protocol):
-    """What every cached value has."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def uid(self) -> str: ...
-
-
-Value = TypeVar("Value", bound=Named)
 
 
 class Informer(Generic[Value]):
@@ -41,10 +35,12 @@ class Informer(Generic[Value]):
         client: Client,
         resource: Resource,
         namespaces: Sequence[str],
-        parse: Callable[[Manifest], Value],
+        kind: Kind[Value],
         on_change: Callable[[Key], None],
     ) -> None:
-        self._client, self._resource, self._parse, self._on_change = client, resource, parse, on_change
+        self._client, self._resource, self._on_change = client, resource, on_change
+        self._kind: Kind[Value] = kind
+        self._objects = msgspec.json.Decoder(kind.content)
         self._namespaces = list(namespaces) or [""]
         self._groups: dict[Key, dict[str, Value]] = {}
         self._synced = {namespace: asyncio.Event() for namespace in self._namespaces}
@@ -69,8 +65,9 @@ class Informer(Generic[Value]):
 
     def add(self, manifest: Manifest) -> None:
         """Take in an object that somebody else has read or made, unless the watch was faster."""
-        if key := _key(manifest):
-            value, group = self._parse(manifest), self._groups.setdefault(key, {})
+        found = msgspec.convert(manifest, self._kind.content)
+        if key := _key(found.metadata):
+            value, group = self._kind.reduced(found), self._groups.setdefault(key, {})
             if value.name not in group or group[value.name].uid != value.uid:
                 group[value.name] = value
                 self._on_change(key)
@@ -103,31 +100,36 @@ class Informer(Generic[Value]):
                     version = ""
                     continue
                 faults += 1
-                pause = random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.2 * 2**faults))
+                pause = _pause(faults)
                 _LOG.warning("watch of %s: %s; again in %.1f s", self._resource.plural, error, pause)
+                await asyncio.sleep(pause)
+            except Exception:  # noqa: BLE001 - a border
+                # What could not be read is not known: without this the operator would go on with an old picture.
+                version, faults = "", faults + 1
+                pause = _pause(faults)
+                _LOG.exception("%s cannot be read; this is a defect; again in %.1f s", self._resource.plural, pause)
                 await asyncio.sleep(pause)
 
     async def _list(self, namespace: str) -> str:
         found: dict[Key, dict[str, Value]] = {}
         query = {"labelSelector": LABEL_JOB, "limit": _PAGE}
         while True:
-            page = await self._client.list_page(self._resource, namespace, **query)
-            for manifest in page["items"]:
-                if key := _key(manifest):
-                    value = self._parse(manifest)
+            page = await self._client.page_of(self._kind.content, self._resource, namespace, **query)
+            for item in page.items:
+                if key := _key(item.metadata):
+                    value = self._kind.reduced(item)
                     found.setdefault(key, {})[value.name] = value
             self._hear(namespace)
-            following = page["metadata"].get("continue")
-            if not following:
+            if not page.metadata.following:
                 break
-            query["continue"] = following
+            query["continue"] = page.metadata.following
         before = {key for key in self._groups if not namespace or key[0] == namespace}
         for key in before - set(found):
             del self._groups[key]
         self._groups.update(found)
         for key in before | set(found):
             self._on_change(key)
-        return str(page["metadata"]["resourceVersion"])
+        return page.metadata.resource_version
 
     async def _watch(self, namespace: str, version: str) -> str:
         """Follow one stream to its end; gives the place to go on from."""
@@ -136,10 +138,12 @@ class Informer(Generic[Value]):
         try:
             async for event in self._client.watch(self._resource, namespace, **query):
                 self._hear(namespace)
-                manifest = event["object"]
-                version = manifest["metadata"]["resourceVersion"]
-                if event["type"] != "BOOKMARK":
-                    self._take(event["type"], manifest)
+                if event.type == "BOOKMARK":
+                    version = _BOOKMARKS.decode(event.object).metadata.resource_version
+                    continue
+                found = self._objects.decode(event.object)
+                version = found.metadata.resource_version
+                self._take(event.type, found)
         except ApiError as error:
             if error.status == 410:
                 raise
@@ -149,17 +153,17 @@ class Informer(Generic[Value]):
             await asyncio.sleep(random.uniform(0, 1))  # cut off: go on from where it was
         return version
 
-    def _take(self, kind: str, manifest: Manifest) -> None:
-        key = _key(manifest)
+    def _take(self, kind: str, found: Object) -> None:
+        key = _key(found.metadata)
         if key is None:
             return
         if kind == "DELETED":
             group = self._groups.get(key, {})
-            group.pop(manifest["metadata"]["name"], None)
+            group.pop(found.metadata.name, None)
             if not group:
                 self._groups.pop(key, None)
         else:
-            value, group = self._parse(manifest), self._groups.setdefault(key, {})
+            value, group = self._kind.reduced(found), self._groups.setdefault(key, {})
             if group.get(value.name) == value:
                 return  # our own write comes back, or something changed that nobody reads
             group[value.name] = value
@@ -169,7 +173,10 @@ class Informer(Generic[Value]):
         self._heard[namespace] = asyncio.get_running_loop().time()
 
 
-def _key(manifest: Manifest) -> Key | None:
-    metadata = manifest["metadata"]
-    job = metadata.get("labels", {}).get(LABEL_JOB)
-    return (metadata["namespace"], job) if job else None
+def _pause(faults: int) -> float:
+    return random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.2 * 2**faults))
+
+
+def _key(metadata: Metadata) -> Key | None:
+    job = metadata.labels.get(LABEL_JOB)
+    return (metadata.namespace, job) if job else None

@@ -1,14 +1,17 @@
 """Children of a job as the API server shows them, reduced to what is read of them. Parsing only; no judgement."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import msgspec
 from pydantic import ValidationError
 
 from pretrain_api import cluster
 from pretrain_api.events import Outcome
 from pretrain_api.stages import Stage
+from pretrain_operator.bodies.kubernetes import manifests
 from pretrain_operator.bodies.kubernetes.client import Manifest
 
 OVERDUE = timedelta(seconds=30)
@@ -114,92 +117,99 @@ class Config:
     data: dict[str, str] = field(default_factory=dict)
 
 
-def pod(manifest: Manifest) -> Pod:
-    """A pod."""
-    metadata, status = manifest["metadata"], manifest.get("status", {})
-    labels = metadata.get("labels", {})
-    container: Manifest = next(iter(status.get("containerStatuses", [])), {})
-    state = container.get("state", {})
-    ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
-    conditions = {c["type"]: c for c in status.get("conditions", [])}
-    target = conditions.get("DisruptionTarget", {})
-    taken_away = target.get("reason", "Disrupted") if target.get("status") == "True" else ""
-    if status.get("reason") in _TAKEN_AWAY:
-        taken_away = taken_away or status["reason"]
-    scheduled = conditions.get("PodScheduled", {})
-    is_stuck = scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
+Value = TypeVar("Value", Pod, BatchJob, Config)
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Value]):
+    """How objects of one kind are read."""
+
+    content: type[manifests.Object]
+    """What is read of an object; whatever else is in it costs nothing."""
+    reduced: Callable[[Any], Value]
+    """From an object of that type."""
+
+    def of(self, manifest: Manifest) -> Value:
+        """The object, where all of it was read."""
+        return self.reduced(msgspec.convert(manifest, self.content))
+
+
+def _pod(found: manifests.Pod) -> Pod:
+    metadata, status = found.metadata, found.status
+    labels = metadata.labels
+    container = next(iter(status.container_statuses), manifests.ContainerStatus())
+    state = container.state
+    ended = state.terminated or container.last_state.terminated or manifests.Terminated()
+    conditions = {c.type: c for c in status.conditions}
+    target, scheduled = conditions.get("DisruptionTarget"), conditions.get("PodScheduled")
+    taken_away = (target.reason or "Disrupted") if target and target.status == "True" else ""
+    if status.reason in _TAKEN_AWAY:
+        taken_away = taken_away or status.reason
+    stuck = scheduled if scheduled and (scheduled.status, scheduled.reason) == ("False", "Unschedulable") else None
     return Pod(
-        **_common(metadata, labels),
+        **_common(metadata),
         worker=_number(labels.get(cluster.LABEL_WORKER), -1),
-        state=status.get("phase", "Pending"),
-        leave_by=_time(metadata.get("deletionTimestamp")),
-        address=status.get("podIP", ""),
-        node=manifest.get("spec", {}).get("nodeName", ""),
-        is_running="running" in state,
-        began=_time(state.get("running", {}).get("startedAt") or ended.get("startedAt")),
-        exit_code=ended.get("exitCode"),
-        ended=_time(ended.get("finishedAt")),
-        reason=ended.get("reason", "") or status.get("reason", ""),
-        said=ended.get("message", "") or status.get("message", ""),
+        state=status.phase,
+        leave_by=metadata.deletion_timestamp,
+        address=status.pod_ip,
+        node=found.spec.node_name,
+        is_running=state.running is not None,
+        began=(state.running.started_at if state.running else None) or ended.started_at,
+        exit_code=ended.exit_code,
+        ended=ended.finished_at,
+        reason=ended.reason or status.reason,
+        said=ended.message or status.message,
         taken_away=taken_away,
-        waits_for=state.get("waiting", {}).get("reason", ""),
-        waits_message=state.get("waiting", {}).get("message", ""),
-        unschedulable=scheduled.get("message", "") if is_stuck else "",
-        unschedulable_since=_time(scheduled.get("lastTransitionTime")) if is_stuck else None,
-        is_gated=bool(manifest.get("spec", {}).get("schedulingGates")),
-        image="".join(c["image"] for c in manifest.get("spec", {}).get("containers", [])[:1]),
+        waits_for=state.waiting.reason if state.waiting else "",
+        waits_message=state.waiting.message if state.waiting else "",
+        unschedulable=stuck.message if stuck else "",
+        unschedulable_since=stuck.last_transition_time if stuck else None,
+        is_gated=bool(found.spec.scheduling_gates),
+        image="".join(container.image for container in found.spec.containers[:1]),
     )
 
 
-def batch_job(manifest: Manifest) -> BatchJob:
-    """A Job."""
-    metadata, status = manifest["metadata"], manifest.get("status", {})
-    conditions = {c["type"]: c for c in status.get("conditions", []) if c.get("status") == "True"}
-    failed = conditions.get("Failed", {})
+def _batch_job(found: manifests.Job) -> BatchJob:
+    conditions = {c.type: c for c in found.status.conditions if c.status == "True"}
+    failed = conditions.get("Failed")
     return BatchJob(
-        **_common(metadata, metadata.get("labels", {})),
+        **_common(found.metadata),
         is_complete="Complete" in conditions,
-        is_failed=bool(failed),
-        reason=failed.get("reason", ""),
-        message=failed.get("message", ""),
-        is_leaving="deletionTimestamp" in metadata,
-        is_suspended=bool(manifest.get("spec", {}).get("suspend")),
-        active=status.get("active", 0),
+        is_failed=failed is not None,
+        reason=failed.reason if failed else "",
+        message=failed.message if failed else "",
+        is_leaving=found.metadata.deletion_timestamp is not None,
+        is_suspended=found.spec.suspend,
+        active=found.status.active,
     )
 
 
-def config(manifest: Manifest) -> Config:
-    """A ConfigMap."""
-    metadata = manifest["metadata"]
-    return Config(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        owner=_owner(metadata),
-        version=metadata["resourceVersion"],
-        data=manifest.get("data", {}),
-    )
+def _config(found: manifests.ConfigMap) -> Config:
+    metadata = found.metadata
+    return Config(metadata.name, metadata.uid, _owner(metadata), metadata.resource_version, found.data)
 
 
-def _common(metadata: Manifest, labels: dict[str, str]) -> dict[str, Any]:
+POD = Kind(manifests.Pod, _pod)
+BATCH_JOB = Kind(manifests.Job, _batch_job)
+CONFIG = Kind(manifests.ConfigMap, _config)
+
+
+def _common(metadata: manifests.Metadata) -> dict[str, Any]:
     return {
-        "name": metadata["name"],
-        "uid": metadata["uid"],
+        "name": metadata.name,
+        "uid": metadata.uid,
         "owner": _owner(metadata),
-        "stage": _STAGES.get(labels.get(cluster.LABEL_STAGE, "")),
-        "attempt": _number(labels.get(cluster.LABEL_ATTEMPT), 0),
-        "phase": labels.get(cluster.LABEL_PHASE, ""),
-        "created": _time(metadata["creationTimestamp"]) or datetime.now(UTC),
-        "made_with": metadata.get("annotations", {}).get(cluster.ANNOTATION_MADE_WITH, ""),
+        "stage": _STAGES.get(metadata.labels.get(cluster.LABEL_STAGE, "")),
+        "attempt": _number(metadata.labels.get(cluster.LABEL_ATTEMPT), 0),
+        "phase": metadata.labels.get(cluster.LABEL_PHASE, ""),
+        "created": metadata.creation_timestamp or datetime.now(UTC),
+        "made_with": metadata.annotations.get(cluster.ANNOTATION_MADE_WITH, ""),
     }
 
 
-def _owner(metadata: Manifest) -> str:
-    return next((str(o["uid"]) for o in metadata.get("ownerReferences", []) if o.get("controller")), "")
+def _owner(metadata: manifests.Metadata) -> str:
+    return next((owner.uid for owner in metadata.owner_references if owner.controller), "")
 
 
 def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isdigit() else default
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
