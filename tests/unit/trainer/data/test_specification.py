@@ -227,7 +227,8 @@ def ends_after_processor_seconds(seconds: float) -> Iterator[None]:
         raise Endless
 
     before = signal.signal(signal.SIGVTALRM, ended)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    # Again and again: what is raised while garbage is collected is lost.
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.05)
     try:
         yield
     finally:
