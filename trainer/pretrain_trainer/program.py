@@ -28,9 +28,10 @@ from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer import working_time
 from pretrain_trainer.context import Share, StageContext, StageResult, Stopped
+from pretrain_trainer.documents.faults import chain
 from pretrain_trainer.process import die_with_parent, stop_on_signals
 from pretrain_trainer.progress import Progress
-from pretrain_trainer.storage_faults import chain, explained, first_contact
+from pretrain_trainer.storage_faults import explained, first_contact
 
 _LONGEST_MESSAGE = 3000
 """Characters; the outcome must fit a termination message of 4 KiB."""

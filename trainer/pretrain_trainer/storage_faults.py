@@ -6,7 +6,7 @@ Errors of reading documents are explained where they are read, in `pretrain_trai
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from pretrain_api import os_faults
 from pretrain_api.errors import PretrainError, UserError
@@ -69,7 +69,7 @@ def _within(seconds: float, action: Callable[[], None]) -> None:
 
 def explained(error: BaseException, storage: Storage | None) -> PretrainError | None:
     """The user's mistake, or the passing fault, behind an error of the storage; None where it is neither."""
-    for cause in chain(error):
+    for cause in faults.chain(error):
         if isinstance(cause, PretrainError):
             return None
         if isinstance(cause, OSError) and (found := os_faults.explained(cause, _FIELD)):
@@ -109,12 +109,3 @@ def _missing(storage: Storage) -> UserError:
         f"The bucket of {storage.uri()} does not exist.",
         "Make the bucket, or write the address of one that exists.",
     )
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it came from; errors of libraries' threads and ranks often wrap the real one."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__

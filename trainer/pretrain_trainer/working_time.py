@@ -17,7 +17,8 @@ from pretrain_api import layout
 from pretrain_api.errors import UserError
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
-from pretrain_trainer.storage_faults import chain, explained
+from pretrain_trainer.documents.faults import chain
+from pretrain_trainer.storage_faults import explained
 
 _BEAT_SECONDS = 10.0
 """Between two times that it is written down."""

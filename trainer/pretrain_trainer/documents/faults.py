@@ -89,14 +89,22 @@ def may_pass(error: BaseException) -> bool:
     )
 
 
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came from; errors of libraries' threads and ranks often wrap the real one."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def is_refused(error: BaseException | None) -> bool:
     """Whether a store refuses the credentials."""
-    while error is not None:
-        response = getattr(error, "response", None)
+    for each in chain(error):
+        response = getattr(each, "response", None)
         code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
-        if isinstance(error, PermissionError) or _status(error) in (401, 403) or code in _REFUSALS:
+        if isinstance(each, PermissionError) or _status(each) in (401, 403) or code in _REFUSALS:
             return True
-        error = error.__cause__ or error.__context__
     return False
 
 
@@ -107,11 +115,7 @@ def has_no_credentials(error: BaseException) -> bool:
 
 def is_unreachable(error: BaseException | None) -> bool:
     """Whether nobody answers at the address at all."""
-    while error is not None:
-        if _names(error) & _UNREACHABLE_NAMES:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(_names(each) & _UNREACHABLE_NAMES for each in chain(error))
 
 
 def user_error(error: BaseException, where: str, url: str) -> UserError | None:

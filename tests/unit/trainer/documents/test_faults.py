@@ -98,3 +98,11 @@ def test_mistakes_are_not_tried_again() -> None:
     with pytest.raises(UserError):
         patiently(mistaken)
     assert len(calls) == 1
+
+
+def test_an_error_that_names_itself_as_its_cause_is_looked_at_once() -> None:
+    error = OSError("a loop")
+    error.__cause__ = error
+    assert list(faults.chain(error)) == [error]
+    assert not faults.is_refused(error)
+    assert not faults.is_unreachable(error)
