@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -35,6 +35,8 @@ _PASSING = frozenset((429, 500, 502, 503, 504))
 """Statuses of requests that may succeed a little later."""
 _IN_FLIGHT = 64
 _EVENTS = msgspec.json.Decoder(WatchEvent)
+_whole: Callable[[bytes], Manifest] = from_json
+"""Reads all of an object."""
 
 
 @dataclass(frozen=True)
@@ -144,27 +146,29 @@ class Client:
         await self._api.close()  # type: ignore[no-untyped-call]
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest:
-        return await self._request("GET", resource.path(namespace, name))
+        return await self._request(_whole, "GET", resource.path(namespace, name))
 
     async def list_page(self, resource: Resource, namespace: str, **query: str) -> Manifest:
         """A page of a collection; `metadata.continue` leads to the next."""
-        return await self._request("GET", resource.path(namespace), query)
+        return await self._request(_whole, "GET", resource.path(namespace), query)
 
     async def page_of(self, content: type[Item], resource: Resource, namespace: str, **query: str) -> Page[Item]:
         """The same, read only as far as `content` has fields."""
+        # Its type is only known here; mypy takes a type in a variable for a variable.
         pages = msgspec.json.Decoder(Page[content])  # type: ignore[valid-type]
-        return await self._answer(pages.decode, "GET", resource.path(namespace), query)
+        return await self._request(pages.decode, "GET", resource.path(namespace), query)
 
     async def create(
         self, resource: Resource, namespace: str, manifest: Manifest, urgency: Urgency = Urgency.USUAL
     ) -> Manifest:
         return await self._request(
-            "POST", resource.path(namespace), {"fieldManager": MANAGER}, manifest, urgency=urgency
+            _whole, "POST", resource.path(namespace), {"fieldManager": MANAGER}, manifest, urgency=urgency
         )
 
     async def apply(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
         """Server-side apply: our fields as written, everybody else's left alone."""
         return await self._request(
+            _whole,
             "PATCH",
             resource.path(namespace, manifest["metadata"]["name"]),
             {"fieldManager": MANAGER, "force": "true"},
@@ -183,6 +187,7 @@ class Client:
     ) -> Manifest:
         """A JSON merge patch; with metadata.resourceVersion in it, only if nobody wrote since."""
         return await self._request(
+            _whole,
             "PATCH",
             resource.path(namespace, name, subresource),
             {"fieldManager": MANAGER},
@@ -192,7 +197,7 @@ class Client:
         )
 
     async def replace(self, resource: Resource, namespace: str, name: str, manifest: Manifest) -> Manifest:
-        return await self._request("PUT", resource.path(namespace, name), {}, manifest, urgency=Urgency.FIRST)
+        return await self._request(_whole, "PUT", resource.path(namespace, name), {}, manifest, urgency=Urgency.FIRST)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str, grace: int | None = None) -> None:
         """Delete an object, if it still is the one with this uid. One that is gone is fine."""
@@ -200,12 +205,12 @@ class Client:
         if grace is not None:
             options["gracePeriodSeconds"] = grace
         try:
-            await self._request("DELETE", resource.path(namespace, name), {}, options)
+            await self._request(_whole, "DELETE", resource.path(namespace, name), {}, options)
         except ApiError as error:
             if not error.is_gone and not error.is_conflict:  # a conflict: another object of that name
                 raise
 
-    async def watch(self, resource: Resource, namespace: str, **query: str) -> AsyncIterator[WatchEvent]:
+    async def watch(self, resource: Resource, namespace: str, **query: str) -> AsyncGenerator[WatchEvent]:
         """The events of a collection as they come, until the server ends the stream. Raises ApiError."""
         query = {**query, "watch": "true", "allowWatchBookmarks": "true"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SILENCE_SECONDS)
@@ -226,18 +231,6 @@ class Client:
             raise ApiError(0, type(error).__name__, str(error)) from error
 
     async def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Manifest | None = None,
-        urgency: Urgency = Urgency.USUAL,
-        content_type: str = "application/json",
-    ) -> Manifest:
-        found: Manifest = await self._answer(from_json, method, path, query, body, urgency, content_type)
-        return found
-
-    async def _answer(
         self,
         decode: Callable[[bytes], Answer],
         method: str,

@@ -4,6 +4,7 @@ Values are parsed once, on arrival, and only what the body reads is kept. No dec
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -136,14 +137,15 @@ class Informer(Generic[Value]):
         seconds = str(round(_WATCH_SECONDS * random.uniform(0.8, 1.2)))
         query = {"labelSelector": LABEL_JOB, "resourceVersion": version, "timeoutSeconds": seconds}
         try:
-            async for event in self._client.watch(self._resource, namespace, **query):
-                self._hear(namespace)
-                if event.type == "BOOKMARK":
-                    version = _BOOKMARKS.decode(event.object).metadata.resource_version
-                    continue
-                found = self._objects.decode(event.object)
-                version = found.metadata.resource_version
-                self._take(event.type, found)
+            async with contextlib.aclosing(self._client.watch(self._resource, namespace, **query)) as events:
+                async for event in events:
+                    self._hear(namespace)
+                    if event.type == "BOOKMARK":
+                        version = _BOOKMARKS.decode(event.object).metadata.resource_version
+                        continue
+                    found = self._objects.decode(event.object)
+                    version = found.metadata.resource_version
+                    self._take(event.type, found)
         except ApiError as error:
             if error.status == 410:
                 raise
