@@ -4,11 +4,6 @@ import subprocess
 import sys
 
 
-def run(module: str, storage_uri: str, endpoint_url: str, *arguments: str) -> int:
-    """Run `pretrain_trainer.<module>` on a storage, with this process's standard streams; its exit code."""
-    return start(module, "--storage", storage_uri, "--endpoint-url", endpoint_url, *arguments)
-
-
-def start(module: str, *arguments: str) -> int:
+def run(module: str, *arguments: str) -> int:
     """Run `pretrain_trainer.<module>` with these arguments and this process's standard streams; its exit code."""
     return subprocess.run([sys.executable, "-m", f"pretrain_trainer.{module}", *arguments], check=False).returncode

@@ -27,9 +27,9 @@ def command(
     command goes on, and reads again only what has changed.
     Exit codes: 0 done, 1 --check found differences, or a store failed, 2 something you wrote or a tar is wrong.
     """
-    from pretrain_cli.trainer_program import start
+    from pretrain_cli.trainer_program import run
 
     options = ["--to", to, "--tokenizer", tokenizer, "--endpoint-url", endpoint_url]
     options += ["--processes", str(processes)] if processes else []
     options += ["--check"] if check else []
-    return start("indexing", *options, "--", *uris)
+    return run("indexing", *options, "--", *uris)

@@ -20,4 +20,5 @@ def command(target: str, sets: tuple[str, ...]) -> int:
     from pretrain_cli.trainer_program import run
 
     place = workplace(target, sets)
-    return run("reporting", place.storage.uri(), recorded_job(place).spec.storage.endpoint_url)
+    endpoint = recorded_job(place).spec.storage.endpoint_url
+    return run("reporting", "--storage", place.storage.uri(), "--endpoint-url", endpoint)

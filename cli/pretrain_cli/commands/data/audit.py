@@ -32,4 +32,5 @@ def command(target: str, sets: tuple[str, ...], share: float, output: str) -> in
     from pretrain_cli.trainer_program import run
 
     place = workplace(target, sets)
-    return run("auditing", place.storage.uri(), endpoint_url(place), "--share", str(share), "--output", output)
+    options = ["--storage", place.storage.uri(), "--endpoint-url", endpoint_url(place)]
+    return run("auditing", *options, "--share", str(share), "--output", output)

@@ -39,7 +39,7 @@ def command(
     one PNG or JPEG with captions.
     """
     from pretrain_cli.target import data_address
-    from pretrain_cli.trainer_program import start
+    from pretrain_cli.trainer_program import run
 
     if at is not None and (source or is_random or seed is not None):
         raise click.UsageError("--at goes without --source, --random and --seed: the order says which sample it is.")
@@ -49,4 +49,4 @@ def command(
     options += ["--at", str(at)] if at is not None else []
     options += ["--count", str(count)] if count else []
     options += ["--seed", str(seed or 0)] if is_random or seed is not None else []
-    return start("inspecting", "peek", *options)
+    return run("inspecting", "peek", *options)

@@ -21,7 +21,7 @@ def command(target: str, sets: tuple[str, ...], endpoint_url: str, output: str) 
     Counts are those of the manifest; distributions are of up to 512 records or samples spread over each source.
     """
     from pretrain_cli.target import data_address
-    from pretrain_cli.trainer_program import start
+    from pretrain_cli.trainer_program import run
 
     uri, endpoint = data_address(target, sets, endpoint_url)
-    return start("inspecting", "stats", "--storage", uri, "--endpoint-url", endpoint, "--output", output)
+    return run("inspecting", "stats", "--storage", uri, "--endpoint-url", endpoint, "--output", output)

@@ -24,8 +24,8 @@ def command(target: str, sets: tuple[str, ...], processes: int | None, endpoint_
     Exit codes: 0 all sound, 1 there are faults, 2 something you wrote is wrong.
     """
     from pretrain_cli.target import data_address
-    from pretrain_cli.trainer_program import start
+    from pretrain_cli.trainer_program import run
 
     uri, endpoint = data_address(target, sets, endpoint_url)
     options = ["--storage", uri, "--endpoint-url", endpoint, "--output", output]
-    return start("inspecting", "verify", *options, *(["--processes", str(processes)] if processes else []))
+    return run("inspecting", "verify", *options, *(["--processes", str(processes)] if processes else []))
