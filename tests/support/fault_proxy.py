@@ -14,6 +14,7 @@ from typing import Literal
 import aiohttp
 from aiohttp import web
 from support.cluster.control_plane import ControlPlane
+from support.threaded import in_thread
 
 Fault = int | Literal["cut", "lost", "end", "late", "slow"] | None
 """A status instead of the answer; the connection cut before or, lost, after the request was carried out; a watch that
@@ -110,14 +111,6 @@ class FaultProxy:
 @contextmanager
 def fault_proxy(plane: ControlPlane, script: Script) -> Iterator[FaultProxy]:
     """A running proxy."""
-    proxy, started = FaultProxy(plane, script), threading.Event()
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(proxy._serve(started, stop)), daemon=True)
-    thread.start()
-    assert started.wait(30)
-    try:
+    proxy = FaultProxy(plane, script)
+    with in_thread(proxy._serve):
         yield proxy
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
-        loop.close()

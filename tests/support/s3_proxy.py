@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 from aiohttp import web
+from support.threaded import in_thread
 from yarl import URL
 
 
@@ -143,14 +144,6 @@ class S3Proxy:
 @contextmanager
 def s3_proxy(upstream: str, script: Script = lambda asked: Answer()) -> Iterator[S3Proxy]:
     """A running proxy before the server at the address."""
-    proxy, started = S3Proxy(upstream, script), threading.Event()
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(proxy._serve(started, stop)), daemon=True)
-    thread.start()
-    assert started.wait(30)
-    try:
+    proxy = S3Proxy(upstream, script)
+    with in_thread(proxy._serve):
         yield proxy
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
-        loop.close()

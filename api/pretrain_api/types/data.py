@@ -24,7 +24,7 @@ class Source(ApiModel):
     documents: Annotated[str, Field(max_length=2048)] = ""
     """Raw documents: a path, glob or any fsspec URL. Formats: text, jsonl, parquet, WARC and WET, webdataset (.tar), each plain, .gz or .zst; braces as in {0000..0099}.tar; members of archives as zip://*.txt::URL or tar://*.txt::URL; python://lib/**/*.py and python://pydoc/*.txt are the sources and the manual of the running Python."""
     shards: Annotated[str, Field(max_length=2048)] = ""
-    """Ready token shards: the address of their manifest.json, which Encode of another job or `pretrain index` wrote. Such a source is neither collected nor prepared nor encoded, and needs tokenizer.uri."""
+    """Ready token shards: the address of their manifest.json, which Encode of another job or `pretrain index` wrote. Such a source is neither collected nor prepared, its tokens are not encoded again, and it needs tokenizer.uri."""
     format: Literal["auto", "text", "jsonl", "parquet", "warc", "webdataset"] = "auto"
     """Format of the files. auto: from the file name."""
     fields: DocumentFields = DocumentFields()

@@ -7,6 +7,7 @@ from pretrain_api.parse import parse
 from pretrain_api.rules import immutable
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
+from pretrain_api.types.data import DocumentFields, Source
 
 JOB = """\
 apiVersion: pretrain.dev/v1alpha1
@@ -85,6 +86,14 @@ def test_the_crd_calls_the_same_fields_immutable(row: tuple[str, str, bool, Stag
     path = row[1].split(": ")[0].replace("[name=code]", "")
     fixed = any(path == rule.field or path.startswith(f"{rule.field}.") for rule in immutable.RULES)
     assert fixed is not row[2]
+
+
+def test_the_crd_knows_every_field_of_a_source_that_is_not_its_weight() -> None:
+    [rule] = [rule for rule in immutable.RULES if rule.field == "spec.data.sources"]
+    for model, of in ((Source, "s"), (DocumentFields, "s.fields")):
+        for name, field in model.model_fields.items():
+            if name not in ("weight", "initial_weight", "fields"):
+                assert f"has({of}.{field.alias or name})" in rule.cel, name
 
 
 FREE_FORM = "spec.workers.template={nodeSelector: {pool: a, zone: b}, labels: {team: x}}"

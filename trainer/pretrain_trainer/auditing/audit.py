@@ -77,12 +77,11 @@ def audit(storage: Storage, share: float = 1.0, told: Told = lambda amount, tota
         result.stand_ins = sum(len(each.read.stand_ins) for each in checked.lines.values())
         try:
             mix = ledger.mixture(order, newest.segments)
-            checked.differences.clear()
-            ledger.check_sources(checked, order, mix, newest.segments)
+            of_sources = list(ledger.check_sources(checked.lines, order, mix, newest.segments))
         except (ValueError, IndexError) as error:
             differences.append(Difference(f"the order that the ledger describes cannot be: {error}"))
         else:
-            differences += checked.differences
+            differences += of_sources
             differences += _contents(storage, order, mix, checked.lines, share, result, told)
     result.found, result.differences = len(differences), tuple(differences[:_SHOWN])
     return result

@@ -118,13 +118,18 @@ def check_lines(lines: Iterable[Line | Difference], order: DataOrder, commits: l
     return checked
 
 
-def check_sources(checked: Checked, order: DataOrder, mix: Mixture, segments: tuple[WeightSegment, ...]) -> None:
-    """Adds what is different about sources: their share of each step, and that each sample comes once an epoch."""
+def check_sources(
+    lines: dict[int, Line], order: DataOrder, mix: Mixture, segments: tuple[WeightSegment, ...]
+) -> Iterator[Difference]:
+    """What is different about sources: their share of each step, and that each sample comes once an epoch.
+
+    Raises IndexError for steps behind the end of the mixture.
+    """
     names, size = [source.name for source in order.sources], order.global_batch_size
     seen = [np.zeros(source.samples, dtype=np.int64) for source in order.sources]
     taken = np.zeros(len(names), dtype=np.int64)
     starts = [segment.start for segment in segments]
-    last = max(checked.lines, default=0)
+    last = max(lines, default=0)
     for first in range(1, last + 1, max(1, _CHUNK_SAMPLES // size)):
         steps = range(first, min(last + 1, first + max(1, _CHUNK_SAMPLES // size)))
         source, _, index = locate(mix, np.arange((first - 1) * size, (steps[-1]) * size))
@@ -132,16 +137,16 @@ def check_sources(checked: Checked, order: DataOrder, mix: Mixture, segments: tu
             seen[number] += np.bincount(index[source == number], minlength=len(seen[number]))
         for step, row in zip(steps, source.reshape(-1, size), strict=True):
             counts = np.bincount(row, minlength=len(names))
-            if line := checked.lines.get(step):
+            if line := lines.get(step):
                 due = {
                     name: (int(k), int(k + count)) for name, k, count in zip(names, taken, counts, strict=True) if count
                 }
-                checked.differences += _line_differences(line, due, starts, size)
+                yield from _line_differences(line, due, starts, size)
             taken += counts
     for name, visits, count in zip(names, seen, taken, strict=True):
         fewest = int(count) // len(visits)
         if visits.min() < fewest or visits.max() > -(-int(count) // len(visits)):
-            checked.differences.append(Difference(f"source {name}: the order does not visit each sample once an epoch"))
+            yield Difference(f"source {name}: the order does not visit each sample once an epoch")
 
 
 def _line_differences(

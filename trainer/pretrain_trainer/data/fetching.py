@@ -43,8 +43,6 @@ class Fetching:
         self._patient, self._slots = patient, slots
         self._indexes = Indexes(source.records)
         self._index_reads: dict[int, asyncio.Task[npt.NDArray[np.void]]] = {}
-        self._versions: dict[int, str] = {}
-        """Of each shard: its version when it was first read, for the words of an error."""
 
     def start(self, records: Sequence[int]) -> dict[int, "concurrent.futures.Future[Fetched]"]:
         """Begin to fetch records, those wanted first in front; what will hold each of them."""

@@ -5,7 +5,6 @@ What is in a member is not looked at here; `decoded` gives it to webdataset's de
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -16,10 +15,9 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from pretrain_api import manifests
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.samples import SampleManifest, SampleShard, index_dtype
-from pretrain_api.storage import Storage
+from pretrain_trainer.data import manifest_file
 from pretrain_trainer.documents import locations
 from pretrain_trainer.documents.faults import patiently, reading
 
@@ -54,12 +52,8 @@ class SampleShards:
     def __init__(self, uri: str, endpoint_url: str = "", where: str = "") -> None:
         """`uri` is that of manifest.json; `where` is the field that names it. UserError where it cannot be read."""
         self.uri, self._where = uri, where or uri
-        folder, _, name = uri.rpartition("/")
-        self.storage = Storage(folder or ".", endpoint_url)
-        with reading(self._where, uri):
-            content = self.storage.read_bytes(name)
-        self.sha256 = hashlib.sha256(content).hexdigest()
-        parsed = manifests.parse(content, uri)
+        file = manifest_file.read(uri, endpoint_url, where)
+        self.storage, parsed = file.storage, file.manifest
         if not isinstance(parsed, SampleManifest):
             raise UserError(
                 "manifest-kind",

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pretrain_api import manifests
 from pretrain_api.errors import UserError
 from pretrain_api.samples import ArrayFormat, SampleManifest
 from pretrain_api.shards import Manifest
-from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
+from pretrain_trainer.data import manifest_file
 from pretrain_trainer.data.foreign import SampleShards
-from pretrain_trainer.documents.faults import reading
 from pretrain_trainer.tokenizer import LoadedTokenizer
 
 _DTYPES = ("<u2", "<u4", "|u1")
@@ -46,11 +44,8 @@ def read(spec: PretrainJobSpec) -> list[Given]:
     for number, source in enumerate(spec.data.sources):
         if source.shards:
             where = f"spec.data.sources[{number}].shards"
-            folder, _, name = source.shards.rpartition("/")
-            with reading(where, source.shards):
-                content = Storage(folder or ".", spec.storage.endpoint_url).read_bytes(name)
-            manifest = manifests.parse(content, f"{where}: {source.shards}")
-            found.append(Given(source.name, where, source.shards, hashlib.sha256(content).hexdigest(), manifest))
+            file = manifest_file.read(source.shards, spec.storage.endpoint_url, where)
+            found.append(Given(source.name, where, source.shards, file.sha256, file.manifest))
     return found
 
 

@@ -40,9 +40,6 @@ class MappedBlocks:
             found.append(block)
         return found
 
-    def close(self) -> None:
-        """Nothing to stop."""
-
     def _read(self, source: int, record: int) -> Block:
         of = self._sources[source]
         shard = int(of.records.shard_of(record))

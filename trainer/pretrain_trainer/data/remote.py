@@ -1,4 +1,4 @@
-"""One ranged read of a remote object, asked once: its bytes, the object's version and size. Whoever calls repeats it."""
+"""One ranged read of a remote object, asked once: its bytes and the object's size. Whoever calls repeats it."""
 
 import asyncio
 import re
@@ -14,8 +14,6 @@ class Part:
     """Bytes of an object."""
 
     content: bytes
-    version: str = ""
-    """What the store calls this version of the object (an ETag); empty where it does not say."""
     size: int | None = None
     """Bytes of the whole object, where the store says so."""
 
@@ -34,13 +32,13 @@ class RangedReads:
         fs, full = self._storage.fs, self._storage.path(path)
         if self._storage.is_s3:
             bucket, key, _ = fs.split_path(full)
-            # cat_file would do, but does not tell which version of the object it has read.
+            # cat_file would do, but does not tell how large the object is.
             extra = {} if start is None else {"Range": f"bytes={start}-{(end or 0) - 1}"}
             answer = await fs._call_s3("get_object", Bucket=bucket, Key=key, **extra)
             async with answer["Body"] as body:
                 content = await body.read()
             told = _CONTENT_RANGE.match(answer.get("ContentRange", ""))
-            return Part(content, answer.get("ETag", ""), int(told[1]) if told else None)
+            return Part(content, int(told[1]) if told else None)
         if getattr(fs, "async_impl", False):
             return Part(bytes(await fs._cat_file(full, start=start, end=end)))
         return Part(bytes(await asyncio.to_thread(fs.cat_file, full, start=start, end=end)))

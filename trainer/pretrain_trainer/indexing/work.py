@@ -42,15 +42,15 @@ def index(
     storage = Storage(places.folder, endpoint_url)
     known = _known(storage, places)
     shards, faults = list[SampleShard](), list[UserError]()
-    tasks = [Task(tar, places.folder, endpoint_url) for tar in places.tars]
-    missing = [task for task in tasks if _kept(known.get(task.tar.name), task.tar, storage) is None]
-    with Bar("index", sum(max(task.tar.bytes, 0) for task in missing), "bytes") as bar:
-        made = ordered_map(index_one, missing, max(1, min(processes, len(missing))), stopping)
-        for task in tasks:
-            line = None if task in missing else known[task.tar.name]
+    kept = [_kept(known.get(tar.name), tar, storage) for tar in places.tars]
+    missing = [tar for tar, line in zip(places.tars, kept, strict=True) if line is None]
+    tasks = (Task(tar, places.folder, endpoint_url) for tar in missing)
+    with Bar("index", sum(max(tar.bytes, 0) for tar in missing), "bytes") as bar:
+        made = ordered_map(index_one, tasks, max(1, min(processes, len(missing))), stopping)
+        for tar, line in zip(places.tars, kept, strict=True):
             result = line or next(made)
             if line is None:
-                bar.advance(max(task.tar.bytes, 0))
+                bar.advance(max(tar.bytes, 0))
             if isinstance(result, UserError):
                 faults.append(result)
             else:
@@ -153,8 +153,11 @@ def _kept(shard: SampleShard | None, tar: Tar, storage: Storage) -> SampleShard 
     """The line of a tar that was indexed as it is now, if its index is there. A tar that tells no version is not."""
     if shard is None or not (tar.etag or tar.modified) or not storage.exists(shard.index):
         return None
-    same = (shard.bytes, shard.etag, shard.modified) == (tar.bytes, tar.etag, tar.modified)
-    return shard if same else None
+    return shard if _is_as_indexed(shard, tar) else None
+
+
+def _is_as_indexed(shard: SampleShard, tar: Tar) -> bool:
+    return (shard.bytes, shard.etag, shard.modified) == (tar.bytes, tar.etag, tar.modified)
 
 
 def differences(places: Places, endpoint_url: str) -> list[str]:
@@ -167,7 +170,7 @@ def differences(places: Places, endpoint_url: str) -> list[str]:
         shard = known.get(tar.name)
         if shard is None:
             found.append(f"{tar.url} is not in the manifest")
-        elif (shard.bytes, shard.etag, shard.modified) != (tar.bytes, tar.etag, tar.modified):
+        elif not _is_as_indexed(shard, tar):
             found.append(f"{tar.url} has changed since it was indexed")
         else:
             found += _index_differences(storage, shard, tar)

@@ -6,15 +6,15 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pretrain_api import layout, manifests
+from pretrain_api import layout
 from pretrain_api.errors import UserError
 from pretrain_api.samples import SampleManifest
 from pretrain_api.shards import Manifest
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
+from pretrain_trainer.data import manifest_file
 from pretrain_trainer.data.foreign import SampleShards
 from pretrain_trainer.data.mixture import read_manifests
-from pretrain_trainer.documents.faults import reading
 from pretrain_trainer.reporting import records
 from pretrain_trainer.reporting.records import RunRecords
 from pretrain_trainer.tokenizer import LoadedTokenizer, load_folder
@@ -86,11 +86,8 @@ def find(uri: str, endpoint_url: str, tokenizer_uri: str = "") -> Target:
 
 
 def _source(uri: str, endpoint_url: str) -> Source:
-    folder, _, name = uri.rpartition("/")
-    storage = Storage(folder or ".", endpoint_url)
-    with reading(uri, uri):
-        manifest = manifests.parse(storage.read_bytes(name), uri)
-    if isinstance(manifest, SampleManifest):
-        return SampleSource(posixpath.basename(folder) or "shards", SampleShards(uri, endpoint_url))
-    parent, _, last = storage.uri().rpartition("/")
-    return TokenSource(manifest.source, Storage(parent, endpoint_url), last, manifest)
+    file = manifest_file.read(uri, endpoint_url)
+    if isinstance(file.manifest, SampleManifest):
+        return SampleSource(posixpath.basename(posixpath.dirname(uri)) or "shards", SampleShards(uri, endpoint_url))
+    parent, _, last = file.storage.uri().rpartition("/")
+    return TokenSource(file.manifest.source, Storage(parent, endpoint_url), last, file.manifest)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pretrain_api.errors import UserError
 from pretrain_api.samples import SampleShard, kind_of
 from pretrain_api.shards import Manifest, Shard
-from pretrain_api.shards import index_dtype as token_index_dtype
+from pretrain_trainer.data.indexes import CorruptShard, parsed
 from pretrain_trainer.documents.faults import SourceUnavailable, patiently
 from pretrain_trainer.documents.reading import opened
 from pretrain_trainer.indexing.names import split_name
@@ -184,15 +184,11 @@ def _token_index(source: TokenSource, shard: Shard) -> npt.NDArray[np.void]:
     path = f"{source.folder}/{PurePosixPath(shard.name).with_suffix('.idx')}"
     uri, again = source.storage.uri(path), "Let Encode write it again: remove its record in stages/encode."
     try:
-        rows = np.load(io.BytesIO(source.storage.read_bytes(path)), allow_pickle=False)
+        return parsed(source.storage.read_bytes(path), shard, uri)
     except FileNotFoundError as error:
         raise UserError("index-broken", uri, "the index is missing.", again) from error
-    except (ValueError, EOFError) as error:
-        raise UserError("index-broken", uri, f"the index cannot be read: {error}.", again) from error
-    if rows.dtype != token_index_dtype() or rows.shape != (shard.records,):
-        what = f"the index has {rows.size} records where the manifest says {shard.records}."
-        raise UserError("index-broken", uri, what, again)
-    return np.asarray(rows)
+    except CorruptShard as error:
+        raise UserError("index-broken", uri, f"{error}.", again) from error
 
 
 def _token_faults(source: Source, row: np.void, key: str, record: dict[str, _Member]) -> Iterator[tuple[str, str]]:
