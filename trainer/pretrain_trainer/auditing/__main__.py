@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, UserError
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK
 from pretrain_api.nouns import counted
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.audit import Audit, audit
-from pretrain_trainer.process import die_with_parent
+from pretrain_trainer.command_program import exit_code
 from pretrain_trainer.storage_faults import explained, first_contact
 from pretrain_trainer.terminal import Bar
 
@@ -19,30 +19,31 @@ _LINES = 20
 
 
 def main() -> int:
-    """Audit the run and return the exit code: 0 clean, 1 differences, 2 nothing to audit."""
+    """Audit the run and return the exit code: 0 clean, 1 differences or a store that failed, 2 nothing to audit."""
     parser = argparse.ArgumentParser(prog="python -m pretrain_trainer.auditing", description=__doc__)
     parser.add_argument("--storage", required=True, help="the run's spec.storage.uri")
     parser.add_argument("--endpoint-url", default="", help="the run's spec.storage.endpointUrl")
     parser.add_argument("--share", type=float, default=1.0, help="of the steps whose samples are read again")
     parser.add_argument("--output", choices=["text", "json"], default="text")
     options = parser.parse_args()
-    die_with_parent()
+    return exit_code(lambda: _audited(options))
+
+
+def _audited(options: argparse.Namespace) -> int:
     storage = None
     try:
         storage = Storage(options.storage, options.endpoint_url)
         first_contact(storage)
         found = _shown(storage, options.share)
     except Exception as error:
-        fault = error if isinstance(error, UserError) else explained(error, storage)
-        if not isinstance(fault, UserError):
-            raise
-        print(f"error: {fault}", file=sys.stderr)  # noqa: T201 - a program's answer
-        return EXIT_USER_ERROR
+        if fault := explained(error, storage):
+            raise fault from error
+        raise
     if options.output == "json":
-        print(json.dumps(found.as_json(), indent=1))  # noqa: T201
+        print(json.dumps(found.as_json(), indent=1))  # noqa: T201 - a program's answer
     else:
         for line in _lines(found):
-            print(line)  # noqa: T201
+            print(line)  # noqa: T201 - the same
     return EXIT_FAILURE if found.found else EXIT_OK
 
 

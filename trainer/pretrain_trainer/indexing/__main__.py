@@ -6,19 +6,16 @@ import sys
 from collections.abc import Mapping
 
 from pretrain_api import layout
-from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, UserError
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR
 from pretrain_api.nouns import counted
 from pretrain_api.samples import SampleManifest
 from pretrain_api.storage import Storage
 from pretrain_trainer import tokenizer
-from pretrain_trainer.context import Stopped
+from pretrain_trainer.command_program import Stopping, exit_code
 from pretrain_trainer.cores import usable_cores
-from pretrain_trainer.documents.faults import SourceUnavailable
 from pretrain_trainer.indexing import places, work
-from pretrain_trainer.process import die_with_parent, stop_on_signals
 from pretrain_trainer.terminal import say
 
-_EXIT_INTERRUPTED = 130
 _MOST_TOLD = 20
 
 
@@ -32,27 +29,18 @@ def main() -> int:
     parser.add_argument("--tokenizer", default="")
     parser.add_argument("--endpoint-url", default="")
     options = parser.parse_args()
-    die_with_parent()
-    stopping = _Stopping()
     if options.endpoint_url:
         os.environ["AWS_ENDPOINT_URL_S3"] = options.endpoint_url
-    try:
-        found = places.find(options.uris, options.to)
-        if options.check:
-            return _check(found, options.endpoint_url)
-        sha256 = _tokenizer_sha256(options.tokenizer, options.endpoint_url)
-        manifest, faults = work.index(
-            found, options.endpoint_url, options.processes or usable_cores(), sha256, stopping
-        )
-    except UserError as error:
-        say(f"error: {error}")
-        return EXIT_USER_ERROR
-    except SourceUnavailable as error:
-        say(f"error: {error}; the same command goes on where it was")
-        return EXIT_FAILURE
-    except Stopped:
-        say("stopped; the same command goes on where it was")
-        return _EXIT_INTERRUPTED
+    return exit_code(lambda: _index(options), "the same command goes on where it was")
+
+
+def _index(options: argparse.Namespace) -> int:
+    stopping = Stopping()
+    found = places.find(options.uris, options.to)
+    if options.check:
+        return _check(found, options.endpoint_url)
+    sha256 = _tokenizer_sha256(options.tokenizer, options.endpoint_url)
+    manifest, faults = work.index(found, options.endpoint_url, options.processes or usable_cores(), sha256, stopping)
     if faults:
         for fault in faults[:_MOST_TOLD]:
             say(f"error: {fault}")
@@ -61,17 +49,6 @@ def main() -> int:
         return EXIT_USER_ERROR
     _tell(manifest, Storage(found.folder, options.endpoint_url).uri(layout.MANIFEST))
     return EXIT_OK
-
-
-class _Stopping:
-    """Set by Ctrl-C."""
-
-    def __init__(self) -> None:
-        self._event = stop_on_signals()
-
-    def check_stopping(self) -> None:
-        if self._event.is_set():
-            raise Stopped
 
 
 def _tokenizer_sha256(uri: str, endpoint_url: str) -> str:

@@ -7,40 +7,36 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_USER_ERROR, PretrainError, UserError
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, UserError
 from pretrain_api.nouns import counted
-from pretrain_trainer.context import Stopped
+from pretrain_trainer.command_program import Stopping, exit_code
 from pretrain_trainer.cores import usable_cores
+from pretrain_trainer.documents.faults import patiently, reading
 from pretrain_trainer.inspecting import peek, stats, targets, verify
 from pretrain_trainer.inspecting.targets import SampleSource, Target, TokenSource
 from pretrain_trainer.parallel import ordered_map
-from pretrain_trainer.process import die_with_parent, stop_on_signals
-from pretrain_trainer.terminal import Bar, say
+from pretrain_trainer.terminal import Bar
 
-_EXIT_INTERRUPTED = 130
 _MOST_TOLD = 100
 
 
 def main() -> int:
     """Do what is asked and return the exit code."""
     options = _parser().parse_args()
-    die_with_parent()
-    stopping = _Stopping()
     if options.endpoint_url:
         os.environ["AWS_ENDPOINT_URL_S3"] = options.endpoint_url
-    try:
-        target = targets.find(options.storage, options.endpoint_url, getattr(options, "tokenizer", ""))
-        if options.what == "verify":
-            return _verify(target, options, stopping)
-        return _stats(target, options.output) if options.what == "stats" else _peek(target, options)
-    except UserError as error:
-        say(f"error: {error}")
-        return EXIT_USER_ERROR
-    except Stopped:
-        return _EXIT_INTERRUPTED
-    except PretrainError as error:
-        say(f"error: {error}")
-        return EXIT_FAILURE
+    return exit_code(lambda: _asked(options))
+
+
+def _asked(options: argparse.Namespace) -> int:
+    def find() -> Target:
+        with reading(options.storage, options.storage):
+            return targets.find(options.storage, options.endpoint_url, getattr(options, "tokenizer", ""))
+
+    target = patiently(find)
+    if options.what == "verify":
+        return _verify(target, options)
+    return _stats(target, options.output) if options.what == "stats" else _peek(target, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,18 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Stopping:
-    """Set by Ctrl-C."""
-
-    def __init__(self) -> None:
-        self._event = stop_on_signals()
-
-    def check_stopping(self) -> None:
-        if self._event.is_set():
-            raise Stopped
-
-
-def _verify(target: Target, options: argparse.Namespace, stopping: _Stopping) -> int:
+def _verify(target: Target, options: argparse.Namespace) -> int:
+    stopping = Stopping()
     work = [task for source in target.sources for task in verify.tasks(source)]
     findings, records = list[verify.Finding](), 0
     processes = max(1, min(options.processes or usable_cores(), len(work)))

@@ -5,9 +5,9 @@ import sys
 from datetime import UTC, datetime
 
 from pretrain_api import layout
-from pretrain_api.errors import EXIT_OK, EXIT_USER_ERROR, UserError
+from pretrain_api.errors import EXIT_OK
 from pretrain_api.storage import Storage
-from pretrain_trainer.process import die_with_parent
+from pretrain_trainer.command_program import exit_code
 from pretrain_trainer.reporting import records, write
 
 
@@ -17,15 +17,13 @@ def main() -> int:
     parser.add_argument("--storage", required=True, help="the run's spec.storage.uri")
     parser.add_argument("--endpoint-url", default="", help="the run's spec.storage.endpointUrl")
     options = parser.parse_args()
-    die_with_parent()
-    storage = Storage(options.storage, options.endpoint_url)
-    try:
-        run = records.find(storage)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a program's answer
-        return EXIT_USER_ERROR
+    return exit_code(lambda: _write(Storage(options.storage, options.endpoint_url)))
+
+
+def _write(storage: Storage) -> int:
+    run = records.find(storage)
     write.write(run, run.job.status.state, datetime.now(UTC))
-    print(storage.uri(layout.REPORT_HTML))  # noqa: T201
+    print(storage.uri(layout.REPORT_HTML))  # noqa: T201 - a program's answer
     return EXIT_OK
 
 

@@ -1,18 +1,16 @@
 """Whether a job may run in its storage: nothing else lies there, and nothing that defines the run changed."""
 
-import contextlib
 import errno
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from pretrain_api import changes, layout
 from pretrain_api.changes import Change
 from pretrain_api.errors import UserError
 from pretrain_api.stages import Stage
-from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob, PretrainJobStatus
-from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
+from pretrain_operator.bodies.local.workplace import Workplace, reached, written_by_user
 from pretrain_operator.brain import edits, stages
 
 _LEFT_BEHIND = (layout.ATTEMPTS, layout.LOCAL, layout.LOGS, layout.SCRATCH, layout.STATUS)
@@ -50,7 +48,7 @@ def check_machine(job: PretrainJob) -> None:
 def check_folder(workplace: Workplace) -> None:
     """Raise UserError when the storage cannot be reached or holds something that is not a run. Reads only."""
     storage = workplace.storage
-    with written_by_user(storage.uri()), _reached(storage):
+    with written_by_user(storage.uri()), reached(storage):
         if not storage.is_local:
             storage.check()
         if storage.is_local and os.path.exists(storage.root) and not os.path.isdir(storage.root):
@@ -65,27 +63,6 @@ def check_folder(workplace: Workplace) -> None:
             f"{storage.uri()} holds something that is not a run: {shown}.",
             "Write the address of an empty or new folder.",
         )
-
-
-@contextlib.contextmanager
-def _reached(storage: Storage) -> Iterator[None]:
-    """Turns what a store's client raises at the first contact into what its user can do about it."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        if storage.is_local:
-            raise
-        what, instead = f"{storage.uri()}: {error}", "Make the bucket, or write the address of one that exists."
-        raise UserError("storage-missing", "spec.storage.uri", what, instead) from None
-    except Exception as error:
-        if storage.is_local:
-            raise
-        # Every store's client has its own tree of errors; only the names say which kind one is.
-        if "Credential" in type(error).__name__ or isinstance(error, PermissionError):
-            instead = "Give credentials in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-            raise UserError("no-credentials", "spec.storage.uri", f"{storage.uri()}: {error}.", instead) from None
-        instead = "Check the address, spec.storage.endpointUrl and the network, then run the job again."
-        raise UserError("unreachable", "spec.storage.uri", f"{storage.uri()}: {error}.", instead) from None
 
 
 def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> tuple[PretrainJob, Sequence[Change]]:

@@ -56,11 +56,13 @@ class Workplace:
 
     def job(self, relative: str) -> PretrainJob | None:
         """The job in run.json or status.json; None when there is no such file."""
+        with written_by_user(self.storage.uri(relative)), reached(self.storage):
+            try:
+                content = self.storage.read_bytes(relative)
+            except FileNotFoundError:
+                return None
         try:
-            with written_by_user(self.storage.uri(relative)):
-                return PretrainJob.model_validate(self.storage.read_json(relative))
-        except FileNotFoundError:
-            return None
+            return PretrainJob.model_validate(json.loads(content))
         except (ValidationError, ValueError) as error:
             raise UserError(
                 "run-unreadable",
@@ -159,3 +161,24 @@ def written_by_user(where: str) -> Iterator[None]:
                     "Write the path of a folder; it is created when it does not exist.",
                 ) from None
         raise
+
+
+@contextlib.contextmanager
+def reached(storage: Storage) -> Iterator[None]:
+    """Turns what a store's client raises at the first contact into what its user can do about it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if storage.is_local:
+            raise
+        what, instead = f"{storage.uri()}: {error}", "Make the bucket, or write the address of one that exists."
+        raise UserError("storage-missing", "spec.storage.uri", what, instead) from None
+    except Exception as error:
+        if storage.is_local:
+            raise
+        # Every store's client has its own tree of errors; only the names say which kind one is.
+        if "Credential" in type(error).__name__ or isinstance(error, PermissionError):
+            instead = "Give credentials in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            raise UserError("no-credentials", "spec.storage.uri", f"{storage.uri()}: {error}.", instead) from None
+        instead = "Check the address, spec.storage.endpointUrl and the network, then run the job again."
+        raise UserError("unreachable", "spec.storage.uri", f"{storage.uri()}: {error}.", instead) from None

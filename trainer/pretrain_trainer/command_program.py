@@ -1,0 +1,41 @@
+"""What the programs behind commands have in common: how they are stopped, and how errors become messages and exit codes."""
+
+from collections.abc import Callable
+
+from pretrain_api.errors import EXIT_FAILURE, EXIT_USER_ERROR, PretrainError, UserError
+from pretrain_trainer.context import Stopped
+from pretrain_trainer.process import die_with_parent, stop_on_signals
+from pretrain_trainer.terminal import say
+
+_EXIT_INTERRUPTED = 130
+
+
+class Stopping:
+    """Set by the first Ctrl-C; for work that ends in order. Other work is simply interrupted."""
+
+    def __init__(self) -> None:
+        self._event = stop_on_signals()
+
+    def check_stopping(self) -> None:
+        """Raise Stopped when the work should end."""
+        if self._event.is_set():
+            raise Stopped
+
+
+def exit_code(work: Callable[[], int], again: str = "") -> int:
+    """What the work returns; 2 for a user's mistake, 130 for Ctrl-C, 1 for what may pass.
+
+    `again` says what the same command does after the last two.
+    """
+    die_with_parent()
+    try:
+        return work()
+    except UserError as error:
+        say(f"error: {error}")
+        return EXIT_USER_ERROR
+    except (Stopped, KeyboardInterrupt):
+        say("; ".join(filter(None, ("stopped", again))))
+        return _EXIT_INTERRUPTED
+    except PretrainError as error:
+        say("; ".join(filter(None, (f"error: {error}", again))))
+        return EXIT_FAILURE
