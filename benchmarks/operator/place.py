@@ -70,6 +70,12 @@ class Place:
                     found[name] = found.get(name, 0) + sample.value
         return found
 
+    async def until_written(self, name: str, count: float) -> None:
+        """Wait until the API server has answered so many writes of a resource."""
+        async with asyncio.timeout(_QUIET_WITHIN_SECONDS):
+            while (await asyncio.to_thread(self.writes)).get(name, 0.0) < count:  # noqa: ASYNC110 - another's work
+                await asyncio.sleep(0.5)
+
 
 class Operator(OperatorProcess):
     """The operator's process, and what can be seen of it from outside."""

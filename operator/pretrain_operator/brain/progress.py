@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from zlib import crc32
 
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus, Progress
@@ -24,18 +25,29 @@ def taken_in(
     return recorded.model_copy(update={"progress": _progress(train)})
 
 
-def is_news(before: PretrainJobStatus, after: PretrainJobStatus, now: datetime, written: datetime | None) -> bool:
+def is_news(
+    before: PretrainJobStatus, after: PretrainJobStatus, now: datetime, written: datetime | None, uid: str
+) -> bool:
     """Whether a status is worth writing where writing is dear: figures alone are, every half minute, and the count of
-    ready workers that is not complete yet, every few seconds. `written`: when the status was last written, if known.
+    ready workers that is not complete yet, every few seconds.
+
+    `written`: when the status was last written, if known. `uid`: of the job; it says at which second of the half
+    minute figures are due. A thousand jobs that start together, or that an operator finds at its start, would
+    otherwise write together ever after, and whoever loses a worker in that moment waits for all of them.
     """
     if before == after:
         return False
     if written and _counts_on(before, after) and timedelta() <= now - written < timedelta(seconds=COUNT_SECONDS):
         return False
-    newest = before.progress.update_time
-    if newest is None or not timedelta() <= now - newest < timedelta(seconds=FIGURES_SECONDS):
+    last = written or before.progress.update_time
+    if before.progress.update_time is None or last is None or _turn(last, uid) != _turn(now, uid):
         return True
     return before.model_copy(update={"progress": after.progress, "checkpoint": after.checkpoint}) != after
+
+
+def _turn(at: datetime, uid: str) -> int:
+    """The half minute of this job that a time falls into."""
+    return int((at.timestamp() + crc32(uid.encode()) % (1000 * FIGURES_SECONDS) / 1000) // FIGURES_SECONDS)
 
 
 def _counts_on(before: PretrainJobStatus, after: PretrainJobStatus) -> bool:

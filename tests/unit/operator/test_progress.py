@@ -1,6 +1,9 @@
 """Figures of training as recorded status."""
 
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 from support.stage_runs import NOON, a_run
 
@@ -37,17 +40,48 @@ class TestTakenIn:
 
 
 class TestIsNews:
+    def reported(self, at: datetime) -> PretrainJobStatus:
+        return progress.taken_in(PLAIN, a_run(figures=FIGURES, figures_time=at), None)
+
+    def writes(self, uid: str, times: Iterable[datetime]) -> list[datetime]:
+        """When a job with reports at these times writes its status, in which nothing else happens."""
+        recorded, written, found = PLAIN, None, list[datetime]()
+        for at in times:
+            if progress.is_news(recorded, self.reported(at), at, written, uid):
+                recorded, written = self.reported(at), at
+                found.append(at)
+        return found
+
+    def test_figures_alone_are_written_every_half_minute(self) -> None:
+        every_ten_seconds = [NOON + timedelta(seconds=10 * turn) for turn in range(60)]
+        for uid in ("a", "b", "c", "d"):
+            first, *later = self.writes(uid, every_ten_seconds)
+            assert first == NOON
+            assert len(later) in (19, 20)
+            assert {b - a for a, b in pairwise(later)} == {timedelta(seconds=30)}
+
+    def test_jobs_that_start_together_write_one_after_the_other(self) -> None:
+        every_second = [NOON + timedelta(seconds=turn) for turn in range(61)]
+        jobs = (self.writes(f"uid-{number}", every_second) for number in range(1000))
+        later = Counter(at for times in jobs for at in times if at > NOON)
+        assert max(later.values()) < 60  # evenly: 33 a second; together: 1,000
+        assert len(later) == 60
+
+    def test_a_clock_that_jumps_silences_no_job(self) -> None:
+        back = [NOON, *(NOON + timedelta(seconds=10 * turn - 3600) for turn in range(4))]
+        assert len(self.writes("a", back)) >= 2
+
     def counting(self, ready: int, **changes: object) -> PretrainJobStatus:
         world = World(generation=2, workers=10, ready=ready, summary=f"{ready}/10")
         return PretrainJobStatus().model_copy(update={"world": world, **changes})
 
     def test_workers_that_come_up_one_by_one_are_counted_together(self) -> None:
         before, after = self.counting(2), self.counting(5)
-        assert not progress.is_news(before, after, NOON + timedelta(seconds=1), written=NOON)
-        assert progress.is_news(before, after, NOON + timedelta(seconds=6), written=NOON)
-        assert progress.is_news(before, after, NOON, written=None)
+        assert not progress.is_news(before, after, NOON + timedelta(seconds=1), written=NOON, uid="a")
+        assert progress.is_news(before, after, NOON + timedelta(seconds=6), written=NOON, uid="a")
+        assert progress.is_news(before, after, NOON, written=None, uid="a")
 
     def test_the_last_worker_a_lost_one_and_everything_else_are_news_at_once(self) -> None:
         before = self.counting(5)
         for after in (self.counting(10), self.counting(4), self.counting(6, state="Recovering")):
-            assert progress.is_news(before, after, NOON, written=NOON)
+            assert progress.is_news(before, after, NOON, written=NOON, uid="a")

@@ -195,7 +195,7 @@ class KubernetesBody:
     async def record(self, status: PretrainJobStatus) -> None:
         """Write the status if nobody wrote since; what is only for people to watch only now and then."""
         now = self.around.now()
-        if progress.is_news(self._status, status, now, self._recorded_at):
+        if progress.is_news(self._status, status, now, self._recorded_at, self.uid):
             before = self._manifest.get("status", {})
             after = status.model_dump(mode="json", by_alias=True, exclude_none=True)
             await self._write({"status": merge_patch.between(before, after)}, subresource="status")
