@@ -73,7 +73,7 @@ class SampleReader:
         lacks, StorageUnavailable when a store fails for minutes.
         """
         width = self.sequence_length + 1
-        tokens = np.empty((len(index), width), dtype=np.int64)
+        tokens = np.empty((len(index), width), dtype=np.int32)
         self._check(source, index)
         record, slot = np.divmod(index, self._records_of(source))
         order = np.lexsort((record, source))
@@ -91,8 +91,9 @@ class SampleReader:
             blocks += reader.get(number, records)
         # One assignment for each sequence, which widens as it copies: the quickest of the ways that were measured, as few
         # sequences of a batch share a record (benchmarks/LOG.md).
+        sequences = [block.tokens for block in blocks]
         for row, (block, place) in enumerate(zip(where.tolist(), slot.tolist(), strict=True)):
-            tokens[row] = blocks[block].tokens[place]
+            tokens[row] = sequences[block][place]
         ids = document_ids([block.boundaries for block in blocks], where, slot, width)
         valid, stand_ins = _validity(blocks, where, slot, width)
         return Samples(tokens, ids, valid, stand_ins)

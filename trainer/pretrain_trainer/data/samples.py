@@ -15,8 +15,8 @@ _RECORD_STRIDE = 1 << 40
 class Samples:
     """Sequences and what the loss needs to know of each token."""
 
-    tokens: npt.NDArray[np.int64]
-    """[samples, sequence_length + 1]"""
+    tokens: npt.NDArray[np.int32]
+    """[samples, sequence_length + 1]; half of what an index into a model takes, until it is one."""
     document_ids: npt.NDArray[np.int32]
     """[samples, sequence_length + 1]; 0 at the start of each sequence, one more where a document begins."""
     valid: npt.NDArray[np.bool_]

@@ -58,7 +58,8 @@ class CausalLanguageModel:
 
     def sums(self, model: nn.Module, batch: Batch, scale: float) -> Sums:
         predicted = self._predicted(batch)
-        inputs, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]
+        tokens = batch.tokens.long()
+        inputs, targets = tokens[:, :-1], tokens[:, 1:]
         positions = document_positions(batch.documents[:, :-1]) if self._document_mask == "attention" else None
         if self._head is not None:
             with _passing_hidden_states(self._head):

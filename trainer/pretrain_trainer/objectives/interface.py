@@ -13,7 +13,7 @@ from torch import Tensor, nn
 class Batch:
     """Packed sequences of one micro-batch, on the model's device.
 
-    `tokens` int64 [n, L + 1]; `documents` int32 [n, L + 1], equal for tokens of one document and different for
+    `tokens` int32 [n, L + 1]; `documents` int32 [n, L + 1], equal for tokens of one document and different for
     neighbouring documents; `valid` bool [n, L + 1], false for padding.
     """
 

@@ -89,4 +89,4 @@ def _held_out(context: StageContext) -> tuple[torch.Tensor, str]:
         for index in range(min(getattr(manifest, split).samples, _COMPARED_SEQUENCES))
     ]
     source, index = np.array(places, dtype=np.int64).T
-    return torch.from_numpy(reader.read(source, index).tokens[:, :-1]), text[:_CHECKED_CHARACTERS]
+    return torch.from_numpy(reader.read(source, index).tokens[:, :-1]).long(), text[:_CHECKED_CHARACTERS]

@@ -31,8 +31,8 @@ def micro_batch(
     """
 
     def peak(samples: int) -> int:
-        tokens = torch.zeros(samples, sequence_length + 1, dtype=torch.int64)
-        batch = Batch(tokens, torch.zeros_like(tokens, dtype=torch.int32), torch.ones_like(tokens, dtype=torch.bool))
+        tokens = torch.zeros(samples, sequence_length + 1, dtype=torch.int32)
+        batch = Batch(tokens, torch.zeros_like(tokens), torch.ones_like(tokens, dtype=torch.bool))
         torch.cuda.reset_peak_memory_stats()
         with forward_context():
             sums = objective.sums(model, batch.to(world.device), 1.0)

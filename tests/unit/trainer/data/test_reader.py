@@ -89,7 +89,7 @@ class TestSamples:
         index = np.array([24, 13, 0, 0, 13, 7])
         samples = SampleReader(storage, [first, second]).read(source, index)
         assert samples.tokens[:, 0].tolist() == (index * WIDTH).tolist()
-        assert samples.tokens.dtype == np.int64
+        assert samples.tokens.dtype == np.int32
         assert samples.document_ids.dtype == np.int32
 
     def test_that_a_source_lacks_are_refused(self, storage: Storage) -> None:
