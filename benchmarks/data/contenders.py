@@ -1,7 +1,8 @@
 """One contender in a process of its own: for each line on stdin that asks for so many seconds of batches, what it did.
 
-Every contender hands over int64 tokens [samples, 2049], as a model takes them. Ours hands over document ids and the loss
-mask besides, and has compared the checksum of every record once.
+Every contender hands over int32 tokens [samples, 2049]. Those with records give the 127 sequences of each as they lie;
+the others pick single sequences in random order. Our batches have document ids, the loss mask and the ledger's digests
+besides, and every record's checksum was compared once.
 """
 
 import json
@@ -37,23 +38,46 @@ def ours(root: Path) -> Iterator[int]:
 
 
 def memory_map(root: Path) -> Iterator[int]:
-    """One flat array, sequences in random order: the least that anybody could do."""
+    """One flat array, sequences in random order: the least that anybody could do for batches."""
     flat = np.memmap(root / "flat.bin", dtype=np.uint16, mode="r").view(np.ndarray).reshape(-1, WIDTH)
     rng = np.random.default_rng(1)
     while True:
         order = rng.permutation(len(flat))
         for begin in range(0, len(order) - BATCH + 1, BATCH):
-            yield flat[order[begin : begin + BATCH]].astype(np.int64).size
+            yield flat[order[begin : begin + BATCH]].astype(np.int32).size
+
+
+def memory_map_records(root: Path) -> Iterator[int]:
+    """The same array, as many sequences as a record has at once."""
+    per_record = of_manifest(root).samples_per_record
+    flat = np.memmap(root / "flat.bin", dtype=np.uint16, mode="r").view(np.ndarray).reshape(-1, per_record, WIDTH)
+    rng = np.random.default_rng(1)
+    while True:
+        for record in rng.permutation(len(flat)).tolist():
+            yield flat[record].astype(np.int32).size
+
+
+def records(root: Path) -> Iterator[int]:
+    """Our shards, whole records in random order, and no more than that."""
+    from pretrain_trainer.data.mapped import MappedBlocks
+    from pretrain_trainer.data.quarantine import NOTHING_DAMAGED
+    from pretrain_trainer.data.source import Source
+
+    source = Source.of(Storage(str(root)), "web", of_manifest(root), "train")
+    blocks, rng = MappedBlocks([source], NOTHING_DAMAGED), np.random.default_rng(1)
+    while True:
+        for record in rng.permutation(len(source.records)).tolist():
+            yield blocks.get(0, [record])[0].tokens.astype(np.int32).size
 
 
 def webdataset(root: Path) -> Iterator[int]:
-    """The stock library on the same tars, decoded, records of 127 sequences as they come."""
+    """The stock library on the same tars, decoded, records as they come."""
     import webdataset as wds
 
     urls = sorted(str(path) for path in (root / "web").glob("*.tar"))
     while True:
         for record in wds.WebDataset(urls, shardshuffle=len(urls), seed=1).decode():
-            yield record["tokens.npy"].astype(np.int64).size
+            yield record["tokens.npy"].astype(np.int32).size
 
 
 def mds(root: Path) -> Iterator[int]:
@@ -63,7 +87,7 @@ def mds(root: Path) -> Iterator[int]:
     dataset = StreamingDataset(local=str(root / "mds"), shuffle=True, batch_size=1)
     while True:
         for sample in dataset:
-            yield sample["tokens"].astype(np.int64).size
+            yield sample["tokens"].astype(np.int32).size
 
 
 def reader(root: Path) -> Iterator[int]:
@@ -81,11 +105,13 @@ def reader(root: Path) -> Iterator[int]:
             yield samples.read(source, index).tokens.size
 
 
-CONTENDERS = {c.__name__: c for c in (ours, reader, memory_map, webdataset, mds)}
+CONTENDERS = {c.__name__: c for c in (ours, reader, memory_map, records, memory_map_records, webdataset, mds)}
 
 
 def main() -> None:
     """Serve turns until stdin ends."""
+    # In a program that has let go of something large, the allocator keeps what it is given back: as in training.
+    np.ones(4 << 20)
     batches = CONTENDERS[sys.argv[1]](Path(sys.argv[2]))
     total, tokens = 0, of_manifest(Path(sys.argv[2])).train.tokens
     while total < tokens:  # an epoch: every page is in memory, and every checksum was compared
