@@ -25,9 +25,8 @@ __all__ = ["Batch", "GlobalBatches", "rank_slice"]
 
 AHEAD = 4
 """Batches read ahead."""
-_CHUNK_TOKENS = 1 << 17
-"""Tokens that are read at once, in whole batches: what is read per call is cheap, and still in the processor's cache when
-it is used."""
+_CHUNK_TOKENS = 1 << 19
+"""Tokens that are read at once, in whole batches: a call costs as much as some 100,000 of them (benchmarks/LOG.md)."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class Batch:
 
     first_sample: int
     """Position of the global batch's first sample; the next batch begins global_batch_size later."""
+    positions: npt.NDArray[np.int64]
+    """[samples]: the position of each sample of the slice (pretrain_trainer.data.upcoming.by_record)."""
     source: npt.NDArray[np.int64]
     """[samples]: which source of the mixture each sample comes from."""
     samples: Samples
@@ -45,7 +46,7 @@ class Batch:
     """Time for which the consumer waited for this batch."""
 
 
-_Item = tuple[int, npt.NDArray[np.int64], Samples, UInt64s]
+_Item = tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], Samples, UInt64s]
 
 
 class GlobalBatches:
@@ -74,8 +75,6 @@ class GlobalBatches:
             rank_slice(global_batch_size, rank, world_size),
             rank_slice(global_batch_size, machine[0], world_size),
         )
-        self._own = own
-        """Places of this rank's samples in the global batch."""
         self._slice = slice(own.start - first.start, own.stop - first.start)
         self._ready: queue.Queue[_Item | Exception] = queue.Queue(AHEAD)
         self._stopping = threading.Event()
@@ -128,20 +127,17 @@ class GlobalBatches:
             begin = 0
             while begin < len(piece.source):
                 some = slice(begin, begin + steps)
-                source, index = piece.source[some, self._slice], piece.index[some, self._slice]
+                place, source, index = (part[some, self._slice] for part in (piece.place, piece.source, piece.index))
                 samples = self._reader.read(source.reshape(-1), index.reshape(-1))
                 per_step = source.shape[1]
-                for step, sources in enumerate(source):
+                for step, (places, sources) in enumerate(zip(place, source, strict=True)):
                     rows = slice(step * per_step, (step + 1) * per_step)
                     first, own = piece.first + (begin + step) * self._size, samples.rows(rows)
-                    yield first, sources, own, self._digests(first, own)
+                    digests = block_sums(sample_digests(own, first + places), places, self._size)
+                    yield first, first + places, sources, own, digests
                 self._reader.pass_by(source.shape[0] * piece.source.shape[1])
                 begin += source.shape[0]
                 steps = max(1, _CHUNK_TOKENS // max(1, per_step * samples.tokens.shape[1]))
-
-    def _digests(self, first: int, samples: Samples) -> UInt64s:
-        g = np.arange(first + self._own.start, first + self._own.stop, dtype=np.int64)
-        return block_sums(sample_digests(samples, g), self._own.start, self._size)
 
     def _announce_more(self, announced: "deque[Piece]") -> None:
         """Pieces as far ahead as the reader would like to know them."""

@@ -18,13 +18,15 @@ UInt64s = npt.NDArray[np.uint64]
 
 def sample_digests(samples: Samples, g: npt.NDArray[np.int64]) -> UInt64s:
     """The digest of each sample; `g` [samples] are their positions. 0 for stand-ins."""
-    width = samples.tokens.shape[1]
-    packed = np.empty((len(g), 9 * width), dtype=np.uint8)
-    packed[:, : 4 * width] = samples.tokens.astype("<u4").view(np.uint8)
-    packed[:, 4 * width : 8 * width] = samples.document_ids.astype("<u4", copy=False).view(np.uint8)
-    packed[:, 8 * width :] = samples.valid
-    hashed = [xxhash.xxh3_64_intdigest(row, seed) for row, seed in zip(packed, g.tolist(), strict=True)]
-    return np.where(samples.stand_ins, np.uint64(0), np.array(hashed, dtype=np.uint64))
+    tokens, ids = samples.tokens.astype("<i4", copy=False), samples.document_ids.astype("<i4", copy=False)
+    hashed = np.zeros(len(g), dtype=np.uint64)
+    for row, seed in enumerate(g.tolist()):
+        digest = xxhash.xxh3_64(tokens[row], seed)
+        digest.update(ids[row])
+        digest.update(samples.valid[row])
+        hashed[row] = digest.intdigest()
+    hashed[samples.stand_ins] = 0
+    return hashed
 
 
 def block_bounds(batch_size: int) -> npt.NDArray[np.int64]:
@@ -32,10 +34,10 @@ def block_bounds(batch_size: int) -> npt.NDArray[np.int64]:
     return np.arange(BLOCKS + 1, dtype=np.int64) * batch_size // BLOCKS
 
 
-def block_sums(digests: UInt64s, offset: int, batch_size: int) -> UInt64s:
-    """The digests of the parts, uint64 [BLOCKS], from those samples of a batch that begin at `offset` in it."""
+def block_sums(digests: UInt64s, places: npt.NDArray[np.int64], batch_size: int) -> UInt64s:
+    """The digests of the parts, uint64 [BLOCKS], from those samples of a batch that have these places in it."""
     sums = np.zeros(BLOCKS, dtype=np.uint64)
-    block = np.searchsorted(block_bounds(batch_size), np.arange(offset, offset + len(digests)), side="right") - 1
+    block = np.searchsorted(block_bounds(batch_size), places, side="right") - 1
     np.add.at(sums, block, digests)
     return sums
 

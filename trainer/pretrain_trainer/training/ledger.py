@@ -9,7 +9,7 @@ import numpy as np
 
 from pretrain_api.commits import WeightSegment
 from pretrain_api.ledger import StepRead
-from pretrain_trainer.data.batches import Batch, rank_slice
+from pretrain_trainer.data.batches import Batch
 from pretrain_trainer.data.digests import halves, joined
 from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.seen import samples_seen
@@ -20,10 +20,10 @@ def own_part(batch: Batch, sources: int) -> list[float]:
     return [*np.bincount(batch.source, minlength=sources).astype(float), *halves(batch.digests)]
 
 
-def stand_ins(batch: Batch, batch_size: int, rank: int, world_size: int) -> list[int]:
+def stand_ins(batch: Batch) -> list[int]:
     """Positions of this rank's samples whose record was damaged."""
-    first = batch.first_sample + rank_slice(batch_size, rank, world_size).start
-    return [first + row for row in np.flatnonzero(batch.samples.stand_ins).tolist()]
+    positions: list[int] = batch.positions[batch.samples.stand_ins].tolist()
+    return positions
 
 
 def step_read(

@@ -224,10 +224,8 @@ class Training:
         total = torch.tensor(added[: sums.numel()], dtype=torch.float64).view(2, -1)
         read = ledger.step_read(added[sums.numel() :], self.position.samples, self.mixture, self.sources, self.segments)
         if damaged:
-            parts = self.world.gather(
-                ledger.stand_ins(batch, self.spec.training.global_batch_size, self.world.rank, self.world.size)
-            )
-            read = read.model_copy(update={"stand_ins": tuple(g for part in parts for g in part)})
+            parts = self.world.gather(ledger.stand_ins(batch))
+            read = read.model_copy(update={"stand_ins": tuple(sorted(g for part in parts for g in part))})
         by_source = {
             name: float(loss / count)
             for name, loss, count in zip(self.sources, total[0], total[1], strict=True)

@@ -23,7 +23,7 @@ class CountingReader:
     def read(self, source: np.ndarray, index: np.ndarray) -> Samples:
         self._before_read()
         self.reads += 1
-        tokens = np.pad(np.stack([source, index], axis=1), ((0, 0), (0, self.width - 2)))
+        tokens = np.pad(np.stack([source, index], axis=1), ((0, 0), (0, self.width - 2))).astype(np.int32)
         return Samples(
             tokens,
             np.zeros_like(tokens, dtype=np.int32),
@@ -54,13 +54,15 @@ class TestBatches:
                 parts.append([batch for batch, _ in zip(mine, range(3), strict=False)])
         for step in range(3):
             assert {rank[step].first_sample for rank in parts} == {20 + 10 * step}
+            positions = np.concatenate([rank[step].positions for rank in parts])
+            assert sorted(positions.tolist()) == list(range(20 + 10 * step, 30 + 10 * step))
             together = np.concatenate([rank[step].samples.tokens for rank in parts])
-            source, _, index = locate(MIXTURE, np.arange(20 + 10 * step, 30 + 10 * step))
+            source, _, index = locate(MIXTURE, positions)
             assert together.tolist() == np.stack([source, index], axis=1).tolist()
 
     def test_are_read_ahead_by_a_bounded_number(self) -> None:
         full = threading.Event()
-        a_batch_at_once = 1 << 14
+        a_batch_at_once = 1 << 16
         reader = CountingReader(lambda: full.set() if reader.reads == AHEAD else None, a_batch_at_once)
         with batches(reader) as mine:
             assert full.wait(10)

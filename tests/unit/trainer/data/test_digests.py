@@ -46,12 +46,12 @@ def test_everything_that_training_sees_counts(part: str) -> None:
 @given(st.integers(1, 70), st.integers(1, 64))
 def test_the_sums_of_all_ranks_are_those_of_one(batch: int, world: int) -> None:
     whole, first = samples(batch), 1000
-    alone = block_sums(sample_digests(whole, first + np.arange(batch)), 0, batch)
+    alone = block_sums(sample_digests(whole, first + np.arange(batch)), np.arange(batch), batch)
     parts = []
     for rank in range(world):
         own = rank_slice(batch, rank, world)
-        g = first + np.arange(own.start, own.stop)
-        parts.append(halves(block_sums(sample_digests(rows(whole, own), g), own.start, batch)))
+        places = np.arange(own.start, own.stop)
+        parts.append(halves(block_sums(sample_digests(rows(whole, own), first + places), places, batch)))
     assert joined(np.sum(parts, axis=0).tolist()) == tuple(alone.tolist())
 
 

@@ -61,7 +61,8 @@ def step(world: int, micro: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 def a_slice(whole: dict[str, np.ndarray], rows: slice) -> Batch:
     own: Any = SimpleNamespace(**{name: array[rows] for name, array in whole.items()})
     assert set(whole) <= set(Samples.__dataclass_fields__)
-    return Batch(0, np.zeros(len(own.tokens), dtype=np.int64), own, np.zeros(8, dtype=np.uint64), 0.0)
+    nothing = np.zeros(len(own.tokens), dtype=np.int64)
+    return Batch(0, nothing, nothing, own, np.zeros(8, dtype=np.uint64), 0.0)
 
 
 @pytest.fixture(autouse=True)
