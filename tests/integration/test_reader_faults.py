@@ -1,6 +1,7 @@
 """Shards on an S3 server that are damaged, gone or hard to get at: a clear error, a stand-in or the right bytes, and never
 wrong data in silence."""
 
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from support.cluster.s3 import S3Server
 from support.s3_proxy import Answer, Asked, S3Proxy, Script, Weather, s3_proxy
 
 from pretrain_api import layout
+from pretrain_api.errors import UserError
 from pretrain_api.shards import Manifest
 from pretrain_api.storage import Storage
+from pretrain_api.types.data import DataCache
 from pretrain_trainer.data.indexes import CorruptShard
 from pretrain_trainer.data.patience import Patience
 from pretrain_trainer.data.quarantine import Quarantine
@@ -49,9 +52,11 @@ def manifest(bucket: Path) -> Manifest:
     return Manifest.model_validate_json((bucket / FOLDER / layout.MANIFEST).read_bytes())
 
 
-def reader(bucket: Path, url: str, most: int = 0, patience: Patience = PATIENT) -> SampleReader:
+def reader(
+    bucket: Path, url: str, most: int = 0, patience: Patience = PATIENT, cache: DataCache | None = None
+) -> SampleReader:
     storage = Storage(f"s3://{bucket.name}", url)
-    made = SampleReader(storage, [(FOLDER, manifest(bucket))], quarantine=Quarantine(storage, "f", most))
+    made = SampleReader(storage, [(FOLDER, manifest(bucket))], quarantine=Quarantine(storage, "f", most), cache=cache)
     assert made._remote is not None
     made._remote.patient._patience = patience
     return made
@@ -138,6 +143,50 @@ class TestQuarantine:
         DAMAGE[0][1](bucket)
         with pytest.raises(CorruptShard, match=r"2 damaged records, more than spec\.data\.maxBadRecords \(1\)"):
             read(of)
+
+
+class TestCache:
+    def test_records_are_asked_for_once_over_all_starts(self, bucket: Path, proxy: S3Proxy, tmp_path: Path) -> None:
+        cache = DataCache(path=str(tmp_path / "cache"))
+        expected = right(bucket)
+        for ranged in (1, 1):  # by the first start, and by both
+            samples = read(reader(bucket, proxy.url, cache=cache))
+            assert (samples.tokens == expected.tokens).all()
+            assert (samples.document_ids == expected.document_ids).all()
+            assert len([asked for asked in proxy.asked if asked.range]) == ranged
+
+    @pytest.mark.parametrize(
+        "change", [flipped(0.6), flipped(0.01), lambda c: c[:100], lambda c: b"", lambda c: bytes(len(c))]
+    )
+    def test_a_file_that_is_not_right_is_fetched_again(
+        self, bucket: Path, proxy: S3Proxy, tmp_path: Path, change: Callable[[bytearray], bytes | bytearray]
+    ) -> None:
+        cache, expected = DataCache(path=str(tmp_path / "cache")), right(bucket)
+        read(reader(bucket, proxy.url, cache=cache))
+        (file,) = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())
+        whole = file.read_bytes()
+        file.write_bytes(change(bytearray(whole)))
+        assert (read(reader(bucket, proxy.url, cache=cache)).tokens == expected.tokens).all()
+        assert file.read_bytes() == whole
+
+    def test_a_full_disk_is_no_harm(
+        self, bucket: Path, proxy: S3Proxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        of = reader(bucket, proxy.url, cache=DataCache(path=str(tmp_path / "cache")))
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, limits[1]))
+        try:
+            samples = read(of)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert (samples.tokens == right(bucket).tokens).all()
+        assert "takes no more records" in caplog.text
+        assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+    def test_a_folder_that_cannot_be_written_to_is_a_mistake(self, bucket: Path, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match=r"spec\.data\.cache\.path.*cannot be written to: Not a directory"):
+            reader(bucket, "http://127.0.0.1:1", cache=DataCache(path=str(tmp_path / "file" / "cache")))
 
 
 def first_time(answer: Answer, of: str = "range") -> Script:

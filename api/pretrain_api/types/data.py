@@ -216,6 +216,15 @@ class Validation(ApiModel):
     """Share of the documents of each source."""
 
 
+class DataCache(ApiModel):
+    """Records of shards that workers keep on disk."""
+
+    path: Annotated[str, Field(pattern=r"^/", min_length=2, max_length=1024)]
+    """Absolute path of a folder of the worker: in a cluster of a volume that `workers.template` mounts, best one that outlives the pod. Several jobs may use one folder."""
+    max_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 30
+    """Bytes of records that a worker keeps for the job. A full cache keeps what it has: each record comes once an epoch."""
+
+
 class Data(ApiModel):
     """The mixture and what happens to documents before training."""
 
@@ -229,6 +238,8 @@ class Data(ApiModel):
     """Bad documents (invalid UTF-8, too long, without the text field, broken JSON) that are skipped and counted before the job fails. 0: the first one fails the job."""
     max_bad_records: Annotated[int, Field(ge=0)] = 0
     """Records of shards that stay damaged when they are read again (their checksum differs) and that training goes on without: their samples keep their places in the order and count in no loss, and each is listed below `quarantine/` of the storage. 0: the first one fails the job. May be raised while the job exists."""
+    cache: DataCache | None = None
+    """Where workers keep the records that training read from remote storage, for later epochs and starts. Omitted: nowhere. It may change at any time and holds from the next start of training on; shards on a shared volume are read where they are."""
     prepare: Prepare = Prepare()
     """Filters applied to documents."""
     validation: Validation = Validation()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pretrain_trainer.data.blocks import Block
+from pretrain_trainer.data.disk_cache import DiskCache
 from pretrain_trainer.data.fetching import IN_FLIGHT, Fetched, Fetching
 from pretrain_trainer.data.horizon import Horizon, Key, evicted
 from pretrain_trainer.data.order import WINDOW_RECORDS
@@ -42,12 +43,13 @@ class FetchedBlocks:
         quarantine: Quarantine,
         budget: int | None = None,
         shared: SharedBlocks | None = None,
+        cache: DiskCache | None = None,
     ) -> None:
         self._sources, self._quarantine, self._shared = sources, quarantine, shared
         self.budget = budget_of(list(sources.values())) if budget is None else budget
         self.patient = PatientReads()
         slots = asyncio.Semaphore(IN_FLIGHT)
-        self._fetching = {n: Fetching(n, source, self.patient, slots, shared) for n, source in sources.items()}
+        self._fetching = {n: Fetching(n, source, self.patient, slots, shared, cache) for n, source in sources.items()}
         self._horizon = Horizon()
         self._wanted: deque[Key] = deque()
         """Announced, and not yet asked for."""

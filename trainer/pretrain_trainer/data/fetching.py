@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fsspec.asyn import get_loop
 
 from pretrain_trainer.data.blocks import Block, Bytes, Damage, check, decoded
+from pretrain_trainer.data.disk_cache import DiskCache
 from pretrain_trainer.data.indexes import CorruptShard, Indexes, Place
 from pretrain_trainer.data.patience import PatientReads
 from pretrain_trainer.data.ranges import Range, ranges
@@ -36,9 +37,15 @@ class Fetching:
     """Fetches the records of one source. Methods with an underscore run on the event loop."""
 
     def __init__(
-        self, number: int, source: Source, patient: PatientReads, slots: asyncio.Semaphore, shared: SharedBlocks | None
+        self,
+        number: int,
+        source: Source,
+        patient: PatientReads,
+        slots: asyncio.Semaphore,
+        shared: SharedBlocks | None,
+        cache: DiskCache | None,
     ) -> None:
-        self._number, self._source, self._shared = number, source, shared
+        self._number, self._source, self._shared, self._cache = number, source, shared, cache
         self._reads = RangedReads(source.storage)
         self._patient, self._slots = patient, slots
         self._indexes = Indexes(source.records)
@@ -74,28 +81,38 @@ class Fetching:
         wanted: dict[int, "concurrent.futures.Future[Fetched]"],
         patience: float,
     ) -> None:
-        """Records from the folder that the ranks share, where they come within so many seconds, else from the store."""
-        if self._shared is not None:
-            blocks = await asyncio.gather(*(self._shared_block(record, place, patience) for record, place in places))
+        """Records from the folder that the ranks share, where they come within so many seconds, from the cache on disk,
+        else from the store."""
+        if self._shared is not None or self._cache is not None:
+            blocks = await asyncio.gather(*(self._near_block(record, place, patience) for record, place in places))
             for (record, _), block in zip(places, blocks, strict=True):
                 if block is not None:
                     wanted[record].set_result(block)
             places = [item for item, block in zip(places, blocks, strict=True) if block is None]
         await asyncio.gather(*(self._range(part, wanted) for part in ranges(places)))
 
-    async def _shared_block(self, record: int, place: Place, patience: float) -> Block | None:
-        assert self._shared is not None
-        until = time.monotonic() + patience
-        while True:
-            if (content := await asyncio.to_thread(self._shared.get, (self._number, record))) is not None:
-                try:
-                    check(content, place)
-                    return decoded(content, place, self._source.width, self._source.dtype)
-                except Damage:
-                    return None
-            if time.monotonic() >= until:
-                return None
-            await asyncio.sleep(_POLL_SECONDS)
+    async def _near_block(self, record: int, place: Place, patience: float) -> Block | None:
+        """A record that is on this machine and whole."""
+        key, until = (self._number, record), time.monotonic() + patience
+        if self._shared is not None:
+            while (content := await asyncio.to_thread(self._shared.get, key)) is None and time.monotonic() < until:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_SECONDS)
+            if content is not None and (block := self._whole(content, place)):
+                return block
+        if self._cache is not None and (content := await asyncio.to_thread(self._cache.get, key)) is not None:
+            if block := self._whole(content, place):
+                if self._shared is not None:
+                    await asyncio.to_thread(self._shared.put, key, content)
+                return block
+            self._patient.counts.faults += 1
+        return None
+
+    def _whole(self, content: Bytes, place: Place) -> Block | None:
+        try:
+            check(content, place)
+            return decoded(content, place, self._source.width, self._source.dtype)
+        except Damage:
+            return None
 
     async def _index(self, shard: int) -> npt.NDArray[np.void]:
         if (index := self._indexes.get(shard)) is not None:
@@ -133,8 +150,9 @@ class Fetching:
                 self._patient.counts.faults += 1
                 content = await self._bytes(place.shard, place.start, place.end)
                 continue
-            if self._shared is not None:
-                await asyncio.to_thread(self._shared.put, (self._number, record), content)
+            for near in (self._shared, self._cache):
+                if near is not None:
+                    await asyncio.to_thread(near.put, (self._number, record), content)
             return block
         raise AssertionError("unreachable")
 

@@ -5,13 +5,15 @@ Which sample comes when is not decided here (pretrain_trainer.data.order); a rea
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from pretrain_api.shards import Manifest
 from pretrain_api.storage import Storage
-from pretrain_trainer.data import shared_blocks
+from pretrain_api.types.data import DataCache
+from pretrain_trainer.data import disk_cache, shared_blocks
 from pretrain_trainer.data.blocks import Block
 from pretrain_trainer.data.fetched import FetchedBlocks, budget_of
 from pretrain_trainer.data.mapped import MappedBlocks
@@ -30,8 +32,12 @@ class SampleReader:
         manifests: Sequence[tuple[str, Manifest]],
         split: str = "train",
         quarantine: Quarantine = NOTHING_DAMAGED,
+        cache: DataCache | None = None,
     ) -> None:
-        """`manifests` are pairs of a folder, as `Storage.at` takes it, and the manifest in it; all of one length."""
+        """`manifests` are pairs of a folder, as `Storage.at` takes it, and the manifest in it; all of one length.
+
+        Raises UserError when the folder of the cache cannot be written to.
+        """
         lengths = {manifest.sequence_length for _, manifest in manifests}
         if len(lengths) != 1:
             raise ValueError(f"the sources' sequences have different lengths: {sorted(lengths)}")
@@ -39,7 +45,7 @@ class SampleReader:
         self._sources = [Source.of(storage, folder, manifest, split) for folder, manifest in manifests]
         self._local = MappedBlocks(self._sources, quarantine)
         remote = {n: source for n, source in enumerate(self._sources) if not source.storage.is_local}
-        self._remote = _fetched(remote, manifests, quarantine) if remote else None
+        self._remote = _fetched(remote, manifests, quarantine, cache) if remote else None
 
     @property
     def wants_more(self) -> bool:
@@ -129,9 +135,13 @@ def _validity(
 
 
 def _fetched(
-    sources: dict[int, Source], manifests: Sequence[tuple[str, Manifest]], quarantine: Quarantine
+    sources: dict[int, Source],
+    manifests: Sequence[tuple[str, Manifest]],
+    quarantine: Quarantine,
+    cache: DataCache | None,
 ) -> FetchedBlocks:
     # Two runs on one machine do not share a folder, yet one run's sources must not share names.
     names = [hashlib.sha256(f"{folder} {m.fingerprint}".encode()).hexdigest()[:16] for folder, m in manifests]
     budget = budget_of(list(sources.values()))
-    return FetchedBlocks(sources, quarantine, budget, shared_blocks.in_memory(names, budget))
+    on_disk = disk_cache.of_this_rank(Path(cache.path), names, cache.max_bytes) if cache else None
+    return FetchedBlocks(sources, quarantine, budget, shared_blocks.in_memory(names, budget), on_disk)

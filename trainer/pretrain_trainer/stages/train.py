@@ -81,7 +81,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
     quarantine = Quarantine(context.storage, context.fingerprint, spec.data.max_bad_records)
 
     def batches(mixture: Mixture, start: int) -> GlobalBatches:
-        reader = SampleReader(context.storage, manifests, quarantine=quarantine)
+        reader = SampleReader(context.storage, manifests, quarantine=quarantine, cache=spec.data.cache)
         return GlobalBatches(
             reader, mixture, settings.global_batch_size, here.rank, here.size, start, world.ranks_of_machine(here)
         )
