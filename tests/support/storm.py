@@ -1,0 +1,140 @@
+"""Training in a storm: shards and checkpoints on an S3 server behind a proxy that makes faults, kills at random moments, and
+another number of ranks after each."""
+
+import json
+import random
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from support import token_runs
+from support.cluster.s3 import S3Server
+from support.eventually import eventually
+from support.s3_proxy import S3Proxy, Weather, s3_proxy
+
+from pretrain_api.storage import Storage
+from pretrain_trainer.auditing.audit import Audit, audit
+
+RANKS = (1, 2, 3, 5)
+BATCH = 12
+STEPS_BETWEEN = 30
+"""About so many steps are made between two kills."""
+ROUGH = {"errors": 0.01, "late": 0.01, "late_seconds": 2.0, "cuts": 0.005}
+"""What the proxy does: errors, answers that come late, connections that end in the middle."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One life of the training and its end."""
+
+    ranks: int
+    at_step: int
+    """The step it had told of when it was killed."""
+    resumed_at: int
+    """The step of the newest commit when it began."""
+    only_one_rank: bool
+    """Whether one rank was killed, and not everything at once."""
+
+
+@dataclass(frozen=True)
+class Storm:
+    """What happened, and what the audit says of it."""
+
+    kills: tuple[Kill, ...]
+    last_ranks: int
+    requests: int
+    faults: int
+    steps: int
+    audit: Audit
+    losses: dict[int, float]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "kills": [asdict(kill) for kill in self.kills],
+            "lastRanks": self.last_ranks,
+            "requests": self.requests,
+            "faults": self.faults,
+            "steps": self.steps,
+            "audit": self.audit.as_json(),
+        }
+
+
+def the_job(root: Path, steps: int, **storage: str) -> dict[str, Any]:
+    """Two sources whose records are many and lie in several shards."""
+    local = Storage(str(root))
+    for number, name in enumerate(("even", "odd")):
+        token_runs.write_source(local, name, number, train=900 + 77 * number, samples_per_record=5, shards=4)
+    job = token_runs.a_job(root, steps=steps, globalBatchSize=BATCH, microBatchSize=2)
+    return {**job, "spec": {**job["spec"], "storage": {"uri": str(root), **storage}}}
+
+
+def storm(
+    folder: Path, server: S3Server, kills: int, seed: int, told: Callable[[Kill], None] = lambda kill: None
+) -> Storm:
+    """Run it to the end. `folder` gets job, log and events; the run itself lies in the server's bucket `storm`."""
+    rng, steps = random.Random(seed), STEPS_BETWEEN * (kills + 1)
+    server.make_bucket("storm")
+    root = server.buckets / "storm" / "run"
+    with s3_proxy(server.url, Weather(seed, **ROUGH).script()) as proxy:
+        job = the_job(root, steps, uri="s3://storm/run", endpointUrl=proxy.url)
+        keys = {name: value for name, value in server.environment.items() if name != "AWS_ENDPOINT_URL"}
+        found = []
+        for moment in sorted(rng.sample(range(3, steps - 5), kills)):
+            found.append(_life(folder, root, job, keys, rng, moment))
+            told(found[-1])
+        ranks = rng.choice(RANKS)
+        last = token_runs.start(folder, job, ranks, **keys)
+        if last.wait(timeout=600) != 0:
+            raise RuntimeError((folder / "train.log").read_text()[-4000:])
+        return Storm(
+            tuple(found),
+            ranks,
+            len(proxy.asked),
+            _faults(proxy),
+            steps,
+            audit(Storage(str(root))),
+            token_runs.losses(root),
+        )
+
+
+def _life(folder: Path, root: Path, job: dict[str, Any], keys: dict[str, str], rng: random.Random, moment: int) -> Kill:
+    """Training begins, comes to a step (an earlier life may have come further) and is killed."""
+    ranks, only_one = rng.choice(RANKS), rng.random() < 0.3
+    resumed = max(token_runs.losses(root), default=0)
+    (folder / "events.jsonl").unlink(missing_ok=True)
+    process = token_runs.start(folder, job, ranks, **keys)
+
+    def step() -> int:
+        if process.poll() is not None:
+            raise RuntimeError(f"it ended by itself: {(folder / 'train.log').read_text()[-4000:]}")
+        return _step_told(folder)
+
+    at = eventually(step, lambda done: done >= max(moment, resumed + 1), within_seconds=300)
+    _kill(process, rng if only_one and ranks > 1 else None)
+    return Kill(ranks, at, resumed, only_one and ranks > 1)
+
+
+def _step_told(folder: Path) -> int:
+    try:
+        lines = (folder / "events.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return 0
+    return int(max((json.loads(line)["done"] for line in lines), default=0))
+
+
+def _kill(process: "subprocess.Popen[bytes]", one_of: random.Random | None) -> None:
+    torchrun = psutil.Process(process.pid)
+    children = torchrun.children(recursive=True)
+    if one_of is None:
+        for each in [*children, torchrun]:
+            each.kill()
+    else:
+        one_of.choice([child for child in children if "pretrain_trainer" in child.cmdline()]).kill()
+    process.wait(timeout=120)
+
+
+def _faults(proxy: S3Proxy) -> int:
+    return sum(bool(answer.code or answer.cut or answer.late_seconds) for _, answer in proxy.made)
