@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/operator/run.py --output benchmarks/operator/results/NAME.json
     .venv/bin/python benchmarks/operator/run.py --quick
+    .venv/bin/python benchmarks/operator/run.py --jobs 400 --large 512
 
 In one run: pods a second beside a bare client in turns, restart, memory, writes of idle jobs, reaction to a lost
 worker, one very large job. The jobs begin at training: they are made suspended, their earlier stages are recorded as
@@ -17,6 +18,7 @@ import os
 import platform
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -107,11 +109,14 @@ def main() -> None:
     """Run it all, print the figures beside their targets, and write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small size, to see that everything works")
+    parser.add_argument("--jobs", type=int, help="fewer jobs, for a slow machine; a multiple of 4")
+    parser.add_argument("--large", type=int, help="workers of the one large job")
     parser.add_argument("--seed", type=int, default=1, help="which workers are lost")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends with us
-    size = QUICK if options.quick else Size()
+    chosen = {name: getattr(options, name) for name in ("jobs", "large") if getattr(options, name)}
+    size = replace(QUICK if options.quick else Size(), **chosen)
     found = asyncio.run(measured(size, options.seed))
     result = report(found, size, options.seed)
     print(json.dumps(result["targets"], indent=1))
