@@ -1,5 +1,6 @@
 """`pretrain index` as a program: on an S3 server, interrupted and started again, and in trouble."""
 
+import json
 import os
 import subprocess
 import sys
@@ -35,6 +36,23 @@ def test_tars_on_an_s3_server(tmp_path: Path, s3_server: S3Server) -> None:
     assert pretrain("index", *where, "--check", **keys).stdout == "10 tars indexed as they are\n"
     assert pretrain("index", *where, **keys).returncode == 0
     assert manifest.read_bytes() == before
+
+    # What they hold is looked at through the server, too.
+    shards = ["s3://index/set/manifest.json", "--endpoint-url", s3_server.url]
+    verified = pretrain("data", "verify", *shards, **keys)
+    assert verified.returncode == 0, verified.stderr
+    assert "50 records" in verified.stdout
+    assert json.loads(pretrain("data", "stats", *shards, "-o", "json", **keys).stdout)
+    sheet = tmp_path / "sheet.png"
+    assert pretrain("data", "peek", *shards, "--sheet", str(sheet), **keys).returncode == 0
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    tar_of_the_third = s3_server.buckets / "index" / "set" / "000002.tar"
+    content = bytearray(tar_of_the_third.read_bytes())
+    content[700] ^= 1
+    tar_of_the_third.write_bytes(content)
+    damaged = pretrain("data", "verify", *shards, **keys)
+    assert damaged.returncode == 1
+    assert "000002.tar" in damaged.stdout + damaged.stderr
 
 
 def test_every_broken_tar_is_told_and_no_manifest_written(tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ _PASSING_NAMES = frozenset(
         "ResponseStreamingError",
     }
 )
+_DAMAGED = "FlexibleChecksumError"
+"""What an S3 client raises when an object's bytes are not those whose checksum the store keeps: a fault on the way passes,
+one in the store stays."""
 _UNREACHABLE_NAMES = frozenset(
     {"ClientConnectorError", "EndpointConnectionError", "ConnectionRefusedError", "gaierror"}
 )
@@ -84,7 +87,7 @@ def may_pass(error: BaseException) -> bool:
     """Whether the same read may succeed a little later."""
     if status := _status(error):
         return status >= 500 or status in _PASSING_STATUSES
-    return bool(_names(error) & _PASSING_NAMES) or (
+    return bool(_names(error) & {*_PASSING_NAMES, _DAMAGED}) or (
         isinstance(error, OSError) and error.errno in _PASSING_NUMBERS and not isinstance(error, FileNotFoundError)
     )
 
@@ -171,7 +174,8 @@ def reading(where: str, url: str) -> Iterator[None]:
 def patiently(action: Callable[[], Result]) -> Result:
     """Run `action`, again after faults that may pass: a few times, with growing pauses and full jitter.
 
-    Raises UserError for an address where nobody answers, SourceUnavailable when another fault stays.
+    Raises UserError for an address where nobody answers and an object that is damaged, SourceUnavailable when another fault
+    stays.
     """
     for attempt in range(1, _ATTEMPTS):
         try:
@@ -184,4 +188,7 @@ def patiently(action: Callable[[], Result]) -> Result:
         if fault.nobody_answers:
             what = f"Nobody answers at {fault.url} ({fault.reason})."
             raise UserError("unreachable", fault.where, what, "Check the address and the network.") from fault
+        if any(_DAMAGED in _names(each) for each in chain(fault)):
+            what = f"{fault.url} is damaged: its bytes do not have the checksum that its store keeps."
+            raise UserError("file-damaged", fault.where, what, "Put it there again.") from fault
         raise
