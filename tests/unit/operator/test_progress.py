@@ -1,5 +1,6 @@
 """Figures of training as recorded status."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -40,7 +41,9 @@ class TestTakenIn:
 
 
 class TestIsNews:
-    def reported(self, at: datetime) -> PretrainJobStatus:
+    @staticmethod
+    @functools.cache
+    def reported(at: datetime) -> PretrainJobStatus:
         return progress.taken_in(PLAIN, a_run(figures=FIGURES, figures_time=at), None)
 
     def writes(self, uid: str, times: Iterable[datetime]) -> list[datetime]:
