@@ -30,7 +30,7 @@ test-unit: setup  ## the fast tests: under a minute
 	$(BIN)/python -m pytest tests/unit -n $(TEST_PROCESSES) -q
 
 test-integration: setup  ## tests with real processes, files and browsers
-	$(BIN)/python -m pytest tests/integration -n $(TEST_PROCESSES) -q --dist loadfile
+	$(BIN)/python -m pytest tests/integration -n $(TEST_PROCESSES) -q --dist loadfile --no-loadscope-reorder
 
 test-cluster: setup  ## tests on a cluster with containers (as root), or on the one that KUBECONFIG names
 	$(BIN)/python -m pytest tests/cluster -n $(if $(KUBECONFIG),0,$(TEST_PROCESSES)) -q --dist loadfile

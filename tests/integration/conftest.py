@@ -9,6 +9,12 @@ from support.finished_runs import FinishedRun
 __all__ = ["api_server_fixture", "s3_server_fixture", "simulated_nodes"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests begin first, so that what is left at the end is short and no process waits for another."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """A run up to Train. Tests that change it work on a copy."""

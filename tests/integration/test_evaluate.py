@@ -50,7 +50,7 @@ class TestFigures:
                 read = reader.read(*(torch.tensor([n]).numpy() for n in (number, index)))
                 tokens, documents = read.tokens[0][read.valid[0]], read.document_ids[0][read.valid[0]]
                 for document in set(documents):
-                    alone = torch.from_numpy(tokens[documents == document])[None]
+                    alone = torch.from_numpy(tokens[documents == document]).long()[None]
                     if alone.shape[1] > 1:
                         with torch.no_grad():
                             logits = model(alone[:, :-1]).logits[0]

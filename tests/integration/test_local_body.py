@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 from support.eventually import eventually
 from support.jobs import a_job
 from support.local_runs import LocalRun
@@ -21,6 +22,7 @@ def no_orphans(found: list[psutil.Process]) -> None:
     )
 
 
+@pytest.mark.slow
 class TestTraining:
     def test_goes_on_after_every_way_to_be_interrupted(self, tmp_path: Path) -> None:
         storage, job = tmp_path / "run", a_job().stored_in(tmp_path / "run").with_steps(ENDLESS, processes=2)

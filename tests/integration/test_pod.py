@@ -100,6 +100,7 @@ def step_of(surroundings: Surroundings) -> float:
     return report.figures.get("step", 0) if report else 0
 
 
+@pytest.mark.slow
 class TestTraining:
     def test_workers_that_share_an_s3_bucket_alone_train_as_one_machine_does(
         self, tmp_path: Path, surroundings: Surroundings, port: int, s3_server: S3Server

@@ -9,6 +9,7 @@ from support.schedules import run
 _EACH = 625
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(16))
 def test_every_job_ends_well(part: int) -> None:
     gangs = restarts = 0

@@ -137,6 +137,7 @@ def _play(plane_cluster: Callable[[], Cluster], deaths: list[int]) -> list[tuple
 
 
 @pytest.mark.timeout(1200)
+@pytest.mark.slow
 def test_the_operator_may_die_after_any_write(simulated_nodes: SimulatedNodes, crd: None, monkeypatch: "Any") -> None:
     plane = simulated_nodes.plane
     monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
