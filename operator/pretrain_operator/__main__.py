@@ -1,6 +1,7 @@
 """`python -m pretrain_operator`: the operator's process. Flags and logs only; what it does is in `shell`."""
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -85,12 +86,23 @@ def main(log_format: str, log_level: str, **flags: object) -> None:
     _log(log_format, log_level)
     from pretrain_operator.shell.operator import serve
 
+    _collect_rarely()
     try:
         code = asyncio.run(serve(OperatorSettings(**flags)))  # type: ignore[arg-type]
     except UserError as error:
         click.echo(f"error: {error}", err=True)
         code = EXIT_USER_ERROR
     sys.exit(code)
+
+
+def _collect_rarely() -> None:
+    """Python's collector for cycles walks, by default every few seconds of work, through all that lives: a second or more
+    with thousands of pods, in which nobody reacts. What was imported is left out, and only what cannot be freed
+    otherwise makes it walk: the first generation counts what was made and not freed since.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 def _log(form: str, level: str) -> None:
