@@ -73,8 +73,10 @@ images: setup  ## build the images of operator and trainer with buildah (root, D
 	@$(PYTHON) scripts/setup.py --with-test-tools
 	@PYTHONPATH=tests $(BIN)/python -m support.images
 
-bench-data: setup  ## tokens/s of our shard reader against webdataset, MosaicML Streaming and a memory map (minutes)
+bench-data: setup  ## our shard reader against webdataset, MosaicML Streaming, memory maps and before an S3 server (minutes)
 	@$(BIN)/python benchmarks/data/run.py
+	@$(MAKE) --no-print-directory cluster-programs
+	@$(BIN)/python benchmarks/data/store.py
 
 clean:  ## remove what the commands above made, the environment included
 	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
