@@ -18,7 +18,7 @@ from support.s3_proxy import S3Proxy, Weather, s3_proxy
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.audit import Audit, audit
 
-RANKS = (1, 2, 3, 5)
+RANKS = (1, 2, 3)
 BATCH = 12
 STEPS_BETWEEN = 30
 """About so many steps are made between two kills."""

@@ -220,7 +220,7 @@ class DataCache(ApiModel):
     """Records of shards that workers keep on disk."""
 
     path: Annotated[str, Field(pattern=r"^/", min_length=2, max_length=1024)]
-    """Absolute path of a folder of the worker: in a cluster of a volume that `workers.template` mounts, best one that outlives the pod. Several jobs may use one folder."""
+    """Absolute path of a folder of the worker: in a cluster of a volume that `workers.template` mounts, best one that outlives the pod. Records lie below `pretrain-records` in it; several jobs may use one folder."""
     max_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 30
     """Bytes of records that a worker keeps for the job. A full cache keeps what it has: each record comes once an epoch."""
 

@@ -8,6 +8,7 @@ at all, and readers compare checksums, so that a cut, damaged or outdated file i
 import contextlib
 import logging
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from pretrain_trainer.data.blocks import Bytes
 from pretrain_trainer.data.horizon import Key
 
 _LOGGER = logging.getLogger(__name__)
+_OURS = "pretrain-records"
+"""Below the folder that the user names, which may hold anything else: nothing outside is counted or removed."""
 _IN_A_FOLDER = 4096
 """Records in one directory."""
 _HALF_WRITTEN_SECONDS = 3600.0
@@ -34,22 +37,23 @@ class DiskCache:
 
         Raises UserError when the folder cannot be written to.
         """
-        self._folder, self._names, self._budget = folder, names, budget // ranks
+        self._folder, self._names, self._budget = folder / _OURS, names, budget // ranks
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / f".{uuid.uuid4().hex}"
+            self._folder.mkdir(parents=True, exist_ok=True)
+            probe = self._folder / f".{uuid.uuid4().hex}"
             probe.touch()
             probe.unlink()
         except OSError as error:
             what = f"{folder} cannot be written to: {error.strerror}."
             instead = "Write a folder of a volume that workers.template mounts, or leave spec.data.cache out."
             raise UserError("cache-unusable", "spec.data.cache.path", what, instead) from error
-        found = [file for file in _files(folder) if int(file.name) % ranks == rank]
+        found = [file for file in _files(self._folder) if int(file.name) % ranks == rank]
         mine = [file for file in found if file.parent.parent.name in names]
         self._bytes = sum(_size(file) for file in found)
         self._others = sorted(set(found) - set(mine), key=_time, reverse=True)
         """Of other data, the oldest at the end."""
         self._is_full = False
+        self._lock = threading.Lock()
 
     def get(self, key: Key) -> Bytes | None:
         """What the folder holds of a record; its checksum was not compared."""
@@ -62,11 +66,7 @@ class DiskCache:
         """Keep a record, if there is room. Where writing fails, training goes on without."""
         path = self._path(key)
         more = len(content) - _size(path)
-        while self._bytes + more > self._budget and self._others:
-            other = self._others.pop()
-            self._bytes -= _size(other)
-            other.unlink(missing_ok=True)
-        if self._is_full or self._bytes + more > self._budget:
+        if not self._has_room(more):
             return
         temporary = path.with_name(f".{uuid.uuid4().hex}")
         try:
@@ -78,8 +78,18 @@ class DiskCache:
             _LOGGER.warning("%s takes no more records (%s); training goes on with those it has", self._folder, error)
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            return
-        self._bytes += more
+
+    def _has_room(self, more: int) -> bool:
+        """Take so many bytes of the budget, in place of other data if need be. Records are put from several threads."""
+        with self._lock:
+            while self._bytes + more > self._budget and self._others:
+                other = self._others.pop()
+                self._bytes -= _size(other)
+                other.unlink(missing_ok=True)
+            if self._is_full or self._bytes + more > self._budget:
+                return False
+            self._bytes += more
+            return True
 
     def _path(self, key: Key) -> Path:
         source, record = key
@@ -98,7 +108,7 @@ def _files(folder: Path) -> Iterator[Path]:
     for file in folder.glob("*/*/*"):
         if file.name.isdigit():
             yield file
-        elif time.time() - _time(file) > _HALF_WRITTEN_SECONDS:
+        elif file.name.startswith(".") and time.time() - _time(file) > _HALF_WRITTEN_SECONDS:
             file.unlink(missing_ok=True)
 
 

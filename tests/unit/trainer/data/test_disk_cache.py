@@ -52,6 +52,18 @@ class TestDiskCache:
             cache.put((0, record), RECORD)
         assert (kept(before), kept(cache)) == ([], [0, 1, 2, 3])
 
+    def test_nothing_else_in_the_folder_is_touched(self, tmp_path: Path) -> None:
+        others = [tmp_path / "a" / "b" / name for name in ("0000000001", ".hidden", "text.txt")]
+        others[0].parent.mkdir(parents=True)
+        for other in others:
+            other.write_bytes(bytes(1000))
+            os.utime(other, (0, 0))
+        cache = DiskCache(tmp_path, ["a"], 150)
+        for record in range(3):
+            cache.put((0, record), RECORD)
+        assert kept(cache) == [0]
+        assert all(other.exists() for other in others)
+
     @pytest.mark.parametrize("ranks", [1, 2, 3])
     def test_ranks_together_keep_to_the_bound_whatever_their_number_was(self, tmp_path: Path, ranks: int) -> None:
         first = DiskCache(tmp_path, ["a"], 1000)
