@@ -30,6 +30,7 @@ import psutil
 from support.cluster.s3 import S3Server, s3_server
 from support.s3_proxy import Weather, s3_proxy
 
+from pretrain_api.commits import WeightSegment
 from pretrain_api.shards import Manifest
 from pretrain_api.storage import Storage
 
@@ -119,7 +120,6 @@ def proxy(upstream: str, kind: str) -> Iterator[str]:
 def many_shards(bucket: Path, manifest: Manifest) -> None:
     """A billion samples in 20,000 shards: one shard under as many names, since only its manifest has to be true."""
     one = manifest.train.shards[0]
-    samples = SAMPLES // SHARDS
     web = bucket / "web"
     web.mkdir(parents=True)
     source = bucket.parent / "bench" / "web"
@@ -129,7 +129,7 @@ def many_shards(bucket: Path, manifest: Manifest) -> None:
     named = [one.model_copy(update={"name": f"{number:06d}.tar"}) for number in range(SHARDS)]
     train = manifest.train.model_copy(update={"shards": named, "samples": one.samples * SHARDS})
     assert abs(train.samples - SAMPLES) < SAMPLES // 10, (
-        f"{samples} samples to a shard would make a billion, not {one.samples}"
+        f"{SAMPLES // SHARDS} samples to a shard would make a billion, not {one.samples}"
     )
     content = manifest.model_copy(update={"train": train}).model_dump_json()
     (web / "manifest.json").write_text(content)
@@ -148,7 +148,7 @@ def main() -> None:
             sys.stdin.read()
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mebibytes", type=int, default=512, help="of tokens")
+    parser.add_argument("--mebibytes", type=int, default=512, help="of tokens; 256 or more")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each turn")
     parser.add_argument("--output", type=Path)
@@ -176,13 +176,14 @@ def main() -> None:
     def median(name: str, figure: str) -> float:
         return statistics.median(each[figure] for each in turns[name])
 
+    first = WeightSegment(start=0, weights=(1.0,))
     figures = {
         "millionTokensPerSecond": median("fast", "millionTokensPerSecond"),
         "waitP999OfAStep": median("paced", "waitP999OfAStep"),
         "rateWithFaults": median("rough", "millionTokensPerSecond") / median("calm", "millionTokensPerSecond"),
         "resumeSeconds": median("resume", "firstBatchSeconds"),
         "manifestMegabytes": median("resume", "manifestMegabytes"),
-        "positionBytes": len(json.dumps({"samples": SAMPLES // 2, "segments": [{"start": 0, "weights": [1.0]}]})),
+        "positionBytes": len(json.dumps({"samples": SAMPLES // 2, "segments": [first.model_dump(mode="json")]})),
     }
     print("| what | measured | target |\n|---|---|---|")
     for name, target in TARGETS.items():

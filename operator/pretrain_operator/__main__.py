@@ -1,4 +1,4 @@
-"""`python -m pretrain_operator`: the operator's process. Flags and logs only; what it does is in `shell`."""
+"""`python -m pretrain_operator`: the operator's process. Flags, logs and Python's own settings; what it does is in `shell`."""
 
 import asyncio
 import gc

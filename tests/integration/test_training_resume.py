@@ -6,14 +6,13 @@ import operator
 import os
 import random
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from support.eventually import eventually
-from support.token_runs import a_job, losses, outcome, record, start
+from support.token_runs import a_job, kill_everything, losses, outcome, record, start, steps_done
 
 from pretrain_api import layout
 from pretrain_api.storage import Storage
@@ -33,15 +32,6 @@ def finish(root: Path, job: dict[str, Any], ranks: int = 1) -> dict[str, Any]:
     return details
 
 
-def steps_done(root: Path) -> int:
-    """The newest step that the running stage has told of."""
-    try:
-        lines = (root / "events.jsonl").read_text().splitlines()
-    except FileNotFoundError:
-        return 0
-    return int(max((json.loads(line)["done"] for line in lines), default=0))
-
-
 def attempts_begun(root: Path) -> int:
     """Of the stage that is not complete, as its programs count them."""
     kept = [json.loads(path.read_text()) for path in (root / layout.ATTEMPTS).glob("*/*.json")]
@@ -50,13 +40,6 @@ def attempts_begun(root: Path) -> int:
 
 def commits(root: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted((root / layout.COMMIT_LOG).glob("*.json"))]
-
-
-def kill_everything(process: "subprocess.Popen[bytes]") -> None:
-    """SIGKILL torchrun and its workers at once."""
-    for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-        one.kill()
-    process.wait()
 
 
 @pytest.mark.parametrize(("ranks", "precision"), [(1, "bf16"), (2, "fp32")])

@@ -1,7 +1,6 @@
 """Training in a storm: shards and checkpoints on an S3 server behind a proxy that makes faults, kills at random moments, and
 another number of ranks after each."""
 
-import json
 import random
 import subprocess
 from collections.abc import Callable
@@ -87,7 +86,12 @@ def storm(
             told(found[-1])
         ranks = rng.choice(RANKS)
         last = token_runs.start(folder, job, ranks, **keys)
-        if last.wait(timeout=600) != 0:
+        try:
+            code = last.wait(timeout=600)
+        finally:
+            if last.poll() is None:
+                token_runs.kill_everything(last)
+        if code != 0:
             raise RuntimeError((folder / "train.log").read_text()[-4000:])
         return Storm(
             tuple(found),
@@ -110,29 +114,22 @@ def _life(folder: Path, root: Path, job: dict[str, Any], keys: dict[str, str], r
     def step() -> int:
         if process.poll() is not None:
             raise RuntimeError(f"it ended by itself: {(folder / 'train.log').read_text()[-4000:]}")
-        return _step_told(folder)
+        return token_runs.steps_done(folder)
 
-    at = eventually(step, lambda done: done >= max(moment, resumed + 1), within_seconds=300)
-    _kill(process, rng if only_one and ranks > 1 else None)
+    try:
+        at = eventually(step, lambda done: done >= max(moment, resumed + 1), within_seconds=300)
+        if only_one and ranks > 1:
+            _kill_one(process, rng)
+    finally:
+        if process.poll() is None:
+            token_runs.kill_everything(process)
     return Kill(ranks, at, resumed, only_one and ranks > 1)
 
 
-def _step_told(folder: Path) -> int:
-    try:
-        lines = (folder / "events.jsonl").read_text().splitlines()
-    except FileNotFoundError:
-        return 0
-    return int(max((json.loads(line)["done"] for line in lines), default=0))
-
-
-def _kill(process: "subprocess.Popen[bytes]", one_of: random.Random | None) -> None:
-    torchrun = psutil.Process(process.pid)
-    children = torchrun.children(recursive=True)
-    if one_of is None:
-        for each in [*children, torchrun]:
-            each.kill()
-    else:
-        one_of.choice([child for child in children if "pretrain_trainer" in child.cmdline()]).kill()
+def _kill_one(process: "subprocess.Popen[bytes]", rng: random.Random) -> None:
+    """One rank; torchrun ends the others."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    rng.choice([child for child in children if "pretrain_trainer" in child.cmdline()]).kill()
     process.wait(timeout=120)
 
 

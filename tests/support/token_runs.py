@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from pretrain_api import layout
 from pretrain_api.shards import Manifest, Split
@@ -172,3 +173,19 @@ def losses(root: Path) -> dict[int, float]:
                 figures = json.loads(line)
                 found[figures["step"]] = figures["loss"]
     return found
+
+
+def steps_done(root: Path) -> int:
+    """The newest step that the running stage has told of."""
+    try:
+        lines = (root / "events.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return 0
+    return int(max((json.loads(line)["done"] for line in lines), default=0))
+
+
+def kill_everything(process: "subprocess.Popen[bytes]") -> None:
+    """SIGKILL torchrun and its workers at once."""
+    for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+        one.kill()
+    process.wait()

@@ -39,8 +39,8 @@ def is_news(
         return False
     if written and _counts_on(before, after) and timedelta() <= now - written < timedelta(seconds=COUNT_SECONDS):
         return False
-    last = written or before.progress.update_time
-    if before.progress.update_time is None or last is None or _turn(last, uid) != _turn(now, uid):
+    newest = before.progress.update_time
+    if newest is None or _turn(written or newest, uid) != _turn(now, uid):
         return True
     return before.model_copy(update={"progress": after.progress, "checkpoint": after.checkpoint}) != after
 

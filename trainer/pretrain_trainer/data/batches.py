@@ -26,7 +26,7 @@ __all__ = ["Batch", "GlobalBatches", "rank_slice"]
 AHEAD = 4
 """Batches read ahead."""
 _CHUNK_TOKENS = 1 << 19
-"""Tokens that are read at once, in whole batches: a call costs as much as some 100,000 of them (benchmarks/LOG.md)."""
+"""Tokens that are read at once, in whole batches: a call costs as much as some 60,000 of them (benchmarks/LOG.md)."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
 """Records of remote shards in a folder of the worker's disk, for later epochs and starts. No reads from shards.
 
 A full cache keeps what it has: each record comes once an epoch, so one that is there is worth as much as a new one, and
-to give up the oldest would give up just what comes next. Only files of other data make room. Files appear whole or not
-at all, and readers compare checksums, so that a cut, damaged or outdated file is no more than a miss.
+to give up the oldest would give up just what comes next. Only files of other data make room. Readers compare checksums,
+so that a cut, damaged or outdated file is no more than a miss.
 """
 
-import contextlib
 import logging
 import os
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from pretrain_api.errors import UserError
+from pretrain_trainer.data import whole_files
 from pretrain_trainer.data.blocks import Bytes
 from pretrain_trainer.data.horizon import Key
 
@@ -68,16 +68,11 @@ class DiskCache:
         more = len(content) - _size(path)
         if not self._has_room(more):
             return
-        temporary = path.with_name(f".{uuid.uuid4().hex}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            content.tofile(temporary)
-            temporary.replace(path)
+            whole_files.write(path, content)
         except OSError as error:
             self._is_full = True
             _LOGGER.warning("%s takes no more records (%s); training goes on with those it has", self._folder, error)
-            with contextlib.suppress(OSError):
-                temporary.unlink()
 
     def _has_room(self, more: int) -> bool:
         """Take so many bytes of the budget, in place of other data if need be. Records are put from several threads."""

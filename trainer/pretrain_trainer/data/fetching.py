@@ -95,6 +95,7 @@ class Fetching:
         """A record that is on this machine and whole."""
         key, until = (self._number, record), time.monotonic() + patience
         if self._shared is not None:
+            # Another rank's process writes the file; no event of ours tells when.
             while (content := await asyncio.to_thread(self._shared.get, key)) is None and time.monotonic() < until:  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_SECONDS)
             if content is not None and (block := self._whole(content, place)):

@@ -140,7 +140,7 @@ def _fetched(
     quarantine: Quarantine,
     cache: DataCache | None,
 ) -> FetchedBlocks:
-    # Two runs on one machine do not share a folder, yet one run's sources must not share names.
+    # The same for the same data: runs that share a cache find each other's records, and sources never share a name.
     names = [hashlib.sha256(f"{folder} {m.fingerprint}".encode()).hexdigest()[:16] for folder, m in manifests]
     budget = budget_of(list(sources.values()))
     on_disk = disk_cache.of_this_rank(Path(cache.path), names, cache.max_bytes) if cache else None

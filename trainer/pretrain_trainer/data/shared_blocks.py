@@ -9,13 +9,13 @@ import logging
 import os
 import shutil
 import threading
-import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from pretrain_trainer.data import whole_files
 from pretrain_trainer.data.blocks import Bytes
 from pretrain_trainer.data.horizon import Key
 
@@ -52,16 +52,11 @@ class SharedBlocks:
         path = self._path(key)
         if self._is_full:
             return
-        temporary = path.with_name(f".{uuid.uuid4().hex}")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            content.tofile(temporary)
-            temporary.replace(path)
+            whole_files.write(path, content)
         except OSError as error:
             self._is_full = True
             _LOGGER.warning("%s takes no more blocks (%s); each rank now fetches for itself", self.folder, error)
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             return
         with self._lock:
             self._bytes += len(content) - self._written.pop(path, 0)

@@ -19,7 +19,9 @@ class TestDiskCache:
     def test_a_record_is_there_in_the_next_start(self, tmp_path: Path) -> None:
         DiskCache(tmp_path / "new", ["a"], 1000).put((0, 7), RECORD)
         again = DiskCache(tmp_path / "new", ["a"], 1000)
-        assert again.get((0, 7)).tolist() == RECORD.tolist()  # type: ignore[union-attr]
+        content = again.get((0, 7))
+        assert content is not None
+        assert content.tolist() == RECORD.tolist()
         assert kept(again) == [7]
 
     def test_a_full_one_keeps_what_it_has(self, tmp_path: Path) -> None:
