@@ -110,7 +110,7 @@ def test_an_object_that_cannot_be_read_does_not_end_the_watching(cluster: Cluste
 
 
 def test_a_bookmark_is_no_pod(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(informers, "_WATCH_SECONDS", 3)  # the API server sends one shortly before a stream ends
+    monkeypatch.setattr(informers, "_WATCH_SECONDS", 5)  # the API server sends one two seconds before a stream ends
     types, lists = list[str](), list[int]()
     watch, page_of = Client.watch, Client.page_of
 
@@ -128,11 +128,15 @@ def test_a_bookmark_is_no_pod(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
 
     async def story() -> None:
         async with an_informer(cluster) as (client, informer, waker):
+            # A server that has seen no pod since it began has no version to tell, and sends no bookmarks.
+            await client.create(PODS, cluster.namespace, a_child(cluster))
+            await attempt_of(informer, cluster, waker, 0)
             async with asyncio.timeout(60):
                 while "BOOKMARK" not in types:  # noqa: ASYNC110 - a stream's end is not told
                     await asyncio.sleep(0.05)
-            await client.create(PODS, cluster.namespace, a_child(cluster))
-            await attempt_of(informer, cluster, waker, 0)
+            attempt = {"metadata": {"labels": {"pretrain.dev/attempt": "7"}}}
+            await client.merge(PODS, cluster.namespace, "gpt-w0-1", attempt)
+            await attempt_of(informer, cluster, waker, 7)
             assert len(lists) == 1
 
     asyncio.run(story())
