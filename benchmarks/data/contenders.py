@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,6 +91,29 @@ def mds(root: Path) -> Iterator[int]:
             yield sample["tokens"].astype(np.int32).size
 
 
+def energon(root: Path) -> Iterator[int]:
+    """Megatron Energon on the same tars, decoded, shuffled as in its quickstart; a record is a sample."""
+    from megatron import energon as en
+
+    @en.edataclass
+    class Tokens(en.Sample):
+        tokens: np.ndarray
+
+    @en.stateless
+    def cooked(sample: dict[str, Any]) -> Tokens:
+        return Tokens(**en.basic_sample_keys(sample), tokens=sample["tokens.npy"])
+
+    class Encoder(en.DefaultTaskEncoder):
+        cookers = (en.Cooker(cooked),)
+
+    dataset = en.get_train_dataset(
+        root / "web", worker_config=en.WorkerConfig(rank=0, world_size=1, num_workers=0), batch_size=None,
+        shuffle_buffer_size=100, max_samples_per_sequence=100, task_encoder=Encoder(),
+    )  # fmt: skip
+    for sample in en.get_loader(dataset, watchdog_timeout_seconds=None):
+        yield sample.tokens.astype(np.int32).size
+
+
 def reader(root: Path) -> Iterator[int]:
     """Our reader without the thread and without the ledger's digest of every sample, in the order of training."""
     from pretrain_trainer.data.order import Mixture, MixtureSource
@@ -105,7 +129,7 @@ def reader(root: Path) -> Iterator[int]:
             yield samples.read(source, index).tokens.size
 
 
-CONTENDERS = {c.__name__: c for c in (ours, reader, memory_map, records, memory_map_records, webdataset, mds)}
+CONTENDERS = {c.__name__: c for c in (ours, reader, memory_map, records, memory_map_records, webdataset, mds, energon)}
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
-"""The same tokens in the form of each contender: our shards (plain WebDataset tars), one flat array, MDS."""
+"""The same tokens in the form of each contender: our shards (plain WebDataset tars), which Energon reads with an index of
+its own, one flat array, MDS."""
 
 from pathlib import Path
 
@@ -47,6 +48,22 @@ def write_shards(root: Path, mebibytes: int, shard_mebibytes: int = 64) -> Manif
     manifest = manifest_of(described, per_record, records * per_record * (LENGTH + 1))
     storage.write_json(f"web/{layout.MANIFEST}", manifest.model_dump(mode="json"))
     return manifest
+
+
+def convert_for_rivals(root: Path) -> None:
+    """Everything that a rival needs beside our shards."""
+    write_mds(root)
+    index_for_energon(root)
+
+
+def index_for_energon(root: Path) -> None:
+    """Energon's index and description of our tars, beside them. Needs megatron-energon."""
+    from megatron.energon.flavors import BaseWebdatasetFactory
+
+    tars = sorted(path.name for path in (root / "web").glob("*.tar"))
+    BaseWebdatasetFactory.prepare_dataset(root / "web", tars, split_parts_ratio=[("train", 1.0)], workers=1)
+    described = "__module__: megatron.energon\n__class__: CrudeWebdataset\n"
+    (root / "web" / ".nv-meta" / "dataset.yaml").write_text(described)
 
 
 def write_mds(root: Path) -> None:

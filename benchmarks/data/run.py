@@ -1,12 +1,12 @@
-"""Tokens per second of CPU time: our reader, webdataset's, MosaicML Streaming's and plain memory-mapped arrays, on the same
-tokens in page cache, in turns.
+"""Tokens per second of CPU time: our reader, webdataset's, MosaicML Streaming's, Megatron Energon's and plain memory-mapped
+arrays, on the same tokens in page cache, in turns.
 
-Like is compared with like: whole records with whole records (webdataset, MosaicML), shuffled sequences with shuffled sequences.
+Like is compared with like: whole records with whole records (the three rivals), shuffled sequences with shuffled sequences.
 
     make bench-data
     .venv/bin/python benchmarks/data/run.py --mebibytes 128 --rounds 7 --output benchmarks/data/results/reader.json
 
-MosaicML Streaming comes into an environment that is thrown away; --rivals names the python of one that exists.
+MosaicML Streaming and Energon come into an environment that is thrown away; --rivals names the python of one that exists.
 """
 
 import argparse
@@ -26,15 +26,19 @@ import corpus
 
 HERE = Path(__file__).parent
 RIVALS = ("mosaicml-streaming==0.13.0", "python-snappy", "cramjam", "zstd", "Brotli", "xxhash", "torchvision")
+RIVALS += ("megatron-energon==7.4.1",)
+ENERGON_NEEDS = ("braceexpand", "filetype", "mfusepy", "multi-storage-client", "rapidyaml")
 PAIRS = {
     ("records", "webdataset"): 5.0,
     ("records", "mds"): 2.0,
+    ("records", "energon"): 5.0,
     ("records", "memory_map_records"): 0.7,
     ("ours", "memory_map"): 0.7,
     ("ours", "webdataset"): None,
     ("ours", "mds"): None,
+    ("ours", "energon"): None,
 }
-"""What is held against what, and the ratio aimed at. The last two: our shuffled batches against the rivals' records."""
+"""What is held against what, and the ratio aimed at. The last three: our shuffled batches against the rivals' records."""
 
 
 def environment(folder: Path) -> Path:
@@ -44,6 +48,7 @@ def environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     # Without their dependencies: those are here, in the versions that ours is measured with.
     subprocess.run([uv, "pip", "install", "-q", "--no-deps", "--python", python, *RIVALS], check=True)
+    subprocess.run([uv, "pip", "install", "-q", "--python", python, *ENERGON_NEEDS], check=True)
     inside = next((folder / "lib").glob("python*/site-packages"))
     rooms = [str(HERE.parents[1] / room) for room in ("api", "operator", "trainer", "cli")]
     (inside / "ours.pth").write_text("\n".join([sysconfig.get_paths()["purelib"], *rooms]) + "\n")
@@ -94,9 +99,9 @@ def main() -> None:
         root = Path(folder)
         python = options.rivals or environment(root / "rivals")
         corpus.write_shards(root, options.mebibytes)
-        make_mds = f"import corpus, pathlib; corpus.write_mds(pathlib.Path({str(root)!r}))"
-        subprocess.run([python, "-c", make_mds], check=True, cwd=HERE, capture_output=True)
-        names = ("ours", "reader", "memory_map", "records", "memory_map_records", "webdataset", "mds")
+        convert = f"import corpus, pathlib; corpus.convert_for_rivals(pathlib.Path({str(root)!r}))"
+        subprocess.run([python, "-c", convert], check=True, cwd=HERE, capture_output=True)
+        names = ("ours", "reader", "memory_map", "records", "memory_map_records", "webdataset", "mds", "energon")
         contenders = {name: Contender(python, name, root) for name in names}
         rates: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(options.rounds):
