@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 
 class WeightSegment(BaseModel):
@@ -19,17 +19,41 @@ class WeightSegment(BaseModel):
     """Of the sources, in the job's order."""
 
 
-class Commit(BaseModel):
-    """`checkpoints/log/<sequence>.json`. A checkpoint exists once this record does."""
+class _Slot(BaseModel):
+    """What every record has. Its place is `checkpoints/log/<sequence>.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
-    kind: Literal["commit"] = "commit"
     sequence: int
     fingerprint: str
     """Identity of the Train stage; other identities' checkpoints are never loaded."""
     generation: int
+    """Of the start of training that wrote it. Never falls along the log."""
+    time: datetime
+    nonce: str
+    """The writer's own, by which it knows its record when the answer to its request was lost."""
+
+
+class Fence(_Slot):
+    """The first record of each start: a writer of an earlier one that meets it, or anything behind it, gives up."""
+
+    kind: Literal["fence"] = "fence"
+
+
+class Bad(_Slot):
+    """A checkpoint that its reader found damaged, and that later ones leave aside."""
+
+    kind: Literal["bad"] = "bad"
+    of: int
+    """Sequence number of its commit."""
+    reason: str
+
+
+class Commit(_Slot):
+    """A checkpoint exists once this record does."""
+
+    kind: Literal["commit"] = "commit"
     step: int
     samples: int
     """Samples seen: the position in the data order."""
@@ -49,5 +73,8 @@ class Commit(BaseModel):
     """Sequence number of the commit that training went on from; 0 for one that began from nothing."""
     parent_sha256: str = ""
     """SHA-256 of the parent's record, so that a record which was edited later does not fit its successor."""
-    time: datetime
-    nonce: str
+
+
+Record = Commit | Fence | Bad
+RECORDS: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+"""Reads any record."""

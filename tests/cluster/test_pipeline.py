@@ -1,5 +1,6 @@
 """A job on a real cluster: the operator's chart, its images, an S3 server; undisturbed, disturbed and suspended."""
 
+import json
 import os
 import random
 import subprocess
@@ -15,6 +16,9 @@ from support.cluster.kubectl import Kubectl
 from support.cluster.remote_job import STEPS, Made, RemoteJob, a_spec, folder_of
 from support.eventually import eventually
 from support.exports import generated
+from support.token_runs import commits
+
+from pretrain_api import layout
 
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
 SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
@@ -108,6 +112,45 @@ class TestDisturbed:
         assert status["recovery"]["failures"] == 1, "only the killed rank is a failure"
 
 
+class TestGivenShards:
+    def test_trains_on_another_jobs_shards_with_a_cache_and_weights_that_change_on_the_way(
+        self, undisturbed: RemoteJob, installed: DevelopmentCluster, corpus: str, tmp_path: Path
+    ) -> None:
+        root = undisturbed.spec["storage"]["uri"]
+        made = {stage["name"]: stage["fingerprint"] for stage in undisturbed.status()["stages"]}
+        ready = {
+            "name": "ready",
+            "shards": f"{root}/{layout.shards(made['Encode'], 'web')}/{layout.MANIFEST}",
+            "weight": 3,
+        }
+        own = {"name": "own", "documents": corpus}
+        spec = a_spec(installed, corpus)
+        spec["data"] |= {"sources": [ready, own], "cache": {"path": "/cache"}}
+        spec["tokenizer"] = {"uri": f"{root}/{layout.tokenizer(made['Tokenizer'])}"}
+        spec["workers"]["template"] |= {
+            "volumes": [{"name": "cache", "emptyDir": {}}],
+            "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+        }
+        job = RemoteJob.applied(installed, "given", spec)
+        eventually(job.status, lambda s: s.get("checkpoint", {}).get("step", 0) > 0, 400, every_seconds=0.2)
+        worker = job.running("pretrain.dev/stage=train")[0]
+        assert job.kubectl("exec", worker, "--", "find", "/cache/pretrain-records", "-type", "f").strip()
+
+        job.edit(data={"sources": [{**ready, "weight": 1}, own]})
+        status = job.until("Succeeded")
+        assert (status["progress"]["step"], status["recovery"].get("failures", 0)) == (STEPS, 0)
+
+        (tmp_path / "job.yaml").write_text(yaml.safe_dump(job.manifest))
+        audited = subprocess.run(
+            [PRETRAIN, "data", "audit", str(tmp_path / "job.yaml"), "-o", "json"],
+            env={**os.environ, **installed.s3.environment}, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert audited.returncode == 0, audited.stdout + audited.stderr
+        found = json.loads(audited.stdout)
+        assert (found["steps"], found["weights"]) == (STEPS, 2)
+        assert found["samplesRead"] == STEPS * spec["training"]["globalBatchSize"]
+
+
 KILL_A_RANK = """
 import os, signal
 for name in os.listdir('/proc'):
@@ -147,7 +190,7 @@ class TestDeletion:
         job.delete()
         assert not job.running("pretrain.dev/stage=train")
         eventually(job.pods, lambda pods: not pods, within_seconds=120)  # the rest is left to garbage collection
-        assert list((job.made.folder / "checkpoints" / "log").iterdir())
+        assert commits(job.made.folder)
 
     def test_needs_no_storage(self, training: list[RemoteJob], installed: DevelopmentCluster, corpus: str) -> None:
         """The server is gone, so that nothing can be saved: while one job trains and another one is at its first stages."""

@@ -10,7 +10,7 @@ from support.eventually import eventually
 from support.finished_runs import FinishedRun
 from support.given_shards import given, index, manifest_uri, tokens_of, write_arrays
 from support.tars import tar
-from support.token_runs import losses
+from support.token_runs import commits, losses
 
 from pretrain_api import layout
 from pretrain_api.stages import Stage
@@ -117,8 +117,7 @@ class TestEncode:
         quiet, rough = (run.copy(tmp_path / name, **settings) for name in ("quiet", "rough"))
         assert quiet.start(Stage.TRAIN).wait(timeout=240) == 0
         training = rough.start(Stage.TRAIN)
-        log = Path(rough.storage.root) / layout.COMMIT_LOG
-        eventually(lambda: list(log.glob("*.json")), within_seconds=240)
+        eventually(lambda: commits(Path(rough.storage.root)), within_seconds=240)
         training.kill()
         training.wait()
         assert not (Path(rough.storage.root) / "stages" / "train").exists()

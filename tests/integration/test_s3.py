@@ -21,7 +21,6 @@ from support.eventually import eventually
 from support.jobs import JobBuilder, a_job
 from support.ledger_runs import LedgerRun
 
-from pretrain_api import layout
 from pretrain_api.errors import EXIT_FAILURE, EXIT_USER_ERROR
 from pretrain_api.events import ENV_OUTCOME, Outcome
 from pretrain_api.storage import Storage
@@ -82,7 +81,7 @@ def test_a_whole_run_killed_once_ends_as_in_a_folder(tmp_path: Path, s3_server: 
     root = s3_server.buckets / "runs" / "one"
 
     killed = pretrain_run(tmp_path / "store", in_store, s3_server)
-    eventually(lambda: list((root / layout.COMMIT_LOG).glob("*.json")), within_seconds=600)
+    eventually(lambda: token_runs.commits(root), within_seconds=600)
     killed.kill()
     killed.wait()
     assert not (root / "stages" / "train").exists()
@@ -215,11 +214,10 @@ def mortal_server() -> Iterator[S3Server]:
 def test_a_server_that_goes_away_in_the_middle_of_training(tmp_path: Path, mortal_server: S3Server) -> None:
     mortal_server.make_bucket("runs")
     root = mortal_server.buckets / "runs" / "one"
-    log = root / layout.COMMIT_LOG
     job = token_runs.a_job(root, steps=1_000_000)
     job["spec"]["storage"] = {"uri": "s3://runs/one", "endpointUrl": mortal_server.url}
     training = token_runs.start(tmp_path, job, **environment(mortal_server))
-    eventually(lambda: list(log.glob("*.json")), within_seconds=180)
+    eventually(lambda: token_runs.commits(root), within_seconds=180)
     mortal_server.stop()
     assert training.wait(timeout=180) == EXIT_FAILURE
     outcome = token_runs.outcome(tmp_path)
@@ -227,7 +225,7 @@ def test_a_server_that_goes_away_in_the_middle_of_training(tmp_path: Path, morta
     assert outcome["message"].startswith("spec.storage.uri: s3://runs/one stopped answering: ")
 
     mortal_server.start()
-    newest = json.loads(max(log.glob("*.json")).read_text())["step"]
+    newest = token_runs.commits(root)[-1]["step"]
     training = token_runs.start(tmp_path, job, **environment(mortal_server))
     try:
         eventually(lambda: f"resumed at step {newest}" in (tmp_path / "train.log").read_text(), within_seconds=180)

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from support.eventually import eventually
-from support.token_runs import a_job, kill_everything, losses, outcome, record, start, steps_done
+from support.token_runs import a_job, commits, kill_everything, losses, outcome, record, start, steps_done
 
 from pretrain_api import layout
 from pretrain_api.storage import Storage
@@ -36,10 +36,6 @@ def attempts_begun(root: Path) -> int:
     """Of the stage that is not complete, as its programs count them."""
     kept = [json.loads(path.read_text()) for path in (root / layout.ATTEMPTS).glob("*/*.json")]
     return max((int(each["attempts"]) for each in kept), default=0)
-
-
-def commits(root: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted((root / layout.COMMIT_LOG).glob("*.json"))]
 
 
 @pytest.mark.parametrize(("ranks", "precision"), [(1, "bf16"), (2, "fp32")])

@@ -163,13 +163,18 @@ def record(root: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def commits(root: Path) -> list[dict[str, Any]]:
+    """Of the log, oldest first."""
+    records = [json.loads(path.read_text()) for path in sorted((root / layout.COMMIT_LOG).glob("*.json"))]
+    return [record for record in records if record["kind"] == "commit"]
+
+
 def losses(root: Path) -> dict[int, float]:
     """Loss by step; later commits override overlapping steps."""
     found: dict[int, float] = {}
-    for commit in sorted((root / layout.COMMIT_LOG).glob("*.json")):
-        history = json.loads(commit.read_text())["history"]
-        if history:
-            for line in (root / history).read_text().splitlines():
+    for commit in commits(root):
+        if commit["history"]:
+            for line in (root / commit["history"]).read_text().splitlines():
                 figures = json.loads(line)
                 found[figures["step"]] = figures["loss"]
     return found

@@ -11,7 +11,6 @@ from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import StageStatus
 from pretrain_operator.brain.observed import Finished
 
-
 _PLACES = {stage: place for place, stage in enumerate(Stage)}
 
 

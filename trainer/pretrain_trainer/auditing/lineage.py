@@ -3,12 +3,13 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pydantic import ValidationError
 
 from pretrain_api import layout
-from pretrain_api.commits import Commit
+from pretrain_api.commits import RECORDS, Commit
 from pretrain_api.errors import UserError
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.findings import Difference
@@ -34,13 +35,17 @@ def read(storage: Storage) -> Lineage:
     """The lineage of the training that committed last. Raises UserError where none has."""
     log: dict[int, Logged] = {}
     damaged = {}
+    generations: list[tuple[int, int]] = []
     for name in storage.names(layout.COMMIT_LOG):
         if not name.endswith(".json"):
             continue
         content = storage.read_bytes(f"{layout.COMMIT_LOG}/{name}")
         try:
             number = int(name.removesuffix(".json"))
-            log[number] = Logged(Commit.model_validate_json(content), hashlib.sha256(content).hexdigest())
+            record = RECORDS.validate_json(content)
+            generations.append((number, record.generation))
+            if isinstance(record, Commit):
+                log[number] = Logged(record, hashlib.sha256(content).hexdigest())
         except ValueError as error:  # pydantic's ValidationError is one
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             damaged[name] = f"the record {layout.COMMIT_LOG}/{name} cannot be read: {reason}"
@@ -52,7 +57,7 @@ def read(storage: Storage) -> Lineage:
             "Give the spec.storage.uri of a run that has a checkpoint.",
         )
     commits, differences = _followed(log)
-    differences = [Difference(text) for text in damaged.values()] + differences
+    differences = [Difference(text) for text in damaged.values()] + _fallen(generations) + differences
     for commit in commits:
         differences += _payload_differences(storage, commit)
     return Lineage(commits, differences)
@@ -86,6 +91,15 @@ def _followed(log: dict[int, Logged]) -> tuple[list[Commit], list[Difference]]:
     if not root.segments or root.segments[0].start != 0 or len(root.segments) > 1:
         differences.append(Difference(f"commit {root.sequence} is the first, but its weights do not begin at sample 0"))
     return commits[::-1], differences[::-1]
+
+
+def _fallen(generations: list[tuple[int, int]]) -> list[Difference]:
+    """Records of an earlier start behind those of a later one, which the fences keep out."""
+    return [
+        Difference(f"record {number} of start {generation} stands behind record {before} of start {newer}")
+        for (before, newer), (number, generation) in pairwise(sorted(generations))
+        if generation < newer
+    ]
 
 
 def _succession(parent: Commit, commit: Commit) -> list[Difference]:

@@ -68,7 +68,7 @@ class PatientReads:
             except Exception as error:
                 self.counts.faults += 1
                 attempt += 1
-                if not _may_pass(error):
+                if not may_pass(error):
                     raise
                 if (taken := time.monotonic() - began) > self._patience.seconds:
                     raise StorageUnavailable(
@@ -118,5 +118,6 @@ class PatientReads:
         return max(self._patience.least_hedge_seconds, self._recent.quantile(self._patience.hedge_quantile))
 
 
-def _may_pass(error: Exception) -> bool:
+def may_pass(error: Exception) -> bool:
+    """Whether a request to a store may succeed a little later."""
     return not faults.is_refused(error) and (faults.is_unreachable(error) or faults.may_pass(error))

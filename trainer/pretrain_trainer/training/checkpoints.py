@@ -12,33 +12,30 @@ import logging
 import threading
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup as Group
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
 from pretrain_api import layout
-from pretrain_api.commits import Commit, WeightSegment
+from pretrain_api.commits import Bad, Commit, Record, WeightSegment
 from pretrain_api.storage import Storage
 from pretrain_api.types.training import Checkpoint as CheckpointSpec
 from pretrain_trainer.training import commit_log
 from pretrain_trainer.training.history import StepFigures, write_history
-from pretrain_trainer.training.payload import (
-    CorruptCheckpoint,
-    PayloadReader,
-    PayloadWriter,
-    read_manifest,
-    verify,
-    write_manifest,
-)
+from pretrain_trainer.training.payload import PayloadReader, PayloadWriter
+from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, write_manifest
 from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -76,34 +73,32 @@ class Checkpoints:
         self._stager = BlockingAsyncStager()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        log = commit_log.read_log(storage) if world.is_first else []
-        log = world.from_first(log)
-        self._mine = [commit for commit in log if commit.fingerprint == fingerprint]
-        self._next_sequence = max((c.sequence for c in log), default=0) + 1
-        self._generation = max((c.generation for c in log), default=0) + 1
         self._nonce: str = world.from_first(uuid.uuid4().hex[:8])
+        fenced = _of_first(world, lambda: commit_log.fence(storage, fingerprint, self._nonce))
+        self._generation, self._next_sequence = fenced.generation, fenced.next_sequence
+        self._mine = _commits(fenced.records, fingerprint)
+        self._damaged = commit_log.damaged(fenced.records)
         self._parent_sha256 = ""
         self.newest: Commit | None = None
         """The commit that was loaded or written last."""
         if world.is_first:
-            for folder in commit_log.abandoned(storage.names(layout.CHECKPOINT_DATA), log):
+            for folder in commit_log.abandoned(storage.names(layout.CHECKPOINT_DATA), fenced.records):
                 storage.remove(f"{layout.CHECKPOINT_DATA}/{folder}")
 
     def load(self, tensors: Mapping[str, Tensor]) -> Position | None:
         """Load the newest commit whose files are intact into the tensors, in place; None when there is no commit yet.
 
-        A damaged one is logged and the one before is taken. Raises CorruptCheckpoint when there are commits and all
-        are damaged: starting again from nothing is a decision for a person.
+        A damaged one is recorded as such in the log and the one before is taken. Raises CorruptCheckpoint when there are
+        commits and all are damaged: starting again from nothing is a decision for a person.
         """
-        for commit in _still_there(self._storage, self._mine, self._world):
-            reason = next(filter(None, self._world.gather(self._damage(commit))), "")
-            if reason:
-                _LOGGER.warning("checkpoint of step %d is damaged, trying the one before: %s", commit.step, reason)
+        folders = _of_first(self._world, lambda: set(self._storage.names(layout.CHECKPOINT_DATA)))
+        for commit in _candidates(self._mine, self._damaged, folders):
+            try:
+                manifest = _of_first(self._world, partial(_manifest, self._storage, commit))
+                _load(self._storage, commit, manifest, dict(tensors), self._world.control)
+            except CorruptCheckpoint as error:
+                self._found_damaged(commit, str(error))
                 continue
-            manifest = read_manifest(self._storage, commit.data, commit.manifest_sha256)
-            reader = PayloadReader(self._storage, commit.data, manifest)
-            with _real_errors():
-                state_dict_loader.load(dict(tensors), storage_reader=reader, process_group=self._world.control)
             self.newest = commit
             if self._world.is_first:
                 self._parent_sha256 = commit_log.sha256(self._storage, commit.sequence)
@@ -146,14 +141,27 @@ class Checkpoints:
             error, self._error = self._error, None
             raise error
 
-    def _damage(self, commit: Commit) -> str:
-        """Each rank reads its share of the files; together they read every byte once."""
-        try:
-            manifest = read_manifest(self._storage, commit.data, commit.manifest_sha256)
-            verify(self._storage, commit.data, manifest["files"][self._world.rank :: self._world.size])
-        except CorruptCheckpoint as error:
-            return str(error)
-        return ""
+    def _found_damaged(self, commit: Commit, reason: str) -> None:
+        """Every rank comes here with the same commit."""
+        _LOGGER.warning("checkpoint of step %d is damaged, trying the one before: %s", commit.step, reason)
+        if commit.sequence in self._damaged:
+            return
+        self._damaged[commit.sequence] = reason
+        self._next_sequence = _of_first(self._world, lambda: self._append_bad(commit, reason).sequence) + 1
+
+    def _append_bad(self, commit: Commit, reason: str) -> Bad:
+        return commit_log.append(
+            self._storage,
+            Bad(
+                sequence=self._next_sequence,
+                fingerprint=self._fingerprint,
+                generation=self._generation,
+                of=commit.sequence,
+                reason=reason,
+                time=datetime.now(UTC),
+                nonce=f"{self._nonce}-bad-{commit.sequence}",
+            ),
+        )
 
     def _write(self, staged: Any, state: _State) -> None:
         position = state.position
@@ -196,7 +204,10 @@ class Checkpoints:
         self._mine.append(commit)
         self.newest = commit
         self._parent_sha256 = commit_log.sha256(self._storage, commit.sequence)
-        stay = commit_log.kept(self._mine, self._spec.keep_last, self._spec.keep_every_steps)
+        if self._storage.exists(layout.commit(self._next_sequence)):
+            return  # a newer start has come: what stays is its business
+        whole = [c for c in self._mine if c.sequence not in self._damaged]
+        stay = commit_log.kept(whole, self._spec.keep_last, self._spec.keep_every_steps)
         for old in self._mine:
             if old.data not in stay:
                 self._storage.remove(old.data)
@@ -219,31 +230,61 @@ def load_model(storage: Storage, fingerprint: str, model: nn.Module) -> Commit:
 
     Raises CorruptCheckpoint when there is none.
     """
-    mine = [commit for commit in commit_log.read_log(storage) if commit.fingerprint == fingerprint]
-    for commit in _still_there(storage, mine, None):
+    records = commit_log.read(storage)
+    folders = set(storage.names(layout.CHECKPOINT_DATA))
+    for commit in _candidates(_commits(records, fingerprint), commit_log.damaged(records), folders):
         try:
-            manifest = read_manifest(storage, commit.data, commit.manifest_sha256)
-            verify(storage, commit.data, manifest["files"])
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+                _load(storage, commit, _manifest(storage, commit), model_tensors(model), None)
         except CorruptCheckpoint as error:
             _LOGGER.warning("checkpoint of step %d is damaged, trying the one before: %s", commit.step, error)
             continue
-        with _real_errors(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-            state_dict_loader.load(
-                model_tensors(model), storage_reader=PayloadReader(storage, commit.data, manifest), no_dist=True
-            )
         return commit
     raise CorruptCheckpoint(_nothing_left(storage))
 
 
-def _still_there(storage: Storage, commits: Sequence[Commit], world: World | None) -> Iterator[Commit]:
-    """Newest first, without those whose payload was collected. The newest is never collected."""
-    folders = set(storage.names(layout.CHECKPOINT_DATA)) if world is None or world.is_first else set()
-    if world is not None:
-        folders = world.from_first(folders)
-    for number, commit in enumerate(reversed(commits)):
-        if number == 0 or commit.data.rsplit("/", 1)[-1] in folders:
-            yield commit
+def _of_first(world: World, action: Callable[[], Result]) -> Result:
+    """What rank 0 finds; what it raises, every rank raises."""
+    found: tuple[Result | None, Exception | None] = None, None
+    if world.is_first:
+        try:
+            found = action(), None
+        except Exception as error:  # noqa: BLE001 - raised below, where the other ranks hear of it
+            found = None, error
+    result, raised = world.from_first(found)
+    if raised is not None:
+        raise raised
+    return cast("Result", result)
+
+
+def _commits(records: Sequence[Record], fingerprint: str) -> list[Commit]:
+    return [record for record in records if isinstance(record, Commit) and record.fingerprint == fingerprint]
+
+
+def _candidates(commits: Sequence[Commit], damaged: Mapping[int, str], folders: set[str]) -> Iterator[Commit]:
+    """Newest first, without those whose payload was collected; the newest never is. Those that were found damaged come
+    last: somebody may have restored their files."""
+    newest_first = list(reversed(commits))
+    there = [c for n, c in enumerate(newest_first) if n == 0 or c.data.rsplit("/", 1)[-1] in folders]
+    yield from (commit for commit in there if commit.sequence not in damaged)
+    yield from (commit for commit in there if commit.sequence in damaged)
+
+
+def _manifest(storage: Storage, commit: Commit) -> dict[str, Any]:
+    return read_manifest(storage, commit.data, commit.manifest_sha256)
+
+
+def _load(
+    storage: Storage, commit: Commit, manifest: dict[str, Any], tensors: dict[str, Tensor], group: Group | None
+) -> None:
+    """Read a checkpoint's chunks into the tensors; without a group, by this process alone.
+
+    Raises CorruptCheckpoint, on every rank; the tensors may hold a part of it then.
+    """
+    reader = PayloadReader(storage, commit.data, manifest)
+    with _real_errors():
+        state_dict_loader.load(tensors, storage_reader=reader, process_group=group, no_dist=group is None)
 
 
 @contextlib.contextmanager

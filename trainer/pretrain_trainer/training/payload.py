@@ -2,14 +2,11 @@
 
 `torch.distributed.checkpoint` plans who writes and reads what, whatever the world size; here its plans become one
 file of raw little-endian tensors per rank and an index in `manifest.json`. Nothing is pickled, so a checkpoint from
-elsewhere cannot run code, and every file has a size and a crc32c that are checked before anything is used.
+elsewhere cannot run code, and every chunk has a crc32c that is compared as it is read.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,34 +23,18 @@ from torch.distributed.checkpoint.planner import LoadPlan, LoadPlanner, SavePlan
 from torch.distributed.checkpoint.storage import StorageReader, StorageWriter, WriteResult
 from torch.futures import Future
 
-from pretrain_api import layout
-from pretrain_api.errors import PretrainError
 from pretrain_api.storage import Storage
-
-_READ_BYTES = 16 << 20
-VERSION = 1
-
-
-class CorruptCheckpoint(PretrainError):
-    """A payload's files are not the bytes that were written."""
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of the payload, as its writer saw it."""
-
-    name: str
-    bytes: int
-    crc32c: int
+from pretrain_trainer.training.payload_files import VERSION, read_chunk
 
 
 @dataclass(frozen=True)
 class _Extent:
-    """Where a chunk of a tensor lies."""
+    """Where a chunk of a tensor lies, as its writer saw it."""
 
-    file: File
-    offset: int
+    file: str
+    start: int
     bytes: int
+    crc32c: int
 
 
 class PayloadWriter(StorageWriter):
@@ -81,18 +62,17 @@ class PayloadWriter(StorageWriter):
         if not plan.items:
             done.set_result([])
             return done
-        checksum, offset, extents = 0, 0, []
+        start, results = 0, list[WriteResult]()
         with self._storage.create(f"{self._folder}/{self._name}") as file:
             for item in plan.items:
                 if item.type is WriteItemType.BYTE_IO:
                     raise TypeError(f"only tensors are saved, not {item.index.fqn}")
                 content = _bytes_of(planner.resolve_data(item))
                 file.write(content)
-                checksum = google_crc32c.extend(checksum, content)
-                extents.append((item.index, offset, len(content)))
-                offset += len(content)
-        written = File(self._name, offset, checksum)
-        done.set_result([WriteResult(index, size, _Extent(written, start, size)) for index, start, size in extents])
+                extent = _Extent(self._name, start, len(content), google_crc32c.value(content))
+                results.append(WriteResult(item.index, len(content), extent))
+                start += len(content)
+        done.set_result(results)
         return done
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
@@ -103,26 +83,13 @@ class PayloadWriter(StorageWriter):
             chunks = []
             for chunk in tensor.chunks:
                 extent = extents[name, tuple(chunk.offsets)]
-                chunks.append(
-                    {
-                        "offsets": list(chunk.offsets),
-                        "sizes": list(chunk.sizes),
-                        "file": extent.file.name,
-                        "start": extent.offset,
-                        "bytes": extent.bytes,
-                    }
-                )
+                chunks.append({"offsets": list(chunk.offsets), "sizes": list(chunk.sizes), **asdict(extent)})
             tensors[name] = {
                 "dtype": str(tensor.properties.dtype).removeprefix("torch."),
                 "shape": list(tensor.size),
                 "chunks": chunks,
             }
-        files = {extent.file.name: extent.file for extent in extents.values()}
-        self.manifest = {
-            "version": VERSION,
-            "files": [asdict(files[name]) for name in sorted(files)],
-            "tensors": tensors,
-        }
+        self.manifest = {"version": VERSION, "tensors": tensors}
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: Any) -> bool:
@@ -130,7 +97,7 @@ class PayloadWriter(StorageWriter):
 
 
 class PayloadReader(StorageReader):
-    """Reads chunks that a manifest lists."""
+    """Reads chunks that a manifest lists. CorruptCheckpoint, on every rank, where one is not what was written."""
 
     def __init__(self, storage: Storage, folder: str, manifest: dict[str, Any]) -> None:
         self._storage, self._folder = storage, folder
@@ -168,8 +135,7 @@ class PayloadReader(StorageReader):
         }
         for item in plan.items:
             dtype, chunk = chunks[_key(item.storage_index)]
-            path = self._storage.path(f"{self._folder}/{chunk['file']}")
-            content = self._storage.fs.cat_file(path, start=chunk["start"], end=chunk["start"] + chunk["bytes"])
+            content = read_chunk(self._storage, self._folder, chunk)
             tensor = torch.frombuffer(bytearray(content), dtype=getattr(torch, dtype)).reshape(chunk["sizes"])
             for dimension, (start, length) in enumerate(zip(item.storage_offsets, item.lengths, strict=True)):
                 tensor = tensor.narrow(dimension, start, length)
@@ -183,45 +149,6 @@ class PayloadReader(StorageReader):
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: Any) -> bool:
         return False
-
-
-def write_manifest(storage: Storage, folder: str, manifest: dict[str, Any]) -> str:
-    """Write the payload's manifest, its last file; returns its SHA-256."""
-    content = json.dumps(manifest, indent=1, sort_keys=True).encode()
-    storage.write_bytes(f"{folder}/{layout.MANIFEST}", content)
-    return hashlib.sha256(content).hexdigest()
-
-
-def read_manifest(storage: Storage, folder: str, sha256: str) -> dict[str, Any]:
-    """The payload's manifest. Raises CorruptCheckpoint when it is missing or not the one that was committed."""
-    try:
-        content = storage.read_bytes(f"{folder}/{layout.MANIFEST}")
-    except FileNotFoundError as error:
-        raise CorruptCheckpoint(f"{folder}/{layout.MANIFEST} is missing") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise CorruptCheckpoint(f"{folder}/{layout.MANIFEST} is not the one that was committed")
-    manifest: dict[str, Any] = json.loads(content)
-    if manifest["version"] != VERSION:
-        raise PretrainError(f"{folder} has format version {manifest['version']}; this program reads {VERSION}")
-    return manifest
-
-
-def verify(storage: Storage, folder: str, files: Iterable[dict[str, Any]]) -> None:
-    """Read files whole and compare size and checksum. Raises CorruptCheckpoint with the file's name."""
-    for expected in files:
-        name = f"{folder}/{expected['name']}"
-        checksum, size = 0, 0
-        try:
-            with storage.fs.open(storage.path(name), "rb") as file:
-                while block := file.read(_READ_BYTES):
-                    checksum = google_crc32c.extend(checksum, block)
-                    size += len(block)
-        except FileNotFoundError as error:
-            raise CorruptCheckpoint(f"{name} is missing") from error
-        if size != expected["bytes"]:
-            raise CorruptCheckpoint(f"{name} has {size} bytes instead of {expected['bytes']}")
-        if checksum != expected["crc32c"]:
-            raise CorruptCheckpoint(f"{name} does not have the checksum it was written with")
 
 
 def _key(index: MetadataIndex) -> tuple[str, tuple[int, ...]]:

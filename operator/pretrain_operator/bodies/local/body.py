@@ -15,11 +15,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pretrain_api import layout, records, torchrun_log
-from pretrain_api.commits import Commit
+from pretrain_api.commits import RECORDS, Bad, Commit
 from pretrain_api.errors import UserError
 from pretrain_api.event_tail import EventTail
 from pretrain_api.events import Outcome, ProgressEvent
 from pretrain_api.stages import UPSTREAM, Stage, fingerprint
+from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus
 from pretrain_operator.bodies.local import logs, processes, programs
@@ -229,13 +230,9 @@ class LocalBody:
             self._checkpoint_key = key
             storage = self.workplace.storage
             own = fingerprint(Stage.TRAIN, self.job.spec, stages.upstream(recorded, Stage.TRAIN))
-            for name in reversed(storage.names(layout.COMMIT_LOG)):
-                with contextlib.suppress(ValidationError):  # damaged, or a record of another kind
-                    commit = Commit.model_validate_json(storage.read_bytes(f"{layout.COMMIT_LOG}/{name}"))
-                    if commit.fingerprint == own:
-                        uri = storage.uri(commit.data)[-256:]
-                        self._checkpoint = CheckpointStatus(step=commit.step, uri=uri, time=commit.time)
-                    break
+            if commit := _newest_commit(storage, own):
+                uri = storage.uri(commit.data)[-256:]
+                self._checkpoint = CheckpointStatus(step=commit.step, uri=uri, time=commit.time)
         return self._checkpoint
 
     def _finished(self, recorded: PretrainJobStatus) -> dict[Stage, Finished]:
@@ -254,6 +251,19 @@ class LocalBody:
                 record = records.read(self.workplace.storage, stage, identity)
                 found[stage] = Finished(identity, record.started, record.completed, "skipped (done before)")
         return found
+
+
+def _newest_commit(storage: Storage, fingerprint: str) -> Commit | None:
+    """The newest checkpoint of a training that was not found damaged."""
+    bad: set[int] = set()
+    for name in reversed(storage.names(layout.COMMIT_LOG)):
+        with contextlib.suppress(ValidationError):  # a damaged record is passed over
+            record = RECORDS.validate_json(storage.read_bytes(f"{layout.COMMIT_LOG}/{name}"))
+            if isinstance(record, Bad):
+                bad.add(record.of)
+            elif isinstance(record, Commit) and record.fingerprint == fingerprint and record.sequence not in bad:
+                return record
+    return None
 
 
 def _without_figures(status: PretrainJobStatus) -> PretrainJobStatus:
