@@ -35,6 +35,9 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "resume": "Let a suspended job go on.",
         "delete": "Delete jobs; what they wrote stays.",
     },
+    "Checkpoints": {
+        "checkpoints": "Look at, check, compare, remove and convert what a training saved.",
+    },
     "Training data": {
         "data": "Look into training data: what shards hold, what a run read, and in which order.",
         "index": "Index WebDataset tars that others wrote.",

@@ -14,13 +14,20 @@ from pretrain_operator.bodies.local.workplace import Workplace
 
 def workplace(target: str, sets: Sequence[str]) -> Workplace:
     """The place of the run that a job file or a storage address names."""
-    if target == "-" or target.endswith((".yaml", ".yml", ".json")) or os.path.isfile(target):
-        from pretrain_api.parse import load
-
-        return Workplace(Storage.of(load(target, sets).spec.storage))
+    if job := given_job(target, sets):
+        return Workplace(Storage.of(job.spec.storage))
     if sets:
         raise click.UsageError("--set goes with a job file.")
     return Workplace(Storage(target))
+
+
+def given_job(target: str, sets: Sequence[str]) -> PretrainJob | None:
+    """The job in the file that the target names; None where it is an address."""
+    if target == "-" or target.endswith((".yaml", ".yml", ".json")) or os.path.isfile(target):
+        from pretrain_api.parse import load
+
+        return load(target, sets)
+    return None
 
 
 def data_address(target: str, sets: Sequence[str], endpoint: str) -> tuple[str, str]:

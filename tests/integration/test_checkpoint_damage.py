@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.saved_states import STEPS, begun, save, tensors, three_saved
 from support.token_runs import commits
 
 from pretrain_api import layout
-from pretrain_api.storage import Storage
-from pretrain_api.types.training import Checkpoint
 from pretrain_trainer.training import world
-from pretrain_trainer.training.checkpoints import Checkpoints, Position
+from pretrain_trainer.training.checkpoints import Position
 from pretrain_trainer.training.commit_log import Overtaken
 from pretrain_trainer.training.payload_files import CorruptCheckpoint
-
-STEPS = (3, 6, 9)
 
 
 @pytest.fixture(scope="module")
@@ -27,32 +24,9 @@ def alone() -> Iterator[world.World]:
         yield joined
 
 
-def tensors(step: int) -> dict[str, torch.Tensor]:
-    """A state of three tensors, of several types, that differs at each step."""
-    generator = torch.Generator().manual_seed(step)
-    return {
-        "model.a": torch.randn(37, 11, generator=generator),
-        "model.b": torch.randn(500, generator=generator).to(torch.bfloat16),
-        "optimizer.n": torch.tensor(step),
-    }
-
-
-def begun(root: Path, joined: world.World, keep_last: int = 3) -> Checkpoints:
-    return Checkpoints(Storage(str(root)), "f", Checkpoint(keep_last=keep_last), joined)
-
-
-def save(checkpoints: Checkpoints, step: int) -> None:
-    checkpoints.save(tensors(step), Position(step=step, samples=step), (), [], final=False)
-    checkpoints.wait()
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory, alone: world.World) -> Path:
-    root = tmp_path_factory.mktemp("saved")
-    checkpoints = begun(root, alone)
-    for step in STEPS:
-        save(checkpoints, step)
-    return root
+    return three_saved(tmp_path_factory.mktemp("saved"), alone)
 
 
 @pytest.fixture

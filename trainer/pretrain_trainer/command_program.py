@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_USER_ERROR, PretrainError, UserError
+from pretrain_api.storage import Storage
 from pretrain_trainer.context import Stopped
 from pretrain_trainer.process import die_with_parent, stop_on_signals
+from pretrain_trainer.storage_faults import explained, first_contact
 from pretrain_trainer.terminal import say
 
 _EXIT_INTERRUPTED = 130
@@ -20,6 +22,19 @@ class Stopping:
         """Raise Stopped when the work should end."""
         if self._event.is_set():
             raise Stopped
+
+
+def on_storage(uri: str, endpoint_url: str, work: Callable[[Storage], int]) -> int:
+    """What the work on a run's storage returns. A store that cannot be reached or does not let us in is told as such."""
+    storage = None
+    try:
+        storage = Storage(uri, endpoint_url)
+        first_contact(storage)
+        return work(storage)
+    except Exception as error:
+        if fault := explained(error, storage):
+            raise fault from error
+        raise
 
 
 def exit_code(work: Callable[[], int], again: str = "") -> int:

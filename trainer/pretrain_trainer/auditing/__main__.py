@@ -5,13 +5,13 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK
 from pretrain_api.nouns import counted
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.audit import Audit, audit
-from pretrain_trainer.command_program import exit_code
-from pretrain_trainer.storage_faults import explained, first_contact
+from pretrain_trainer.command_program import exit_code, on_storage
 from pretrain_trainer.terminal import Bar
 
 _LINES = 20
@@ -26,20 +26,13 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0, help="of the steps whose samples are read again")
     parser.add_argument("--output", choices=["text", "json"], default="text")
     options = parser.parse_args()
-    return exit_code(lambda: _audited(options))
+    audited = partial(_audited, share=options.share, output=options.output)
+    return exit_code(lambda: on_storage(options.storage, options.endpoint_url, audited))
 
 
-def _audited(options: argparse.Namespace) -> int:
-    storage = None
-    try:
-        storage = Storage(options.storage, options.endpoint_url)
-        first_contact(storage)
-        found = _shown(storage, options.share)
-    except Exception as error:
-        if fault := explained(error, storage):
-            raise fault from error
-        raise
-    if options.output == "json":
+def _audited(storage: Storage, share: float, output: str) -> int:
+    found = _shown(storage, share)
+    if output == "json":
         print(json.dumps(found.as_json(), indent=1))  # noqa: T201 - a program's answer
     else:
         for line in _lines(found):
