@@ -128,6 +128,8 @@ class Checkpoint(ApiModel):
     """Newest checkpoints to keep."""
     keep_every_steps: Annotated[int, Field(ge=0)] = 10000
     """Additionally keep one checkpoint in each interval of this many steps. 0: none."""
+    external_lock: bool = False
+    """Whether something else makes sure that only one training at a time writes to the storage, so that a store without conditional writes may be used. false: such a store is refused."""
 
 
 class Evaluation(ApiModel):

@@ -74,7 +74,9 @@ class Checkpoints:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._nonce: str = world.from_first(uuid.uuid4().hex[:8])
-        fenced = _of_first(world, lambda: commit_log.fence(storage, fingerprint, self._nonce))
+        fenced = _of_first(
+            world, lambda: commit_log.fence(storage, fingerprint, self._nonce, external_lock=spec.external_lock)
+        )
         self._generation, self._next_sequence = fenced.generation, fenced.next_sequence
         self._mine = _commits(fenced.records, fingerprint)
         self._damaged = commit_log.damaged(fenced.records)

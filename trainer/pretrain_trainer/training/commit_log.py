@@ -61,10 +61,11 @@ class Fenced:
     next_sequence: int
 
 
-def fence(storage: Storage, fingerprint: str, nonce: str) -> Fenced:
+def fence(storage: Storage, fingerprint: str, nonce: str, *, external_lock: bool = False) -> Fenced:
     """Begin a generation: keep all earlier starts from committing, and read what they have committed.
 
-    Raises UserError where the store lets a second writer replace what the first one created.
+    Raises UserError where the store lets a second writer replace what the first one created, unless an external lock keeps
+    writers apart.
     """
     taken = _patiently(partial(_numbers, storage))
     found = [_patiently(partial(_slot, storage, number)) for number in taken]
@@ -73,13 +74,15 @@ def fence(storage: Storage, fingerprint: str, nonce: str) -> Fenced:
         storage, log_protocol.fencing(known, max(taken, default=0), fingerprint, nonce, datetime.now(UTC))
     )
     # The same bytes once more: a store that takes them does not look at the condition, and would take a commit over another.
-    if _patiently(lambda: storage.create_exclusive(layout.commit(ours.sequence), _bytes(ours))):
+    is_replaced = _patiently(lambda: storage.create_exclusive(layout.commit(ours.sequence), _bytes(ours)))
+    if is_replaced and not external_lock:
         raise UserError(
             "no-conditional-writes",
             "spec.storage.uri",
             f"the store of {storage.uri()} lets two writers create one object, so that checkpoints could overwrite each "
             "other.",
-            "Use a store that honours If-None-Match, as S3, GCS, Azure, MinIO, Ceph and versitygw do, or a shared volume.",
+            "Use a store that honours If-None-Match, as S3, GCS, Azure, MinIO, Ceph and versitygw do, or a shared volume; or "
+            "write spec.checkpoint.externalLock: true if something else keeps two trainings apart.",
         )
     return Fenced([*before, ours], ours.generation, ours.sequence + 1)
 

@@ -83,6 +83,7 @@ class TestFence:
         with pytest.raises(UserError, match="lets two writers create one object") as error:
             fence(Storage(str(tmp_path)), "f", "a")
         assert error.value.code == "no-conditional-writes"
+        assert fence(Storage(str(tmp_path / "other")), "f", "a", external_lock=True).generation == 1
 
 
 class TestAppend:
