@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import fsspec
@@ -104,7 +104,9 @@ class Storage:
         return sorted(str(e).rstrip("/").rsplit("/", 1)[-1] for e in entries)
 
     def read_bytes(self, relative: str) -> bytes:
-        return bytes(self.fs.cat_file(self.path(relative)))
+        # By default an S3 client first asks how long an object is, and lists a folder of that name where there is none.
+        options = {"max_concurrency": 1} if self.is_s3 else {}
+        return bytes(self.fs.cat_file(self.path(relative), **options))
 
     def read_json(self, relative: str) -> Any:
         return json.loads(self.read_bytes(relative))
@@ -166,6 +168,11 @@ class Storage:
         except FileExistsError:
             return False
         return True
+
+    def remove_files(self, relative: Sequence[str]) -> None:
+        """Remove files by name, in one request where the store can; those that are already gone are fine."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm([self.path(name) for name in relative])
 
     def remove(self, relative: str) -> None:
         """Remove a file or folder; one that is already gone is fine."""

@@ -4,6 +4,7 @@ was asked for."""
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +26,10 @@ class Asked:
     """`/bucket/key?query`"""
     range: str
     """The header, `bytes=0-99`; empty without one."""
+    bytes: int = 0
+    """Of the request's body."""
+    is_copy: bool = False
+    """Whether it asks the store to copy an object."""
 
     @property
     def is_listing(self) -> bool:
@@ -90,7 +95,13 @@ class S3Proxy:
         self.url = ""
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        asked = Asked(request.method, request.raw_path, request.headers.get("Range", ""))
+        asked = Asked(
+            request.method,
+            request.raw_path,
+            request.headers.get("Range", ""),
+            request.content_length or 0,
+            "x-amz-copy-source" in request.headers,
+        )
         self.asked.append(asked)
         answer = self.script(asked)
         if answer != Answer():
@@ -104,7 +115,7 @@ class S3Proxy:
             request.method,
             URL(self._upstream + request.raw_path, encoded=True),
             headers=request.headers,
-            data=await request.read() or None,
+            data=io.BytesIO(body) if (body := await request.read()) else None,
             allow_redirects=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         ) as upstream:

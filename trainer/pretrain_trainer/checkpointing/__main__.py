@@ -16,7 +16,7 @@ from pretrain_trainer.checkpointing.catalogue import Entry
 from pretrain_trainer.command_program import exit_code, on_storage
 from pretrain_trainer.terminal import Bar
 from pretrain_trainer.training import commit_log
-from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, verify
+from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, remove_payload, verify
 
 _TENSORS_TOLD = 10
 
@@ -151,7 +151,7 @@ def _prune(storage: Storage, options: argparse.Namespace) -> int:
     going = [entry for entry in there if entry.commit.data not in stay]
     if options.yes:
         for entry in going:
-            storage.remove(entry.commit.data)
+            remove_payload(storage, entry.commit.data, entry.commit.manifest_sha256)
     if options.output == "json":
         _print([json.dumps({"removed" if options.yes else "wouldRemove": [e.as_json() for e in going]}, indent=1)])
         return EXIT_OK

@@ -31,7 +31,7 @@ from pretrain_api.types.training import Checkpoint as CheckpointSpec
 from pretrain_trainer.training import commit_log
 from pretrain_trainer.training.history import StepFigures, write_history
 from pretrain_trainer.training.payload import PayloadReader, PayloadWriter
-from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, write_manifest
+from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, remove_payload, write_manifest
 from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
@@ -206,13 +206,13 @@ class Checkpoints:
         self._mine.append(commit)
         self.newest = commit
         self._parent_sha256 = commit_log.sha256(self._storage, commit.sequence)
-        if self._storage.exists(layout.commit(self._next_sequence)):
+        if not commit_log.is_newest(self._storage, commit.sequence):
             return  # a newer start has come: what stays is its business
         whole = [c for c in self._mine if c.sequence not in self._damaged]
         stay = commit_log.kept(whole, self._spec.keep_last, self._spec.keep_every_steps)
         for old in self._mine:
             if old.data not in stay:
-                self._storage.remove(old.data)
+                remove_payload(self._storage, old.data, old.manifest_sha256)
         self._mine = [c for c in self._mine if c.data in stay]
 
 

@@ -92,6 +92,11 @@ def append(storage: Storage, record: AnyRecord) -> AnyRecord:
     return _carried_out(storage, log_protocol.appending(record))
 
 
+def is_newest(storage: Storage, sequence: int) -> bool:
+    """Whether nobody has put a record behind that one. Reads the slot: to ask whether it exists would list the log."""
+    return _patiently(partial(_slot, storage, sequence + 1)) is Found.NOTHING
+
+
 def kept(commits: Sequence[Commit], keep_last: int, keep_every_steps: int) -> set[str]:
     """Payload folders that stay: of the newest `keep_last` commits and of the first commit in each interval of steps."""
     newest_first = sorted(commits, key=lambda c: c.sequence, reverse=True)

@@ -83,6 +83,18 @@ def verify(storage: Storage, folder: str, manifest: dict[str, Any]) -> Iterator[
         yield name, _verify_file(storage, f"{folder}/{name}", chunks)
 
 
+def remove_payload(storage: Storage, folder: str, sha256: str) -> None:
+    """Remove a payload by the names that its manifest has: a store is not asked what there is."""
+    try:
+        names = {chunk["file"] for chunk in chunks_of(read_manifest(storage, folder, sha256))}
+    except PretrainError:  # a damaged one
+        storage.remove(folder)
+        return
+    storage.remove_files([f"{folder}/{layout.MANIFEST}", *(f"{folder}/{name}" for name in sorted(names))])
+    if storage.is_local:
+        storage.remove(folder)
+
+
 def _verify_file(storage: Storage, name: str, chunks: list[Chunk]) -> int:
     if chunks[0]["start"] or any(one["start"] + one["bytes"] != other["start"] for one, other in pairwise(chunks)):
         raise CorruptCheckpoint(f"{name} has bytes that the manifest does not name")
