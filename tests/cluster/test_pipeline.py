@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -123,9 +124,9 @@ class TestGivenShards:
             "shards": f"{root}/{layout.shards(made['Encode'], 'web')}/{layout.MANIFEST}",
             "weight": 3,
         }
-        own = {"name": "own", "documents": corpus}
-        spec = a_spec(installed, corpus)
-        spec["data"] |= {"sources": [ready, own], "cache": {"path": "/cache"}}
+        again = {**ready, "name": "again", "weight": 1}
+        spec = overlaid(a_spec(installed, corpus), {"training": {"steps": 100}, "evaluation": {"everySteps": 0}})
+        spec["data"] |= {"sources": [ready, again], "cache": {"path": "/cache"}}
         spec["tokenizer"] = {"uri": f"{root}/{layout.tokenizer(made['Tokenizer'])}"}
         spec["workers"]["template"] |= {
             "volumes": [{"name": "cache", "emptyDir": {}}],
@@ -136,9 +137,9 @@ class TestGivenShards:
         worker = job.running("pretrain.dev/stage=train")[0]
         assert job.kubectl("exec", worker, "--", "find", "/cache/pretrain-records", "-type", "f").strip()
 
-        job.edit(data={"sources": [{**ready, "weight": 1}, own]})
+        job.edit(data={"sources": [{**ready, "weight": 1}, again]})
         status = job.until("Succeeded")
-        assert (status["progress"]["step"], status["recovery"].get("failures", 0)) == (STEPS, 0)
+        assert (status["progress"]["step"], status["recovery"].get("failures", 0)) == (100, 0)
 
         (tmp_path / "job.yaml").write_text(yaml.safe_dump(job.manifest))
         audited = subprocess.run(
@@ -147,8 +148,8 @@ class TestGivenShards:
         )  # fmt: skip
         assert audited.returncode == 0, audited.stdout + audited.stderr
         found = json.loads(audited.stdout)
-        assert (found["steps"], found["weights"]) == (STEPS, 2)
-        assert found["samplesRead"] == STEPS * spec["training"]["globalBatchSize"]
+        assert (found["steps"], found["weights"]) == (100, 2)
+        assert found["samplesRead"] == 100 * spec["training"]["globalBatchSize"]
 
 
 KILL_A_RANK = """
@@ -170,18 +171,29 @@ def kill_leader(kubectl: Kubectl) -> None:
 
 
 @pytest.fixture(scope="module")
-def training(installed: DevelopmentCluster, corpus: str) -> list[RemoteJob]:
-    """Two jobs that train and would do so for hours, without a checkpoint so far."""
-    spec = overlaid(a_spec(installed, corpus), {"training": {"steps": 100_000}})
-    spec["checkpoint"]["everySeconds"] = 100_000
-    storage = a_spec(installed, corpus)["storage"]
-    jobs = [
-        RemoteJob.applied(installed, "long", spec),
-        RemoteJob.applied(installed, "cut-off", {**spec, "storage": storage}),
-    ]
+def training(undisturbed: RemoteJob, installed: DevelopmentCluster, corpus: str) -> list[RemoteJob]:
+    """Two jobs that train and would do so for hours, without a checkpoint so far. What comes before training lies in their
+    storage."""
+    jobs = []
+    for name in ("long", "cut-off"):
+        spec = overlaid(a_spec(installed, corpus), {"training": {"steps": 100_000}})
+        spec["checkpoint"]["everySeconds"] = 100_000
+        copy_until_encode(undisturbed.made.folder, folder_of(installed, spec["storage"]["uri"]))
+        jobs.append(RemoteJob.applied(installed, name, spec))
     for job in jobs:
         job.until("Training")
     return jobs
+
+
+def copy_until_encode(run: Path, other: Path) -> None:
+    """What the stages before training left, into the folder of a run that has not begun."""
+    for part in (
+        "documents",
+        "tokenizer",
+        "shards",
+        *(f"stages/{s}" for s in ("collect", "prepare", "tokenizer", "encode")),
+    ):
+        shutil.copytree(run / part, other / part)
 
 
 class TestDeletion:

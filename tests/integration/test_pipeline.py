@@ -167,7 +167,7 @@ class TestAnUndisturbedRun:
 
 class TestKilledAtRandom:
     @pytest.mark.parametrize("processes", [1, 2])
-    def test_five_kills_change_neither_losses_nor_weights(
+    def test_three_kills_change_neither_losses_nor_weights(
         self, tmp_path: Path, corpus: dict[str, str], undisturbed: Run, processes: int
     ) -> None:
         if processes == 1:
@@ -178,7 +178,7 @@ class TestKilledAtRandom:
         seconds = sum(stage["seconds"] for stage in reference.report()["stages"])
         rng = random.Random(SEED + processes)
         run = Run(tmp_path / "killed", corpus, processes)
-        for _ in range(5):
+        for _ in range(3):
             process = run.start()
             kill_something(process, rng, after_seconds=rng.uniform(0.5, max(seconds / 2, 6)))
             end(process)

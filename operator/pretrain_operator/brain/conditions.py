@@ -56,6 +56,9 @@ def stated(
 ) -> PretrainJobStatus:
     """The status with one condition set. Its transition time changes only when its status does."""
     before = next((c for c in recorded.conditions if c.type == kind), None)
+    wanted = status, reason, message, recorded.observed_generation
+    if before and (before.status, before.reason, before.message, before.observed_generation) == wanted:
+        return recorded
     since = before.last_transition_time if before and before.status == status else now
     stated = Condition(
         type=kind,
