@@ -230,7 +230,7 @@ REFUSED = [
     ("wrong keys", "InvalidAccessKeyId", 403, "no-permission"),
     ("a wrong secret", "SignatureDoesNotMatch", 403, "no-permission"),
     ("an expired token", "ExpiredToken", 400, "no-permission"),
-    ("a clock that is wrong", "RequestTimeTooSkewed", 403, "no-permission"),
+    ("a clock that is wrong", "RequestTimeTooSkewed", 403, "wrong-clock"),
     ("no right to read", "AccessDenied", 403, "no-permission"),
     ("a bucket that is gone", "NoSuchBucket", 404, "storage-missing"),
 ]

@@ -90,6 +90,8 @@ def _remote(error: BaseException, storage: Storage) -> PretrainError | None:
             f"{storage.uri()} needs credentials and none were found.",
             "Write spec.storage.secretRef, or give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.",
         )
+    if faults.has_wrong_clock(error):
+        return UserError("wrong-clock", _FIELD, f"{storage.uri()} refuses requests: {faults.CLOCK}.", faults.SET_CLOCK)
     if faults.is_refused(error):
         return UserError(
             "no-permission",

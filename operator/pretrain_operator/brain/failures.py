@@ -19,7 +19,15 @@ USER_ERROR = "UserError"
 """Kind of a failure that no retry can mend."""
 WAITING = "Waiting"
 """Kind of a user's mistake that may be mended outside the job while it waits."""
-_MENDED_OUTSIDE = ("no-credentials", "no-permission", "unreachable", "storage-missing", "disk-full", "file-not-found")
+_MENDED_OUTSIDE = (
+    "no-credentials",
+    "no-permission",
+    "unreachable",
+    "wrong-clock",
+    "storage-missing",
+    "disk-full",
+    "file-not-found",
+)
 """Codes of user errors about storage and credentials: no word of the job need change to mend them."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0

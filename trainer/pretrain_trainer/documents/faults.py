@@ -55,7 +55,10 @@ _REFUSALS = frozenset(
     }
 )
 """What S3 servers call keys that they do not know or that may not do this. s3fs knows only some of the names."""
+_WRONG_CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 _PASSING_STATUSES = (408, 429)
+CLOCK = "this machine's clock is more than some minutes from the store's"
+SET_CLOCK = "Set the clock of the machine, or of the cluster's node, by NTP."
 _ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.25
 
@@ -101,14 +104,23 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def _code(error: BaseException) -> str:
+    """What an S3 server calls its error; empty for any other error."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
 def is_refused(error: BaseException | None) -> bool:
     """Whether a store refuses the credentials."""
     for each in chain(error):
-        response = getattr(each, "response", None)
-        code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
-        if isinstance(each, PermissionError) or _status(each) in (401, 403) or code in _REFUSALS:
+        if isinstance(each, PermissionError) or _status(each) in (401, 403) or _code(each) in _REFUSALS:
             return True
     return False
+
+
+def has_wrong_clock(error: BaseException | None) -> bool:
+    """Whether a store refuses a request because of the time that it was signed with."""
+    return any(_code(each) in _WRONG_CLOCK for each in chain(error))
 
 
 def has_no_credentials(error: BaseException) -> bool:
@@ -128,6 +140,8 @@ def user_error(error: BaseException, where: str, url: str) -> UserError | None:
         return error
     if isinstance(error, FileNotFoundError) or status == 404:
         return UserError("file-not-found", where, f"{url} does not exist.", "Write the path or URL of existing files.")
+    if has_wrong_clock(error):
+        return UserError("wrong-clock", where, f"{url} refuses requests: {CLOCK}.", SET_CLOCK)
     if is_refused(error):
         return UserError(
             "no-permission", where, f"{url} may not be read.", "Give this user or these credentials read access."
