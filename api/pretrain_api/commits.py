@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+VERSION: Literal[1] = 1
+"""Of the records' format."""
+
 
 class WeightSegment(BaseModel):
     """From which position of the data order on which weights hold."""
@@ -24,7 +27,7 @@ class _Slot(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[1] = VERSION
     sequence: int
     fingerprint: str
     """Identity of the Train stage; other identities' checkpoints are never loaded."""
@@ -62,11 +65,11 @@ class Commit(_Slot):
     tokens: int
     final: bool
     """The last checkpoint of a finished training."""
-    data: str
-    """Folder of the payload, relative to the storage."""
+    data: Annotated[str, Field(pattern=r"^(checkpoints/data/[\w-]+)?$")]
+    """Folder of the payload, relative to the storage; nothing outside is read or removed because of what a record says."""
     manifest_sha256: str
     """SHA-256 of the payload's manifest.json, which lists every file with size and crc32c."""
-    history: str
+    history: Annotated[str, Field(pattern=r"^(checkpoints/history/[\w-]+/[\w-]+\.jsonl)?$")]
     """File with the figures of the steps since the parent, and with what they read; relative to the storage."""
     history_sha256: str = ""
     parent: int = 0

@@ -103,6 +103,15 @@ class Storage:
             return []
         return sorted(str(e).rstrip("/").rsplit("/", 1)[-1] for e in entries)
 
+    def sizes(self, relative: str) -> dict[str, int]:
+        """Bytes of each file in a folder by its name; empty where there is none."""
+        try:
+            entries = self.fs.ls(self.path(relative), detail=True)
+        except FileNotFoundError:
+            return {}
+        files = [entry for entry in entries if entry["type"] == "file"]
+        return {str(entry["name"]).rsplit("/", 1)[-1]: int(entry["size"] or 0) for entry in files}
+
     def read_bytes(self, relative: str) -> bytes:
         # By default an S3 client first asks how long an object is, and lists a folder of that name where there is none.
         options = {"max_concurrency": 1} if self.is_s3 else {}
@@ -175,6 +184,9 @@ class Storage:
             self.fs.rm([self.path(name) for name in relative])
 
     def remove(self, relative: str) -> None:
-        """Remove a file or folder; one that is already gone is fine."""
+        """Remove a file or folder; one that is already gone is fine. Of a link, the link alone."""
+        if self.is_local and os.path.islink(self.path(relative)):
+            os.remove(self.path(relative))
+            return
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path(relative), recursive=True)

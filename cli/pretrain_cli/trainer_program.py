@@ -1,9 +1,37 @@
 """Programs of the trainer that commands start: its libraries stay out of the command line, in the image of a cluster too."""
 
+import signal
 import subprocess
 import sys
 
+_TIDYING_SECONDS = 5.0
+_INTERRUPTED = 130
+"""128 + SIGINT, as shells count."""
+
 
 def run(module: str, *arguments: str) -> int:
-    """Run `pretrain_trainer.<module>` with these arguments and this process's standard streams; its exit code."""
-    return subprocess.run([sys.executable, "-m", f"pretrain_trainer.{module}", *arguments], check=False).returncode
+    """Run `pretrain_trainer.<module>` with these arguments and this process's standard streams; its exit code.
+
+    Ctrl-C is the program's affair, which a terminal tells as well: it ends in order, and what it says is the answer. One
+    that was not told, or was still loading its libraries, is told again.
+    """
+    # It listens once it has loaded its libraries; until then Ctrl-C would end it with a traceback.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    program = subprocess.Popen([sys.executable, "-m", f"pretrain_trainer.{module}", *arguments])
+    signal.signal(signal.SIGINT, before)
+    try:
+        return program.wait()
+    except KeyboardInterrupt:
+        return _ended(program)
+
+
+def _ended(program: "subprocess.Popen[bytes]") -> int:
+    while True:
+        try:
+            code = program.wait(_TIDYING_SECONDS)
+        except subprocess.TimeoutExpired:
+            program.send_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            continue
+        else:
+            return _INTERRUPTED if code == -signal.SIGINT else code

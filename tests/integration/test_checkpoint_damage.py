@@ -1,10 +1,12 @@
 """Checkpoints whose files were damaged: always noticed, recorded, and the one before is taken; sharing storage is, too."""
 
+import hashlib
 import json
 import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +14,11 @@ from support.saved_states import STEPS, begun, save, tensors, three_saved
 from support.token_runs import commits
 
 from pretrain_api import layout
-from pretrain_trainer.training import world
+from pretrain_api.storage import Storage
+from pretrain_trainer.training import commit_log, world
 from pretrain_trainer.training.checkpoints import Position
 from pretrain_trainer.training.commit_log import Overtaken
-from pretrain_trainer.training.payload_files import CorruptCheckpoint
+from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, verify
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,83 @@ def test_damaged_ones_do_not_count_among_those_that_are_kept(run: Path, alone: w
     assert checkpoints.load(tensors(0)) == Position(step=6, samples=6)
     save(checkpoints, 12)
     assert [c["step"] for c in commits(run) if (run / c["data"]).exists()] == [6, 12]
+
+
+def test_a_tensor_without_elements_is_no_damage(tmp_path: Path, alone: world.World) -> None:
+    """As a rank has that holds no row of a small parameter."""
+    state = {"model.z": torch.empty(0), "model.a": torch.randn(5), "model.m": torch.empty(0, 4)}
+    checkpoints = begun(tmp_path, alone)
+    checkpoints.save(state, Position(step=1), (), [], final=False)
+    checkpoints.wait()
+    (commit,) = commits(tmp_path)
+    storage = Storage(str(tmp_path))
+    found = dict(verify(storage, commit["data"], read_manifest(storage, commit["data"], commit["manifest_sha256"])))
+    assert found == {"rank-00000.tensors": 20}
+    loaded = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+    assert begun(tmp_path, alone).load(loaded) == Position(step=1)
+    assert torch.equal(loaded["model.a"], state["model.a"])
+
+
+@pytest.mark.parametrize("name", ["../../../outside", "/etc/passwd", "rank-00000.tensors/../../x", "other"])
+def test_a_manifest_that_leads_elsewhere_is_damaged(run: Path, alone: world.World, name: str) -> None:
+    rewritten(run, 9, lambda manifest: manifest["tensors"]["model.a"]["chunks"][0].update(file=name))
+    assert loaded(run, alone) == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.pop("tensors"), lambda m: m["tensors"].clear() or m.update(tensors=[]),
+        lambda m: m["tensors"]["model.a"].update(shape=[10**15, 11]), lambda m: m["tensors"]["model.a"].update(dtype="x"),
+        lambda m: m["tensors"]["model.a"]["chunks"][0].update(bytes=-1), lambda m: m.update(position={"step": "x"}),
+    ],
+)  # fmt: skip
+def test_a_manifest_of_another_form_is_damaged(run: Path, alone: world.World, change: Callable[[Any], object]) -> None:
+    rewritten(run, 9, change)
+    assert loaded(run, alone) == 6
+
+
+def rewritten(run: Path, step: int, change: Callable[[Any], object]) -> None:
+    """Another manifest, with a record that names its checksum: what somebody who may write to the storage could do."""
+    path = payload(run, step, layout.MANIFEST)
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    record = next(c for c in commits(run) if c["step"] == step)
+    record["manifest_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (run / layout.commit(record["sequence"])).write_text(json.dumps(record))
+
+
+def test_a_start_that_was_frozen_behind_its_fence_removes_nothing_of_a_later_one(
+    run: Path, alone: world.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fence = commit_log.fence
+
+    def frozen(*arguments: Any, **options: Any) -> commit_log.Fenced:
+        fenced = fence(*arguments, **options)
+        monkeypatch.setattr(commit_log, "fence", fence)
+        later = begun(run, alone)
+        assert later.load(tensors(0)) == Position(step=9, samples=9)
+        save(later, 12)
+        return fenced
+
+    monkeypatch.setattr(commit_log, "fence", frozen)
+    begun(run, alone)
+    assert payload(run, 12, layout.MANIFEST).exists()
+    assert loaded(run, alone) == 12
+
+
+def test_what_cannot_be_removed_ends_nothing_and_goes_the_next_time(
+    run: Path, alone: world.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = begun(run, alone, keep_last=1)
+    checkpoints.load(tensors(0))
+    with monkeypatch.context() as patched:
+        patched.setattr(Storage, "remove", lambda self, relative: (_ for _ in ()).throw(ConnectionError("cut")))
+        save(checkpoints, 12)
+    assert len(list((run / layout.CHECKPOINT_DATA).iterdir())) == 4
+    save(checkpoints, 15)
+    assert len(list((run / layout.CHECKPOINT_DATA).iterdir())) == 1
 
 
 def test_an_earlier_start_cannot_commit_nor_remove_any_more(run: Path, alone: world.World) -> None:

@@ -1,6 +1,10 @@
 """What the programs behind commands have in common: how they are stopped, and how errors become messages and exit codes."""
 
-from collections.abc import Callable
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_USER_ERROR, PretrainError, UserError
 from pretrain_api.storage import Storage
@@ -24,11 +28,34 @@ class Stopping:
             raise Stopped
 
 
+class OutputLost(PretrainError):
+    """Standard output takes no more: whoever read it has left, or the disk below it is full."""
+
+
+def answer(lines: Iterable[str]) -> None:
+    """Print what was asked for. Raises OutputLost."""
+    try:
+        for line in lines:
+            print(line)  # noqa: T201 - a program's answer
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would be written at exit, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            raise OutputLost from error
+        raise OutputLost(f"the output cannot be written: {os.strerror(error.errno or 0)}") from error
+
+
 def on_storage(uri: str, endpoint_url: str, work: Callable[[Storage], int]) -> int:
     """What the work on a run's storage returns. A store that cannot be reached or does not let us in is told as such."""
-    storage = None
     try:
         storage = Storage(uri, endpoint_url)
+    except (ValueError, ImportError) as error:  # of a protocol that fsspec does not know, or lacks the library of
+        what = f"its protocol cannot be used: {error}."
+        raise UserError(
+            "unknown-protocol", uri, what, "Write a path, s3://... or another address of a store."
+        ) from error
+    try:
         first_contact(storage)
         return work(storage)
     except Exception as error:
@@ -43,6 +70,8 @@ def exit_code(work: Callable[[], int], again: str = "") -> int:
     `again` says what the same command does after the last two.
     """
     die_with_parent()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # until now, by whoever started us
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return work()
     except UserError as error:
@@ -51,6 +80,10 @@ def exit_code(work: Callable[[], int], again: str = "") -> int:
     except (Stopped, KeyboardInterrupt):
         say("; ".join(filter(None, ("stopped", again))))
         return _EXIT_INTERRUPTED
+    except OutputLost as error:
+        if str(error):  # else the reader (head, less) left: nothing to tell
+            say(f"error: {error}")
+        return EXIT_FAILURE
     except PretrainError as error:
         say("; ".join(filter(None, (f"error: {error}", again))))
         return EXIT_FAILURE

@@ -1,13 +1,18 @@
 """`pretrain checkpoints` on a real run: what it shows, finds, removes and writes for others."""
 
+import hashlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
+from support.eventually import eventually
 from support.exports import generated
 from support.finished_runs import FinishedRun
 from support.saved_states import three_saved
@@ -102,10 +107,21 @@ class TestPrune:
         assert [e["state"] for e in answer("list", str(three), "--all")] == ["removed", "removed", "kept"]
         assert pretrain("prune", str(three), "--keep-last", "1", "--yes").stdout == "nothing to remove\n"
 
-    def test_a_damaged_one_does_not_count_among_those_that_stay(self, three: Path) -> None:
-        (three / commits(three)[-1]["data"] / "manifest.json").unlink()
+    def test_the_newest_whole_one_stays_though_a_newer_one_is_damaged(self, three: Path) -> None:
+        """By a bit, which shows in no name and no size: the newest is read before others are removed."""
+        (file,) = (three / commits(three)[-1]["data"]).glob("*.tensors")
+        content = bytearray(file.read_bytes())
+        content[10] ^= 1
+        file.write_bytes(content)
         pretrain("prune", str(three), "--keep-last", "1", "--yes")
-        assert [(e["step"], e["state"]) for e in answer("list", str(three))] == [(6, "kept"), (9, "damaged")]
+        assert [e["step"] for e in answer("list", str(three))] == [6, 9]
+        assert pretrain("verify", str(three)).stdout.startswith("step 6: sound\nstep 9: damaged: ")
+
+    def test_older_damaged_ones_go(self, three: Path) -> None:
+        (three / commits(three)[0]["data"] / "manifest.json").unlink()
+        pretrain("prune", str(three), "--keep-last", "2", "--yes")
+        assert not (three / commits(three)[0]["data"]).exists()
+        assert [e["step"] for e in answer("list", str(three), "--all") if e["state"] == "kept"] == [6, 9]
 
 
 class TestConvert:
@@ -115,6 +131,12 @@ class TestConvert:
         done = pretrain("convert", str(own_run.job), str(tmp_path / "model"), "--to", "huggingface")
         assert (done.returncode, done.stdout) == (0, f"step 40: {tmp_path / 'model'}\n"), done.stderr
         assert generated(tmp_path / "model", "def ").startswith("def ")
+
+        other = ["--set", "spec.model.config.num_attention_heads=1", "--to", "huggingface"]  # the same tensors
+        wrong = pretrain("convert", str(own_run.job), str(tmp_path / "wrong"), *other)
+        assert wrong.returncode == 2
+        assert "[job-of-another-training]" in wrong.stderr
+        assert not (tmp_path / "wrong").exists()
 
     @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
     def test_a_checkpoint_that_torch_loads_with_the_optimizers_state(self, root: Path, tmp_path: Path) -> None:
@@ -131,13 +153,65 @@ class TestConvert:
             assert tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes() == own, name
         assert any(name.startswith("optimizer.") for name in state)
 
-    def test_nothing_is_written_over(self, root: Path, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("mine")
-        done = pretrain("convert", str(root), str(tmp_path), "--to", "dcp")
-        assert done.returncode == 2
-        assert done.stderr == (
-            f"error: {tmp_path}: there is something already. Name a folder that is not there yet. [target-not-empty]\n"
-        )
+    @pytest.mark.parametrize(
+        ("target", "said"),
+        [
+            ("there", "there is something already. Name a folder that is not there yet."),
+            ("there/file/x", "the folder cannot be made: File exists."),
+            ("dangling", "there is something already."),
+            ("run/checkpoints/data/x", "it lies among the run's own checkpoints."),
+            ("s3://bucket", "it is a whole bucket. Name a folder in it, as s3://bucket/model."),
+            ("foo://x/y", "its protocol cannot be used"),
+        ],
+    )
+    def test_where_it_cannot_be_written_is_told_and_left_alone(
+        self, three: Path, tmp_path: Path, target: str, said: str
+    ) -> None:
+        run = three.rename(tmp_path / "run")
+        (tmp_path / "there").mkdir()
+        (tmp_path / "there" / "file").write_text("mine")
+        (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+        before = sorted(tmp_path.rglob("*"))
+        place = target if "://" in target else str(tmp_path / target)
+        done = pretrain("convert", str(run), place, "--to", "dcp")
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+        assert said in done.stderr
+        assert sorted(tmp_path.rglob("*")) == before
+
+    def test_folders_of_similar_names_stay(self, three: Path, tmp_path: Path) -> None:
+        for end in ("unfinished", "replaced"):
+            (tmp_path / f"plain.{end}").mkdir()
+        done = pretrain("convert", str(three), str(tmp_path / "plain"), "--to", "dcp", "-o", "json")
+        assert json.loads(done.stdout) == {"step": 9, "folder": str(tmp_path / "plain"), "form": "dcp"}
+        assert {"plain", "plain.unfinished", "plain.replaced"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_reader_that_leaves_is_no_traceback(three: Path) -> None:
+    command = f"{PRETRAIN} checkpoints list {three} -o json | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_ctrl_c_ends_it_in_order(three: Path) -> None:
+    with subprocess.Popen([PRETRAIN, "checkpoints", "verify", str(three)], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+                          start_new_session=True, text=True) as program:  # fmt: skip
+        eventually(lambda: psutil.Process(program.pid).children(), within_seconds=30)
+        os.killpg(program.pid, signal.SIGINT)
+        _, said = program.communicate(timeout=60)
+    assert program.returncode in (0, 130)  # it may have been quicker
+    assert "Traceback" not in said
+
+
+def test_one_of_another_version_hides_no_other(three: Path) -> None:
+    commit = commits(three)[0]
+    path = three / commit["data"] / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 1}))
+    commit["manifest_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (three / "checkpoints" / "log" / f"{commit['sequence']:012d}.json").write_text(json.dumps(commit))
+    assert [e["state"] for e in answer("list", str(three))] == ["unreadable", "kept", "kept"]
+    assert pretrain("diff", str(three), "6", "9").returncode == 1
+    pretrain("prune", str(three), "--keep-last", "1", "--yes")
+    assert [e["step"] for e in answer("list", str(three))] == [3, 9]
 
 
 def test_what_is_not_there_is_told_with_what_is(root: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pretrain_api.errors import EXIT_FAILURE, EXIT_OK
 from pretrain_api.nouns import counted
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.audit import Audit, audit
-from pretrain_trainer.command_program import exit_code, on_storage
+from pretrain_trainer.command_program import answer, exit_code, on_storage
 from pretrain_trainer.terminal import Bar
 
 _LINES = 20
@@ -33,10 +33,9 @@ def main() -> int:
 def _audited(storage: Storage, share: float, output: str) -> int:
     found = _shown(storage, share)
     if output == "json":
-        print(json.dumps(found.as_json(), indent=1))  # noqa: T201 - a program's answer
+        answer([json.dumps(found.as_json(), indent=1)])
     else:
-        for line in _lines(found):
-            print(line)  # noqa: T201 - the same
+        answer(_lines(found))
     return EXIT_FAILURE if found.found else EXIT_OK
 
 

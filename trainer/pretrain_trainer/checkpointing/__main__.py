@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import math
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK
 from pretrain_api.nouns import counted
@@ -13,10 +15,17 @@ from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.checkpointing import catalogue
 from pretrain_trainer.checkpointing.catalogue import Entry
-from pretrain_trainer.command_program import exit_code, on_storage
+from pretrain_trainer.checkpointing.target import Target
+from pretrain_trainer.command_program import answer, exit_code, on_storage
 from pretrain_trainer.terminal import Bar
 from pretrain_trainer.training import commit_log
-from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, remove_payload, verify
+from pretrain_trainer.training.payload_files import (
+    CorruptCheckpoint,
+    OtherVersion,
+    read_manifest,
+    remove_payload,
+    verify,
+)
 
 _TENSORS_TOLD = 10
 
@@ -58,19 +67,19 @@ def _list(storage: Storage, options: argparse.Namespace) -> int:
     found = catalogue.entries(storage)
     shown = [entry for entry in found if options.all or entry.state != "removed"]
     if options.output == "json":
-        _print([json.dumps([entry.as_json() for entry in shown], indent=1)])
+        answer([json.dumps([entry.as_json() for entry in shown], indent=1)])
         return EXIT_OK
     rows: list[tuple[str, ...]] = [("STEP", "SAMPLES", "TOKENS", "START", "COMMITTED", "SIZE", "STATE")]
     rows += [_row(entry) for entry in shown]
-    _print(_aligned(rows))
+    answer(_aligned(rows))
     if hidden := len(found) - len(shown):
-        _print([f"and {counted(hidden, 'commit')} whose checkpoint was removed; --all shows them"])
+        answer([f"and {counted(hidden, 'commit')} whose checkpoint was removed; --all shows them"])
     return EXIT_OK
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
     of = entry.commit
-    state = f"damaged: {entry.reason}" if entry.state == "damaged" else entry.state
+    state = f"{entry.state}: {entry.reason}" if entry.reason else entry.state
     size = f"{entry.bytes / 1e6:,.1f} MB" if entry.bytes else ""
     time = of.time.strftime("%Y-%m-%d %H:%M:%SZ")
     is_final = ", final" if of.final else ""
@@ -97,26 +106,32 @@ def _verify(storage: Storage, options: argparse.Namespace) -> int:
             catalogue.chosen(found, options.step)
         ]
     with Bar("verify", sum(entry.bytes for entry in asked), "bytes") as bar:
-        results = [(entry, _damage(storage, entry, bar)) for entry in asked]
+        results = [_verified(storage, entry, bar) for entry in asked]
     if options.output == "json":
-        told = [
-            {**entry.as_json(), "state": "damaged" if damage else "kept", "reason": damage} for entry, damage in results
-        ]
-        _print([json.dumps(told, indent=1)])
+        answer([json.dumps([entry.as_json() for entry in results], indent=1)])
     else:
-        _print(f"step {entry.commit.step}: {f'damaged: {damage}' if damage else 'sound'}" for entry, damage in results)
-    return EXIT_FAILURE if any(damage for _, damage in results) else EXIT_OK
+        answer(
+            f"step {e.commit.step}: {_STATES.get(e.state, e.state)}" + f": {e.reason}" * bool(e.reason) for e in results
+        )
+    return EXIT_OK if all(entry.state in _STATES for entry in results) else EXIT_FAILURE
 
 
-def _damage(storage: Storage, entry: Entry, bar: Bar) -> str:
-    """What is wrong with a checkpoint as it lies now, whatever was found before."""
+_STATES = {"kept": "sound", "removed": "removed meanwhile"}
+
+
+def _verified(storage: Storage, entry: Entry, bar: Bar) -> Entry:
+    """The checkpoint as it lies now, whatever was found before: every byte of it read."""
     of = entry.commit
     try:
         for _, size in verify(storage, of.data, read_manifest(storage, of.data, of.manifest_sha256)):
             bar.advance(size)
     except CorruptCheckpoint as error:
-        return str(error)
-    return ""
+        if not storage.names(of.data):
+            return replace(entry, state="removed", reason="")
+        return replace(entry, state="damaged", reason=str(error))
+    except OtherVersion as error:
+        return replace(entry, state="unreadable", reason=str(error))
+    return replace(entry, state="kept", reason="")
 
 
 def _diff(storage: Storage, options: argparse.Namespace) -> int:
@@ -126,62 +141,80 @@ def _diff(storage: Storage, options: argparse.Namespace) -> int:
     first, second = (catalogue.chosen(found, step, "STEP") for step in options.steps)
     differing = list(differences(storage, first, second))
     if options.output == "json":
-        told = [asdict(d) if isinstance(d, Difference) else {"difference": d} for d in differing]
-        _print([json.dumps(told, indent=1)])
+        told = [_finite(asdict(d)) if isinstance(d, Difference) else {"difference": d} for d in differing]
+        answer([json.dumps(told, indent=1, allow_nan=False)])
         return EXIT_FAILURE if differing else EXIT_OK
     if not differing:
-        _print([f"step {first.commit.step} and step {second.commit.step}: every tensor has the same bits"])
+        answer([f"step {first.commit.step} and step {second.commit.step}: every tensor has the same bits"])
         return EXIT_OK
-    _print(d for d in differing if isinstance(d, str))
+    answer(d for d in differing if isinstance(d, str))
     tensors = sorted((d for d in differing if isinstance(d, Difference)), key=lambda d: d.relative, reverse=True)
-    _print([f"{counted(len(tensors), 'tensor')} differ{'s' if len(tensors) == 1 else ''}; relative: |b - a| / |a|"])
+    answer([f"{counted(len(tensors), 'tensor')} differ{'s' if len(tensors) == 1 else ''}; relative: |b - a| / |a|"])
     for d in tensors[:_TENSORS_TOLD]:
-        _print([f"  {d.relative:.3g}  {d.name}: {d.changed:,} of {d.elements:,} elements, by up to {d.greatest:.3g}"])
+        answer([f"  {d.relative:.3g}  {d.name}: {d.changed:,} of {d.elements:,} elements, by up to {d.greatest:.3g}"])
     if len(tensors) > _TENSORS_TOLD:
-        _print([f"  ... and {len(tensors) - _TENSORS_TOLD} more; -o json lists them all"])
+        answer([f"  ... and {len(tensors) - _TENSORS_TOLD} more; -o json lists them all"])
     return EXIT_FAILURE
 
 
+def _finite(figures: dict[str, Any]) -> dict[str, Any]:
+    """For JSON, which knows no other numbers."""
+    return {name: None if isinstance(n, float) and not math.isfinite(n) else n for name, n in figures.items()}
+
+
 def _prune(storage: Storage, options: argparse.Namespace) -> int:
-    there = [entry for entry in catalogue.entries(storage) if entry.state == "kept"]
-    stay: set[str] = set()
-    for training in {entry.commit.fingerprint for entry in there}:  # each training keeps its own
-        commits = [entry.commit for entry in there if entry.commit.fingerprint == training]
-        stay |= commit_log.kept(commits, options.keep_last, options.keep_every_steps)
-    going = [entry for entry in there if entry.commit.data not in stay]
+    found = [entry for entry in catalogue.entries(storage) if entry.is_there]
+    going: list[Entry] = []
+    for training in dict.fromkeys(entry.commit.fingerprint for entry in found):  # each training keeps its own
+        own = [entry for entry in found if entry.commit.fingerprint == training]
+        whole = _down_from_a_sound_one(storage, own)
+        stay = commit_log.kept([entry.commit for entry in whole], options.keep_last, options.keep_every_steps)
+        newest = max((entry.commit.sequence for entry in whole), default=0)
+        going += [
+            entry
+            for entry in own
+            if entry.commit.data not in stay and entry.state != "unreadable" and entry.commit.sequence <= newest
+        ]
     if options.yes:
         for entry in going:
             remove_payload(storage, entry.commit.data, entry.commit.manifest_sha256)
     if options.output == "json":
-        _print([json.dumps({"removed" if options.yes else "wouldRemove": [e.as_json() for e in going]}, indent=1)])
+        answer([json.dumps({"removed" if options.yes else "wouldRemove": [e.as_json() for e in going]}, indent=1)])
         return EXIT_OK
     what = counted(len(going), "checkpoint")
     size = sum(entry.bytes for entry in going) / 1e6
     steps = f" of steps {', '.join(f'{e.commit.step:,}' for e in going)}" if going else ""
     if options.yes or not going:
-        _print([f"removed {what}{steps}, {size:,.1f} MB" if going else "nothing to remove"])
+        answer([f"removed {what}{steps}, {size:,.1f} MB" if going else "nothing to remove"])
     else:
-        _print([f"would remove {what}{steps}, {size:,.1f} MB; --yes removes them"])
+        answer([f"would remove {what}{steps}, {size:,.1f} MB; --yes removes them"])
     return EXIT_OK
+
+
+def _down_from_a_sound_one(storage: Storage, entries: Sequence[Entry]) -> list[Entry]:
+    """The newest checkpoint of which every byte is as it was written, and those before it that seem whole."""
+    kept = [entry for entry in entries if entry.state == "kept"]
+    with Bar("verify", sum(entry.bytes for entry in kept[-1:]), "bytes") as bar:
+        while kept and _verified(storage, kept[-1], bar).state != "kept":
+            kept.pop()
+    return kept
 
 
 def _convert(storage: Storage, options: argparse.Namespace) -> int:
-    from pretrain_trainer.checkpointing import converting
-
-    converting.check_target(options.target)
+    target = Target.of(options.target, storage)
     entry = catalogue.chosen(catalogue.entries(storage), options.step)
+    from pretrain_trainer.checkpointing import converting  # with torch, which takes seconds
+
     if options.to == "dcp":
-        converting.to_dcp(storage, entry, options.target)
+        converting.to_dcp(storage, entry, target)
     else:
         job = PretrainJob.model_validate_json(options.job.read_bytes()) if options.job else None
-        converting.to_hugging_face(storage, entry, options.target, options.dtype, job)
-    _print([f"step {entry.commit.step:,}: {options.target}"])
+        converting.to_hugging_face(storage, entry, target, options.dtype, job)
+    if options.output == "json":
+        answer([json.dumps({"step": entry.commit.step, "folder": options.target, "form": options.to})])
+    else:
+        answer([f"step {entry.commit.step:,}: {options.target}"])
     return EXIT_OK
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line)  # noqa: T201 - a program's answer
 
 
 if __name__ == "__main__":

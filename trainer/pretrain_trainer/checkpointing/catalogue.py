@@ -11,9 +11,10 @@ from pretrain_api.commits import Commit
 from pretrain_api.errors import UserError
 from pretrain_api.storage import Storage
 from pretrain_trainer.training import commit_log
-from pretrain_trainer.training.payload_files import CorruptCheckpoint, chunks_of, read_manifest
+from pretrain_trainer.training.payload_files import CorruptCheckpoint, OtherVersion, chunks_of, read_manifest
 
-State = Literal["kept", "removed", "damaged"]
+State = Literal["kept", "removed", "damaged", "unreadable"]
+"""`unreadable`: of another version of this program."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Entry:
     bytes: int = 0
     """Of its tensors, where they are kept."""
     reason: str = ""
-    """Why it counts as damaged."""
+    """Why it counts as damaged, or cannot be read."""
+    is_there: bool = False
+    """Whether anything of its payload is left."""
 
     def as_json(self) -> dict[str, Any]:
         of = self.commit
@@ -71,9 +74,27 @@ def _entry(storage: Storage, commit: Commit, reason: str, folders: set[str]) -> 
     if commit.data.rsplit("/", 1)[-1] not in folders:
         return Entry(commit, "damaged" if reason else "removed", reason=reason)
     if reason:
-        return Entry(commit, "damaged", reason=reason)
+        return Entry(commit, "damaged", reason=reason, is_there=True)
     try:
-        manifest = read_manifest(storage, commit.data, commit.manifest_sha256)
+        return Entry(commit, "kept", _size(storage, commit), is_there=True)
     except CorruptCheckpoint as error:
-        return Entry(commit, "damaged", reason=str(error))
-    return Entry(commit, "kept", sum(chunk["bytes"] for chunk in chunks_of(manifest)))
+        if not storage.names(commit.data):  # training has removed it meanwhile
+            return Entry(commit, "removed")
+        return Entry(commit, "damaged", reason=str(error), is_there=True)
+    except OtherVersion as error:
+        return Entry(commit, "unreadable", reason=str(error), is_there=True)
+
+
+def _size(storage: Storage, commit: Commit) -> int:
+    """Bytes of its tensors. Raises CorruptCheckpoint where a file is missing or has another size than was written."""
+    chunks = chunks_of(read_manifest(storage, commit.data, commit.manifest_sha256))
+    ends: dict[str, int] = {}
+    for chunk in chunks:
+        ends[chunk["file"]] = max(ends.get(chunk["file"], 0), chunk["start"] + chunk["bytes"])
+    found = storage.sizes(commit.data)
+    for name, size in ends.items():
+        if name not in found:
+            raise CorruptCheckpoint(f"{commit.data}/{name} is missing")
+        if found[name] != size:
+            raise CorruptCheckpoint(f"{commit.data}/{name} has {found[name]} bytes instead of {size}")
+    return sum(ends.values())

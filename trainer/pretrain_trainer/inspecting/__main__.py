@@ -4,12 +4,11 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, UserError
 from pretrain_api.nouns import counted
-from pretrain_trainer.command_program import Stopping, exit_code
+from pretrain_trainer.command_program import Stopping, answer, exit_code
 from pretrain_trainer.cores import usable_cores
 from pretrain_trainer.documents.faults import patiently, reading
 from pretrain_trainer.inspecting import peek, stats, targets, verify
@@ -71,37 +70,37 @@ def _verify(target: Target, options: argparse.Namespace) -> int:
             bar.advance(task.bytes)
     if options.output == "json":
         told = {"shards": len(work), "records": records, "findings": [asdict(finding) for finding in findings]}
-        _print([json.dumps(told, indent=1)])
+        answer([json.dumps(told, indent=1)])
         return EXIT_FAILURE if findings else EXIT_OK
-    _print(str(finding) for finding in findings[:_MOST_TOLD])
+    answer(str(finding) for finding in findings[:_MOST_TOLD])
     if len(findings) > _MOST_TOLD:
-        _print([f"... and {len(findings) - _MOST_TOLD} more; -o json lists them all"])
+        answer([f"... and {len(findings) - _MOST_TOLD} more; -o json lists them all"])
     for source in target.sources:
         if isinstance(source, SampleSource):
-            _print(f"note: {line}" for line in verify.missing_members(source))
+            answer(f"note: {line}" for line in verify.missing_members(source))
     read = f"{counted(records, 'record')} in {counted(len(work), 'shard')}"
-    _print([f"{read}: {counted(len(findings), 'fault')}" if findings else f"{read}: all sound"])
+    answer([f"{read}: {counted(len(findings), 'fault')}" if findings else f"{read}: all sound"])
     return EXIT_FAILURE if findings else EXIT_OK
 
 
 def _stats(target: Target, output: str) -> int:
     found = stats.stats(target)
-    _print([json.dumps(found, indent=1)] if output == "json" else stats.lines(found))
+    answer([json.dumps(found, indent=1)] if output == "json" else stats.lines(found))
     return EXIT_OK
 
 
 def _peek(target: Target, options: argparse.Namespace) -> int:
     if options.at is not None:
-        _print(peek.token_lines(peek.at_position(target, options.at, options.count or 1), target.tokenizer))
+        answer(peek.token_lines(peek.at_position(target, options.at, options.count or 1), target.tokenizer))
         return EXIT_OK
     source = target.chosen(options.source)
     if isinstance(source, TokenSource):
         chosen = peek.numbers(source.manifest.train.samples, options.count or 3, options.seed)
-        _print(peek.token_lines([peek.Place(source, index) for index in chosen], target.tokenizer))
+        answer(peek.token_lines([peek.Place(source, index) for index in chosen], target.tokenizer))
         return EXIT_OK
     chosen = peek.numbers(len(source.shards), options.count or 20, options.seed)
     samples = [source.shards.read(number) for number in chosen]
-    _print(peek.sample_lines(samples))
+    answer(peek.sample_lines(samples))
     if found := peek.pictures(source, samples):
         from pretrain_trainer.inspecting.sheets import contact_sheet
 
@@ -111,13 +110,8 @@ def _peek(target: Target, options: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             instead = "Write the path of a .png or .jpg file in a folder that exists."
             raise UserError("sheet-path", "--sheet", f"{path} cannot be written: {error}.", instead) from error
-        _print([f"{counted(len(found), 'image')}: {path}"])
+        answer([f"{counted(len(found), 'image')}: {path}"])
     return EXIT_OK
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line)  # noqa: T201 - a program's answer
 
 
 if __name__ == "__main__":

@@ -83,9 +83,7 @@ class Checkpoints:
         self._parent_sha256 = ""
         self.newest: Commit | None = None
         """The commit that was loaded or written last."""
-        if world.is_first:
-            for folder in commit_log.abandoned(storage.names(layout.CHECKPOINT_DATA), fenced.records):
-                storage.remove(f"{layout.CHECKPOINT_DATA}/{folder}")
+        _of_first(world, partial(_remove_abandoned, storage, fenced))
 
     def load(self, tensors: Mapping[str, Tensor]) -> Position | None:
         """Load the newest commit whose files are intact into the tensors, in place; None when there is no commit yet.
@@ -102,8 +100,7 @@ class Checkpoints:
                 self._found_damaged(commit, str(error))
                 continue
             self.newest = commit
-            if self._world.is_first:
-                self._parent_sha256 = commit_log.sha256(self._storage, commit.sequence)
+            self._parent_sha256 = _of_first(self._world, partial(commit_log.sha256, self._storage, commit.sequence))
             return Position(**manifest["position"])
         if self._mine:
             raise CorruptCheckpoint(_nothing_left(self._storage))
@@ -210,10 +207,7 @@ class Checkpoints:
             return  # a newer start has come: what stays is its business
         whole = [c for c in self._mine if c.sequence not in self._damaged]
         stay = commit_log.kept(whole, self._spec.keep_last, self._spec.keep_every_steps)
-        for old in self._mine:
-            if old.data not in stay:
-                remove_payload(self._storage, old.data, old.manifest_sha256)
-        self._mine = [c for c in self._mine if c.data in stay]
+        self._mine = [c for c in self._mine if c.data in stay or not _removed(self._storage, c)]
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -244,6 +238,21 @@ def load_model(storage: Storage, fingerprint: str, model: nn.Module) -> Commit:
             continue
         return commit
     raise CorruptCheckpoint(_nothing_left(storage))
+
+
+def _remove_abandoned(storage: Storage, fenced: commit_log.Fenced) -> None:
+    for folder in commit_log.abandoned(storage.names(layout.CHECKPOINT_DATA), fenced):
+        storage.remove(f"{layout.CHECKPOINT_DATA}/{folder}")
+
+
+def _removed(storage: Storage, commit: Commit) -> bool:
+    """Remove a checkpoint that is not needed any more. A fault does not matter: the next save tries again."""
+    try:
+        remove_payload(storage, commit.data, commit.manifest_sha256)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the new checkpoint is committed
+        _LOGGER.warning("%s could not be removed yet: %s", storage.uri(commit.data), error)
+        return False
+    return True
 
 
 def _of_first(world: World, action: Callable[[], Result]) -> Result:

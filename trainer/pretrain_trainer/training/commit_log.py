@@ -5,6 +5,7 @@ faults may pass. No torch here.
 """
 
 import hashlib
+import json
 import logging
 import threading
 import time
@@ -17,8 +18,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from pretrain_api import layout
-from pretrain_api.commits import RECORDS, Bad, Commit, Record
-from pretrain_api.errors import UserError
+from pretrain_api.commits import RECORDS, VERSION, Bad, Commit, Record
+from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.patience import Patience, may_pass
 from pretrain_trainer.training import log_protocol
@@ -48,7 +49,7 @@ def damaged(records: Iterable[Record]) -> dict[int, str]:
 
 def sha256(storage: Storage, sequence: int) -> str:
     """SHA-256 of the bytes of a record, which its successor names."""
-    return hashlib.sha256(storage.read_bytes(layout.commit(sequence))).hexdigest()
+    return hashlib.sha256(_patiently(partial(storage.read_bytes, layout.commit(sequence)))).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Fenced:
     generation: int
     """Of this start."""
     next_sequence: int
+    is_whole: bool
+    """Whether every slot before the fence could be read."""
 
 
 def fence(storage: Storage, fingerprint: str, nonce: str, *, external_lock: bool = False) -> Fenced:
@@ -84,7 +87,7 @@ def fence(storage: Storage, fingerprint: str, nonce: str, *, external_lock: bool
             "Use a store that honours If-None-Match, as S3, GCS, Azure, MinIO, Ceph and versitygw do, or a shared volume; or "
             "write spec.checkpoint.externalLock: true if something else keeps two trainings apart.",
         )
-    return Fenced([*before, ours], ours.generation, ours.sequence + 1)
+    return Fenced([*before, ours], ours.generation, ours.sequence + 1, len(before) == ours.sequence - 1)
 
 
 def append(storage: Storage, record: AnyRecord) -> AnyRecord:
@@ -109,10 +112,20 @@ def kept(commits: Sequence[Commit], keep_last: int, keep_every_steps: int) -> se
     return stay
 
 
-def abandoned(folders: Iterable[str], log: Sequence[Record]) -> list[str]:
-    """Payload folders that no record names: their writers died before the commit."""
-    named = {record.data.rsplit("/", 1)[-1] for record in log if isinstance(record, Commit)}
-    return [folder for folder in folders if folder not in named]
+def abandoned(folders: Iterable[str], fenced: Fenced) -> list[str]:
+    """Payload folders of starts before this one that no record names: their writers died before the commit, and can never
+    commit again. Those of later starts are not this one's business, however long it was frozen behind its fence. None where a
+    record cannot be read, which may name any of them."""
+    if not fenced.is_whole:
+        return []
+    named = {record.data.rsplit("/", 1)[-1] for record in fenced.records if isinstance(record, Commit)}
+    return [folder for folder in folders if folder not in named and 0 < _generation_of(folder) < fenced.generation]
+
+
+def _generation_of(folder: str) -> int:
+    """Of the start that wrote a payload `<step>-<generation>-<nonce>`; 0 for a folder of another kind."""
+    parts = folder.split("-")
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else 0
 
 
 def _numbers(storage: Storage) -> list[int]:
@@ -122,14 +135,35 @@ def _numbers(storage: Storage) -> list[int]:
 
 
 def _slot(storage: Storage, sequence: int) -> Record | Found:
+    """What a slot holds. Raises PretrainError for a record of a later version of this program."""
     path = layout.commit(sequence)
     try:
-        return RECORDS.validate_json(storage.read_bytes(path))
+        content = storage.read_bytes(path)
+        record = RECORDS.validate_json(content)
     except FileNotFoundError:
         return Found.NOTHING
+    except IsADirectoryError:
+        reason = "it is a folder"
     except ValidationError as error:
-        _LOGGER.warning("%s is damaged and passed over: %s", storage.uri(path), error.errors()[0]["msg"])
-        return Found.DAMAGED
+        if (version := _version(content)) > VERSION:
+            what = f"{storage.uri(path)} has format version {version}; this program reads {VERSION}. Use a newer one."
+            raise PretrainError(what) from error
+        reason = error.errors()[0]["msg"]
+    else:
+        if record.sequence == sequence:
+            return record
+        reason = f"it says that it is record {record.sequence}"
+    _LOGGER.warning("%s is damaged and passed over: %s", storage.uri(path), reason)
+    return Found.DAMAGED
+
+
+def _version(content: bytes) -> int:
+    """What a record that cannot be read says its version is; 0 where it says nothing."""
+    try:
+        version = json.loads(content)["version"]
+    except (ValueError, TypeError, KeyError):
+        return 0
+    return version if isinstance(version, int) else 0
 
 
 def _carried_out(storage: Storage, operations: Generator[Create | Read, Any, Result]) -> Result:

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
 import google_crc32c
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from pretrain_api import layout
 from pretrain_api.errors import PretrainError
@@ -28,6 +30,51 @@ class CorruptCheckpoint(PretrainError):
     """A payload's files are not the bytes that were written."""
 
 
+class OtherVersion(PretrainError):
+    """A payload was written by another version of this program."""
+
+
+_Natural = Annotated[int, Field(ge=0, strict=True)]
+
+
+class _Chunk(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    file: Annotated[str, Field(pattern=r"^rank-\d{5,}\.tensors$")]
+    """In the payload's folder: nothing outside is read or removed because of what a manifest says."""
+    start: _Natural
+    bytes: _Natural
+    crc32c: _Natural
+    offsets: list[_Natural]
+    sizes: list[_Natural]
+
+
+class _Tensor(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    dtype: Literal[
+        "float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int64", "int32", "int16", "int8",
+        "uint8", "bool",
+    ]  # fmt: skip
+    shape: list[_Natural]
+    chunks: list[_Chunk]
+
+    @model_validator(mode="after")
+    def _chunks_make_it_up(self) -> Self:
+        if sum(math.prod(chunk.sizes) for chunk in self.chunks) != math.prod(self.shape):
+            raise ValueError("the chunks of a tensor are not as many elements as its shape")
+        return self
+
+
+class _Manifest(BaseModel):
+    version: int
+    tensors: dict[str, _Tensor]
+    position: dict[str, int]
+
+
+_MANIFESTS = TypeAdapter(_Manifest)
+
+
 def write_manifest(storage: Storage, folder: str, manifest: dict[str, Any]) -> str:
     """Write the payload's manifest, its last file; returns its SHA-256."""
     content = json.dumps(manifest, indent=1, sort_keys=True).encode()
@@ -43,9 +90,14 @@ def read_manifest(storage: Storage, folder: str, sha256: str) -> dict[str, Any]:
         raise CorruptCheckpoint(f"{folder}/{layout.MANIFEST} is missing") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise CorruptCheckpoint(f"{folder}/{layout.MANIFEST} is not the one that was committed")
-    manifest: dict[str, Any] = json.loads(content)
-    if manifest["version"] != VERSION:
-        raise PretrainError(f"{folder} has format version {manifest['version']}; this program reads {VERSION}")
+    try:
+        manifest: dict[str, Any] = json.loads(content)
+        if (version := manifest["version"]) != VERSION:
+            raise OtherVersion(f"{folder} has format version {version}; this program reads {VERSION}")
+        _MANIFESTS.validate_python(manifest)
+    except (ValueError, TypeError, KeyError) as error:  # pydantic's ValidationError is a ValueError
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
+        raise CorruptCheckpoint(f"{folder}/{layout.MANIFEST} is no manifest of a checkpoint: {reason}") from error
     return manifest
 
 
@@ -71,7 +123,8 @@ def read_chunk(storage: Storage, folder: str, chunk: Chunk) -> bytes:
 def chunks_of(manifest: dict[str, Any]) -> list[Chunk]:
     """All chunks, file by file as they lie."""
     chunks = [chunk for tensor in manifest["tensors"].values() for chunk in tensor["chunks"]]
-    return sorted(chunks, key=lambda chunk: (chunk["file"], chunk["start"]))
+    # One without elements begins where its neighbour does.
+    return sorted(chunks, key=lambda chunk: (chunk["file"], chunk["start"], chunk["bytes"]))
 
 
 def verify(storage: Storage, folder: str, manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
@@ -85,14 +138,15 @@ def verify(storage: Storage, folder: str, manifest: dict[str, Any]) -> Iterator[
 
 def remove_payload(storage: Storage, folder: str, sha256: str) -> None:
     """Remove a payload by the names that its manifest has: a store is not asked what there is."""
+    if storage.is_local:
+        storage.remove(folder)
+        return
     try:
         names = {chunk["file"] for chunk in chunks_of(read_manifest(storage, folder, sha256))}
     except PretrainError:  # a damaged one
         storage.remove(folder)
         return
     storage.remove_files([f"{folder}/{layout.MANIFEST}", *(f"{folder}/{name}" for name in sorted(names))])
-    if storage.is_local:
-        storage.remove(folder)
 
 
 def _verify_file(storage: Storage, name: str, chunks: list[Chunk]) -> int:
@@ -120,5 +174,4 @@ def _verify_file(storage: Storage, name: str, chunks: list[Chunk]) -> int:
 
 
 def _portions(size: int) -> Iterable[int]:
-    whole, rest = divmod(size, _READ_BYTES)
-    return [*[_READ_BYTES] * whole, *([rest] if rest else [])]
+    return (min(_READ_BYTES, size - begin) for begin in range(0, size, _READ_BYTES))

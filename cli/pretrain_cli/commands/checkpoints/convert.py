@@ -39,4 +39,4 @@ def command(target: str, sets: tuple[str, ...], output: str, folder: str, to: st
             path = Path(own) / "job.json"
             path.write_text(job.model_dump_json(by_alias=True))
             more += ["--job", str(path)]
-        return options.run("convert", target, sets, output, *more, folder)
+        return options.run("convert", target, sets, output, *more, "--", folder)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from pretrain_api import layout
 from pretrain_api.commits import Commit
-from pretrain_api.errors import UserError
+from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.storage import Storage
-from pretrain_trainer.training.commit_log import Overtaken, abandoned, append, fence, kept, read_log
+from pretrain_trainer.training.commit_log import Fenced, Overtaken, abandoned, append, fence, kept, read_log
 
 
 def a_commit(sequence: int = 1, *, step: int = 0, generation: int = 1, nonce: str = "n") -> Commit:
@@ -144,5 +144,40 @@ class TestKept:
             present = stay
 
 
-def test_payloads_without_a_commit_are_abandoned() -> None:
-    assert abandoned(["00000001-1-n", "00000002-1-n"], [a_commit(step=1)]) == ["00000002-1-n"]
+class TestAbandoned:
+    def fenced(self, generation: int = 2, *, is_whole: bool = True) -> Fenced:
+        return Fenced([a_commit(step=1)], generation, 3, is_whole)
+
+    def test_are_payloads_of_earlier_starts_without_a_commit(self) -> None:
+        assert abandoned(["00000001-1-n", "00000002-1-n"], self.fenced()) == ["00000002-1-n"]
+
+    def test_are_none_of_this_start_or_a_later_one(self) -> None:
+        """A start that was frozen behind its fence finds what later ones have written meanwhile."""
+        assert abandoned(["00000002-2-n", "00000003-3-n"], self.fenced()) == []
+
+    def test_are_none_where_a_record_that_may_name_them_cannot_be_read(self, tmp_path: Path) -> None:
+        assert abandoned(["00000002-1-n"], self.fenced(is_whole=False)) == []
+        storage = Storage(str(tmp_path))
+        fence(storage, "f", "a")
+        append(storage, a_commit(2))
+        assert fence(storage, "f", "b").is_whole
+        storage.write_bytes(layout.commit(2), b"{")
+        assert not fence(storage, "f", "c").is_whole
+
+    def test_are_no_folders_of_another_kind(self) -> None:
+        assert abandoned(["mine", "a-b-c", "1-1-1-1"], self.fenced()) == []
+
+
+def test_a_record_of_a_later_version_is_not_passed_over(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    storage.write_json(layout.commit(1), {**a_commit().model_dump(mode="json"), "version": 2})
+    with pytest.raises(PretrainError, match="has format version 2; this program reads 1"):
+        fence(storage, "f", "a")
+
+
+@pytest.mark.parametrize("change", [{"data": "../outside"}, {"data": "checkpoints/data/../x"}, {"history": "/etc/passwd"},
+                                    {"sequence": 7}])  # fmt: skip
+def test_a_record_that_leads_elsewhere_is_damaged(tmp_path: Path, change: dict[str, object]) -> None:
+    storage = Storage(str(tmp_path))
+    storage.write_json(layout.commit(1), {**a_commit().model_dump(mode="json"), **change})
+    assert read_log(storage) == []
