@@ -102,8 +102,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_a_half_written_one_removed(tmp_
         if file.suffix == ".tensors":
             content[len(content) // 2] ^= 1
         (copy / file.name).write_bytes(content)
-    later = {**newest, "sequence": 99, "data": f"{layout.CHECKPOINT_DATA}/{copy.name}", "nonce": "damaged"}
-    (tmp_path / layout.commit(99)).write_text(json.dumps(later))
+    sequence = newest["sequence"] + 1
+    later = {**newest, "sequence": sequence, "data": f"{layout.CHECKPOINT_DATA}/{copy.name}", "nonce": "damaged"}
+    (tmp_path / layout.commit(sequence)).write_text(json.dumps(later))
     half = tmp_path / layout.CHECKPOINT_DATA / "00000011-1-half"
     half.mkdir()
     (half / "rank-00000.tensors").write_bytes(b"begun")
