@@ -65,10 +65,10 @@ class Commit(_Slot):
     tokens: int
     final: bool
     """The last checkpoint of a finished training."""
-    data: Annotated[str, Field(pattern=r"^(checkpoints/data/[\w-]+)?$")]
+    data: Annotated[str, Field(pattern=r"^checkpoints/data/[\w-]+$")]
     """Folder of the payload, relative to the storage; nothing outside is read or removed because of what a record says."""
     manifest_sha256: str
-    """SHA-256 of the payload's manifest.json, which lists every file with size and crc32c."""
+    """SHA-256 of the payload's manifest.json, which lists every chunk with its place and crc32c."""
     history: Annotated[str, Field(pattern=r"^(checkpoints/history/[\w-]+/[\w-]+\.jsonl)?$")]
     """File with the figures of the steps since the parent, and with what they read; relative to the storage."""
     history_sha256: str = ""

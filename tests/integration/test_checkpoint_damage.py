@@ -17,7 +17,7 @@ from pretrain_api import layout
 from pretrain_api.storage import Storage
 from pretrain_trainer.training import commit_log, world
 from pretrain_trainer.training.checkpoints import Position
-from pretrain_trainer.training.commit_log import Overtaken
+from pretrain_trainer.training.log_protocol import Overtaken
 from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, verify
 
 

@@ -68,7 +68,7 @@ class Writer:
             step = parent.step + 1 if parent else 1
             wanted = Commit(
                 sequence=sequence + 1, fingerprint="f", generation=fence.generation, step=step, samples=step, tokens=step,
-                final=False, data="", manifest_sha256="", history="", time=_TIME, nonce=f"{self.name}-{number}",
+                final=False, data=f"checkpoints/data/{self.name}", manifest_sha256="", history="", time=_TIME, nonce=f"{self.name}-{number}",
                 parent=parent.sequence if parent else 0,
             )  # fmt: skip
             parent = yield from protocol.appending(wanted)

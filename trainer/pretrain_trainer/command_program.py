@@ -1,4 +1,5 @@
-"""What the programs behind commands have in common: how they are stopped, and how errors become messages and exit codes."""
+"""What the programs behind commands have in common: the way to a run's storage, how they answer and are stopped, and how
+errors become messages and exit codes."""
 
 import errno
 import os

@@ -100,6 +100,8 @@ class Checkpoints:
                 self._found_damaged(commit, str(error))
                 continue
             self.newest = commit
+            # Those that were removed long ago are not to be kept, nor removed again.
+            self._mine = [c for c in self._mine if c.data.rsplit("/", 1)[-1] in folders]
             self._parent_sha256 = _of_first(self._world, partial(commit_log.sha256, self._storage, commit.sequence))
             return Position(**manifest["position"])
         if self._mine:
@@ -273,13 +275,12 @@ def _commits(records: Sequence[Record], fingerprint: str) -> list[Commit]:
     return [record for record in records if isinstance(record, Commit) and record.fingerprint == fingerprint]
 
 
-def _candidates(commits: Sequence[Commit], damaged: Mapping[int, str], folders: set[str]) -> Iterator[Commit]:
+def _candidates(commits: Sequence[Commit], damaged: Mapping[int, str], folders: set[str]) -> list[Commit]:
     """Newest first, without those whose payload was collected; the newest never is. Those that were found damaged come
     last: somebody may have restored their files."""
     newest_first = list(reversed(commits))
     there = [c for n, c in enumerate(newest_first) if n == 0 or c.data.rsplit("/", 1)[-1] in folders]
-    yield from (commit for commit in there if commit.sequence not in damaged)
-    yield from (commit for commit in there if commit.sequence in damaged)
+    return sorted(there, key=lambda commit: commit.sequence in damaged)
 
 
 def _manifest(storage: Storage, commit: Commit) -> dict[str, Any]:

@@ -23,9 +23,7 @@ from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.patience import Patience, may_pass
 from pretrain_trainer.training import log_protocol
-from pretrain_trainer.training.log_protocol import AnyRecord, Create, Found, Overtaken, Read
-
-__all__ = ["Overtaken", "abandoned", "append", "damaged", "fence", "kept", "read", "read_log", "sha256"]
+from pretrain_trainer.training.log_protocol import AnyRecord, Create, Found, Read
 
 _LOGGER = logging.getLogger(__name__)
 _PATIENCE = Patience()

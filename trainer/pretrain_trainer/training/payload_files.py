@@ -114,7 +114,7 @@ def read_chunk(storage: Storage, folder: str, chunk: Chunk) -> bytes:
         if len(content) != chunk["bytes"]:
             problem = f"{name} ends before byte {end}"
         elif google_crc32c.value(content) != chunk["crc32c"]:
-            problem = f"{name} does not have the checksum it was written with at bytes {start} to {end}"
+            problem = _other_bytes(name, chunk)
         else:
             return content
     raise CorruptCheckpoint(problem)
@@ -162,15 +162,17 @@ def _verify_file(storage: Storage, name: str, chunks: list[Chunk]) -> int:
                         raise CorruptCheckpoint(f"{name} ends before byte {chunk['start'] + chunk['bytes']}")
                     checksum = google_crc32c.extend(checksum, content)
                 if checksum != chunk["crc32c"]:
-                    raise CorruptCheckpoint(
-                        f"{name} does not have the checksum it was written with at bytes {chunk['start']} to "
-                        f"{chunk['start'] + chunk['bytes']}"
-                    )
+                    raise CorruptCheckpoint(_other_bytes(name, chunk))
             if file.read(1):
                 raise CorruptCheckpoint(f"{name} is longer than it was written")
             return int(file.tell())
     except FileNotFoundError as error:
         raise CorruptCheckpoint(f"{name} is missing") from error
+
+
+def _other_bytes(name: str, chunk: Chunk) -> str:
+    start, end = chunk["start"], chunk["start"] + chunk["bytes"]
+    return f"{name} does not have the checksum it was written with at bytes {start} to {end}"
 
 
 def _portions(size: int) -> Iterable[int]:

@@ -26,7 +26,7 @@ def a_commit(storage: Storage, sequence: int, first: int, last: int) -> Commit:
         samples=last,
         tokens=last,
         final=False,
-        data="",
+        data="checkpoints/data/one",
         manifest_sha256="",
         history=history,
         time=datetime(2026, 1, 1, tzinfo=UTC),

@@ -119,7 +119,7 @@ class TestWrite:
             run.storage.write_bytes(history, json.dumps(line).encode())
             commit = Commit(
                 sequence=sequence, fingerprint=fingerprint, generation=1, step=sequence - 1, samples=4, tokens=9,
-                final=False, data="", manifest_sha256="", history=history, time=NOW, nonce="",
+                final=False, data="checkpoints/data/one", manifest_sha256="", history=history, time=NOW, nonce="",
             )  # fmt: skip
             run.storage.create_exclusive(layout.commit(sequence), commit.model_dump_json().encode())
         write(run, "Training", NOW)
@@ -136,7 +136,7 @@ class TestWrite:
             run.storage.write_bytes(history, json.dumps(line).encode())
             commit = Commit(
                 sequence=step, fingerprint="f", generation=1, step=step, samples=step, tokens=4000 * step,
-                final=step == 2, data="", manifest_sha256="", history=history, time=NOW, nonce="",
+                final=step == 2, data="checkpoints/data/one", manifest_sha256="", history=history, time=NOW, nonce="",
             )  # fmt: skip
             run.storage.create_exclusive(layout.commit(step), commit.model_dump_json().encode())
         write(run, "Reporting", NOW)

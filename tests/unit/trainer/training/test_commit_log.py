@@ -10,7 +10,8 @@ from pretrain_api import layout
 from pretrain_api.commits import Commit
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.storage import Storage
-from pretrain_trainer.training.commit_log import Fenced, Overtaken, abandoned, append, fence, kept, read_log
+from pretrain_trainer.training.commit_log import Fenced, abandoned, append, fence, kept, read_log
+from pretrain_trainer.training.log_protocol import Overtaken
 
 
 def a_commit(sequence: int = 1, *, step: int = 0, generation: int = 1, nonce: str = "n") -> Commit:
@@ -175,7 +176,7 @@ def test_a_record_of_a_later_version_is_not_passed_over(tmp_path: Path) -> None:
         fence(storage, "f", "a")
 
 
-@pytest.mark.parametrize("change", [{"data": "../outside"}, {"data": "checkpoints/data/../x"}, {"history": "/etc/passwd"},
+@pytest.mark.parametrize("change", [{"data": ""}, {"data": "../outside"}, {"data": "checkpoints/data/../x"}, {"history": "/etc/passwd"},
                                     {"sequence": 7}])  # fmt: skip
 def test_a_record_that_leads_elsewhere_is_damaged(tmp_path: Path, change: dict[str, object]) -> None:
     storage = Storage(str(tmp_path))
