@@ -10,7 +10,7 @@ import signal
 import sys
 
 ENV_PROGRAM = "PRETRAIN_PROGRAM_PID"
-"""Number of the program's process. Set here; torchrun's ranks tell by it whether torchrun is still their parent."""
+"""Number of the program's process. Set here; ranks tell by it whether their agent is still their parent."""
 _PR_SET_PDEATHSIG = 1
 
 

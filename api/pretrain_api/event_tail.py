@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pretrain_api.events import ProgressEvent
+from pretrain_api.recoveries import Recovery
 
 
 class EventTail:
@@ -16,6 +17,8 @@ class EventTail:
         self.newest: ProgressEvent | None = None
         self.newest_step: ProgressEvent | None = None
         """The newest line with training figures."""
+        self.recovery: Recovery | None = None
+        """The newest recovery."""
 
     def read(self) -> list[ProgressEvent]:
         """The lines since the last call."""
@@ -30,6 +33,7 @@ class EventTail:
         events = [event for line in content.splitlines() if (event := _parsed(line))]
         for event in events:
             self.newest = event
+            self.recovery = event.recovery or self.recovery
             if "step" in event.figures:
                 self.newest_step = event
         return events

@@ -11,12 +11,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from pretrain_api.recoveries import Recovery
+
 ENV_EVENTS = "PRETRAIN_EVENTS"
 """File that the stage program appends one JSON line to, at most a few a second. Unset: nothing is written."""
 ENV_OUTCOME = "PRETRAIN_OUTCOME"
 """File that the stage program writes its Outcome to, once. Unset: nothing is written."""
 OUTCOME_BYTES = 4096
 """What a termination message may have; a longer one is cut by the kubelet and then cannot be read."""
+
+
+SIGNAL = "Signal"
+"""Kind of a failure whose program was killed."""
 
 
 class ReportedCheckpoint(BaseModel):
@@ -49,6 +55,8 @@ class ProgressEvent(BaseModel):
     """Train: step, totalSteps, samples, tokens, loss, tokensPerSecond, secondsLeft, learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps, standInSamples."""
     checkpoint: ReportedCheckpoint | None = None
     """Train: the newest commit, once there is one."""
+    recovery: Recovery | None = None
+    """Train: a recovery that is complete now."""
 
 
 class Outcome(BaseModel):
@@ -65,10 +73,10 @@ class Outcome(BaseModel):
     code: str = ""
     """userError: the error's code."""
     kind: str = ""
-    """failed: one word: Exception, NonFinite, OutOfMemory, DiskFull ..."""
+    """failed: one word: Signal, Exit, NonFinite, OutOfMemory, DiskFull, or the class of an exception."""
     rank: int = -1
     message: str = ""
-    """One message for people, or the last lines of the traceback."""
+    """One message for people, or the last lines of the traceback; empty when a rank was killed, which cannot speak."""
 
 
 def fitted(outcome: Outcome) -> bytes:

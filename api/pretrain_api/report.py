@@ -1,8 +1,8 @@
 """How far a job's pods are: what one of them tells the operator while it works.
 
 `Report` is the key `report` of the ConfigMap `pretrain_api.cluster.report_name`, as JSON. The operator makes the
-ConfigMap; worker 0 of a training or index 0 of a phase patches it: every 10 s at most, at once after a checkpoint and
-at the end. How a pod ended is told by its termination message (`pretrain_api.events.Outcome`), not here.
+ConfigMap; worker 0 of a training or index 0 of a phase patches it: every 10 s at most, at once after a checkpoint or
+a recovery and at the end. How a pod ended is told by its termination message (`pretrain_api.events.Outcome`), not here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from pretrain_api.events import ReportedCheckpoint
+from pretrain_api.recoveries import Recovery
 from pretrain_api.stages import Stage
 
 __all__ = ["Report", "ReportedCheckpoint"]
@@ -39,3 +40,5 @@ class Report(BaseModel):
     """As in `pretrain_api.events.ProgressEvent`."""
     checkpoint: ReportedCheckpoint | None = None
     """Train: the newest commit of this training, once there is one."""
+    recovery: Recovery | None = None
+    """Train: the newest recovery of this start that needed no new one."""

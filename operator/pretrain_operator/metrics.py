@@ -44,6 +44,7 @@ class JobFigures(Collector):
         age = _gauge("pretrain_job_checkpoint_age_seconds", "Age of the newest checkpoint.")
         failures = CounterMetricFamily("pretrain_job_failures", "Failures since the job began.", labels=_JOB)
         disruptions = CounterMetricFamily("pretrain_job_disruptions", "Disruptions since the job began.", labels=_JOB)
+        restarts = CounterMetricFamily("pretrain_job_restarts", "Restarts of ranks in place.", labels=_JOB)
         now = self._now()
         for key, status in self._jobs.items():
             info.add_metric([*key, status.stage], 1)
@@ -56,9 +57,10 @@ class JobFigures(Collector):
             step.add_metric(key, status.progress.step)
             failures.add_metric(key, status.recovery.failures)
             disruptions.add_metric(key, status.recovery.disruptions)
+            restarts.add_metric(key, status.recovery.restarts)
             if status.checkpoint and status.checkpoint.time:
                 age.add_metric(key, (now - status.checkpoint.time).total_seconds())
-        yield from (known, info, state, workers, generation, step, age, failures, disruptions)
+        yield from (known, info, state, workers, generation, step, age, failures, disruptions, restarts)
 
 
 class Metrics:

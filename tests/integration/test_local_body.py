@@ -48,21 +48,30 @@ class TestTraining:
         run.signalled(signal.SIGKILL).exit_code()
         no_orphans(found)
 
-        # kill -9 of a rank: a failure; training goes on from the checkpoint by itself.
+        # kill -9 of a rank: it is started again in place, from memory.
         run = LocalRun(tmp_path, job).until("Training")
         assert run.status["recovery"]["disruptions"] == 1
-        assert run.status["recovery"]["failures"] == 0
+        begun = run.stage("Train")["attempts"]
         run.ranks()[1].kill()
+        record = eventually(lambda: run.status["recovery"].get("lastRecovery"))
+        assert (record["kind"], record["rank"], record["worker"]) == ("Restart", 1, "test-w0")
+        assert record["cause"] == "exit -9 (SIGKILL)"
+        assert (run.status["recovery"]["restarts"], run.status["recovery"]["failures"]) == (1, 0)
+        assert "after rank 1 was lost (exit -9 (SIGKILL))" in run.output
+        assert run.stage("Train")["attempts"] == begun
+
+        # kill -9 of their agent, which takes them with it: a failure; training goes on from the checkpoint by itself.
+        psutil.Process(run.ranks()[0].ppid()).kill()
         eventually(lambda: run.status["recovery"]["failures"], lambda n: n == 1)
         failed = run.status["recovery"]["lastFailure"]
-        assert (failed["stage"], failed["rank"], failed["worker"]) == ("Train", 1, "test-w0")
+        assert (failed["stage"], failed["rank"], failed["worker"]) == ("Train", -1, "test-w0")
         assert "exit -9 (SIGKILL)" in failed["message"]
         run.until("Training")
-        assert run.stage("Train")["attempts"] == 4
+        assert run.stage("Train")["attempts"] == begun + 1
 
         # SIGTERM to a rank from outside: a disruption; it saves, leaves and is started again.
         run.ranks()[0].terminate()
-        eventually(lambda: run.stage("Train")["attempts"], lambda n: n == 5)
+        eventually(lambda: run.stage("Train")["attempts"], lambda n: n == begun + 2)
         assert run.status["recovery"]["disruptions"] == 2
         assert run.status["recovery"]["failures"] == 1
         run.until("Training")

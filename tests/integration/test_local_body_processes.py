@@ -38,7 +38,7 @@ signal.pause()
 
 @pytest.fixture
 def parent() -> Iterator[subprocess.Popen[str]]:
-    """A process with a child in a session of its own, as torchrun has."""
+    """A process with a child in a session of its own, as a stage program has."""
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
@@ -113,13 +113,13 @@ def test_the_lock_is_one_process_s_and_says_whose(tmp_path: Path) -> None:
     assert workplace.runner() == 0
 
 
-def test_a_rank_whose_torchrun_ended_before_it_could_be_tied_to_it_ends_by_itself(tmp_path: Path) -> None:
+def test_a_rank_whose_agent_ended_before_it_could_be_tied_to_it_ends_by_itself(tmp_path: Path) -> None:
     launcher = PARENT.replace('"import signal; signal.pause()"', repr(LATE_RANK))
     with (tmp_path / "log").open("wb") as log:
-        torchrun = processes.start([sys.executable, "-c", launcher], dict(os.environ), log)
+        agent = processes.start([sys.executable, "-c", launcher], dict(os.environ), log)
     rank = int(eventually((tmp_path / "log").read_text, lambda text: text.endswith("\n")))
     eventually(lambda: psutil.Process(rank).status(), lambda status: status == psutil.STATUS_STOPPED)
-    torchrun.kill()
-    torchrun.wait()
+    agent.kill()
+    agent.wait()
     os.kill(rank, signal.SIGCONT)
     eventually(lambda: is_gone(rank))

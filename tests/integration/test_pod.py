@@ -1,4 +1,4 @@
-"""The program of a job's pods, with real stage programs, real torchrun and a real API server."""
+"""The program of a job's pods, with real stage programs, real ranks and a real API server."""
 
 import functools
 import json
@@ -86,7 +86,7 @@ class Gang:
     def ranks(self) -> list[psutil.Process]:
         """The training processes of all pods."""
         below = [child for pod in self.pods for child in psutil.Process(pod.process.pid).children(recursive=True)]
-        return [p for p in below if "pretrain_trainer" in _command(p) and "torch.distributed.run" not in _command(p)]
+        return [p for p in below if p.name().startswith("rank ")]
 
 
 def a_job(root: Path, processes: int = 1, **training: Any) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class TestTraining:
         assert f"resumed at step {report.checkpoint.step}" in again.pods[0].log
 
         # A rank that is killed: its own pod says which, and with which signal.
-        last = max(again.ranks(), key=lambda process: int(process.environ()["RANK"]))
+        last = max(again.ranks(), key=lambda process: process.name())
         last.kill()
         assert again.pods[1].ended() == 128 + signal.SIGKILL
         outcome = again.pods[1].outcome

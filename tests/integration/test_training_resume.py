@@ -1,4 +1,4 @@
-"""Training under torchrun: killed, stopped, damaged and resized runs end as if nothing had happened."""
+"""Training under an agent: killed, stopped, damaged and resized runs end as if nothing had happened."""
 
 import functools
 import json
@@ -9,10 +9,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from support.eventually import eventually
-from support.token_runs import a_job, commits, kill_everything, losses, outcome, record, start, steps_done
+from support.token_runs import a_job, commits, kill_everything, losses, outcome, ranks_of, record, start, steps_done
 
 from pretrain_api import layout
 from pretrain_api.storage import Storage
@@ -75,8 +74,7 @@ def test_sigterm_to_the_ranks_stops_them_with_everything_saved(tmp_path: Path) -
     job["spec"]["checkpoint"]["everySeconds"] = 100000
     process = start(tmp_path, job, ranks=2)
     eventually(lambda: steps_done(tmp_path), lambda done: done >= 5, within_seconds=120)
-    first, *_ = (p for p in psutil.Process(process.pid).children() if "pretrain_trainer" in p.cmdline())
-    first.send_signal(signal.SIGTERM)  # one rank hears it, all stop at the same step
+    ranks_of(process)[1].send_signal(signal.SIGTERM)  # one rank hears it, all stop at the same step
     process.wait(timeout=120)
     assert outcome(tmp_path)["outcome"] == "stopped"
     newest = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])

@@ -3,13 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from support import zygote
 from support.data_stages import DataStages, a_source
 from support.prepared import a_context
+from support.zygote import Forked
 
 from pretrain_api.events import ENV_OUTCOME, Outcome
 from pretrain_api.stages import UPSTREAM, Stage
@@ -61,12 +61,13 @@ class FinishedRun(DataStages):
         assert outcome.wait(timeout=120) == 0
         self.upstream[Stage.TRAIN] = self.outcome(Stage.TRAIN).fingerprint
 
-    def start(self, stage: Stage) -> "subprocess.Popen[bytes]":
+    def start(self, stage: Stage) -> Forked:
         """The stage's program in a process."""
         path = self.folder / f"{stage.value}-outcome.json"
         path.unlink(missing_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", ENV_OUTCOME: str(path)}
-        return subprocess.Popen([sys.executable, "-m", "pretrain_trainer", *self.arguments(stage)], env=environment)
+        with (self.folder / f"{stage.value}.log").open("ab") as log:
+            return zygote.start("pretrain_trainer.program", self.arguments(stage), environment, log)
 
     def outcome(self, stage: Stage) -> Outcome:
         return Outcome.model_validate_json((self.folder / f"{stage.value}-outcome.json").read_text())

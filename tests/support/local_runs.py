@@ -63,7 +63,7 @@ class LocalRun:
 
     def ranks(self) -> list[psutil.Process]:
         """The processes that train."""
-        return [p for p in self.programs() if _command(p)[1:3] == ["-u", "-m"] and "Train" in _command(p)]
+        return [p for p in self.programs() if _name(p).startswith("rank ")]
 
     def until(self, state: str, within_seconds: float = 120) -> LocalRun:
         """Wait until this run has recorded the given state; what an earlier one left does not count."""
@@ -90,8 +90,8 @@ class LocalRun:
         return self.process.returncode
 
 
-def _command(process: psutil.Process) -> list[str]:
+def _name(process: psutil.Process) -> str:
     try:
-        return process.cmdline()
+        return process.name()
     except psutil.NoSuchProcess:
-        return []
+        return ""

@@ -2,17 +2,16 @@
 another number of ranks after each."""
 
 import random
-import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 from support import token_runs
 from support.cluster.s3 import S3Server
 from support.eventually import eventually
 from support.s3_proxy import S3Proxy, Weather, s3_proxy
+from support.zygote import Forked
 
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.audit import Audit, audit
@@ -126,10 +125,9 @@ def _life(folder: Path, root: Path, job: dict[str, Any], keys: dict[str, str], r
     return Kill(ranks, at, resumed, only_one and ranks > 1)
 
 
-def _kill_one(process: "subprocess.Popen[bytes]", rng: random.Random) -> None:
-    """One rank; torchrun ends the others."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    rng.choice([child for child in children if "pretrain_trainer" in child.cmdline()]).kill()
+def _kill_one(process: Forked, rng: random.Random) -> None:
+    """One rank; the agent ends the others."""
+    rng.choice(token_runs.ranks_of(process)).kill()
     process.wait(timeout=120)
 
 

@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from support import zygote
+from support.zygote import Forked
 
 from pretrain_api import layout
 from pretrain_api.shards import Manifest, Split
@@ -125,32 +125,29 @@ def a_job(root: Path, *, sources: tuple[str, ...] = ("even", "odd"), model: Any 
     }
 
 
-def start(root: Path, job: dict[str, Any], ranks: int = 1, **environment: str) -> "subprocess.Popen[bytes]":
-    """The Train stage of the job, under torchrun, in a session of its own. Its log is `<root>/train.log`."""
+def start(root: Path, job: dict[str, Any], ranks: int = 1, **environment: str) -> Forked:
+    """The Train stage of the job, under an agent, in a session of its own. Its log is `<root>/train.log`."""
     path = root / "job.json"
     path.write_text(json.dumps(job))
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--standalone", "--no-python",
-        sys.executable, "-m", "pretrain_trainer", "--stage", "Train", "--job", str(path),
-    ]  # fmt: skip
+    arguments = ["--ranks", str(ranks), "--", "--stage", "Train", "--job", str(path)]
     for stage, fingerprint in UPSTREAM.items():
-        command += ["--upstream", f"{stage}={fingerprint}"]
+        arguments += ["--upstream", f"{stage}={fingerprint}"]
     outcome = root / "outcome.json"
     outcome.unlink(missing_ok=True)
+    own = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PRETRAIN_OUTCOME": str(outcome),
+        "PRETRAIN_EVENTS": str(root / "events.jsonl"),
+        **environment,
+    }
     with open(root / "train.log", "ab") as log:
-        return subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": "1",
-                "PRETRAIN_OUTCOME": str(outcome),
-                "PRETRAIN_EVENTS": str(root / "events.jsonl"),
-                **environment,
-            },
-        )
+        return zygote.start("pretrain_trainer.agent.program", arguments, own, log)
+
+
+def ranks_of(agent: Forked) -> list[psutil.Process]:
+    """The processes that train under an agent, by rank."""
+    return sorted(psutil.Process(agent.pid).children(), key=lambda process: process.name())
 
 
 def outcome(root: Path) -> dict[str, Any]:
@@ -189,8 +186,8 @@ def steps_done(root: Path) -> int:
     return int(max((json.loads(line)["done"] for line in lines), default=0))
 
 
-def kill_everything(process: "subprocess.Popen[bytes]") -> None:
-    """SIGKILL torchrun and its workers at once."""
+def kill_everything(process: Forked) -> None:
+    """SIGKILL the agent and its ranks at once."""
     for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
         one.kill()
     process.wait()

@@ -1,6 +1,6 @@
 """One run of a stage program, whatever the stage: identity, skip, run, record, outcome, exit code.
 
-The same program runs in a pod and under `pretrain run`; under torchrun one copy runs per rank, and the first rank of
+The same program runs in a pod and under `pretrain run`; a training runs one copy per rank, and the first rank of
 each machine speaks for it unless another one fails first. A phase before the last leaves no record.
 """
 

@@ -5,6 +5,8 @@ import os
 import time
 
 from pretrain_api.events import ENV_EVENTS, ProgressEvent, ReportedCheckpoint
+from pretrain_api.nouns import counted
+from pretrain_api.recoveries import Recovery
 
 _SECONDS_BETWEEN_LINES = 0.25
 _SECONDS_BETWEEN_LOG_LINES = 10.0
@@ -55,6 +57,19 @@ class Progress:
         if is_landmark or now >= self._next_log:
             self._next_log = now + _SECONDS_BETWEEN_LOG_LINES
             _LOGGER.info(logged(event))
+        self._write(event)
+
+    def recovered(self, recovery: Recovery) -> None:
+        """Tell of a recovery that is complete."""
+        message = (
+            f"recovered {recovery.seconds:.1f} s after rank {recovery.rank} was lost ({recovery.cause}), "
+            f"{counted(recovery.lost_steps, 'step')} lost"
+        )
+        event = ProgressEvent(time=time.time(), stage=self._stage, phase="step", message=message, recovery=recovery)
+        _LOGGER.info(message)
+        self._write(event)
+
+    def _write(self, event: ProgressEvent) -> None:
         if self._path:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(event.model_dump_json() + "\n")

@@ -137,13 +137,42 @@ class Failure(ApiModel):
     """When it happened."""
 
 
+class RecoveryRecord(ApiModel):
+    """A recovery that needed no new start of the stage."""
+
+    kind: ShortText = ""
+    """The rung of the ladder. Restart: the ranks of a worker were started again in place."""
+    worker: ShortText = ""
+    """The worker."""
+    rank: int = -1
+    """The rank that was lost."""
+    cause: ShortText = ""
+    """How it was lost: exit -9 (SIGKILL)."""
+    seconds: ShortText = ""
+    """From the loss to the next step, a decimal number."""
+    phases: ShortText = ""
+    """Seconds of each phase, for people: stop 0.1, join 0.1, load 0.2, read 0.1, step 0.1."""
+    lost_steps: int = 0
+    """Steps that had to be done again."""
+    time: datetime | None = None
+    """When the rank was lost."""
+    attempt: int = 0
+    """The start of the Train stage that it belongs to."""
+    number: int = 0
+    """Which one it was within that start, from 1."""
+
+
 class RecoveryStatus(ApiModel):
-    """Failures and disruptions so far."""
+    """Failures, disruptions and recoveries so far."""
 
     failures: int = 0
     """Failures since the start."""
     disruptions: int = 0
     """Disruptions since the start."""
+    restarts: int = 0
+    """How often ranks were started again in place since the start."""
+    last_recovery: RecoveryRecord | None = None
+    """The newest recovery that needed no new start of the stage."""
     recent_failures: Annotated[list[datetime], Field(max_length=1000)] = []
     """Times of the failures inside the window that progress has not reset."""
     waits: int = 0
@@ -186,6 +215,6 @@ class PretrainJobStatus(ApiModel):
     checkpoint: CheckpointStatus | None = None
     """The newest complete checkpoint."""
     recovery: RecoveryStatus = RecoveryStatus()
-    """Failures and disruptions so far."""
+    """Failures, disruptions and recoveries so far."""
     goodput_ratio: ShortText = ""
     """Share of the time that turned into steps, a decimal number."""

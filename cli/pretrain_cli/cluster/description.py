@@ -15,6 +15,7 @@ from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import Failure, StageStatus
 from pretrain_cli.cluster.pods import JobPod
 from pretrain_cli.cluster.table import age, aligned, moment
+from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
 from pretrain_cli.display.wording import amount, duration
 
@@ -212,10 +213,14 @@ def _training(status: PretrainJobStatus, now: datetime) -> Iterator[str]:
 
 def _failures(status: PretrainJobStatus, now: datetime) -> Iterator[str]:
     recovery = status.recovery
-    if not (recovery.failures or recovery.disruptions):
+    tally = words.tally(recovery, with_window=True)
+    if not tally:
         return
     yield "\nRecovery"
-    yield f"  {counted(recovery.failures, 'failure')} ({len(recovery.recent_failures)} in the window), {counted(recovery.disruptions, 'disruption')}"
+    yield f"  {tally}"
+    if record := recovery.last_recovery:
+        since = f" {age(record.time, now)} ago" if record.time else ""
+        yield f"  last restart in place{since}: worker {record.worker}, {words.described(record)}"
     first, last = recovery.first_failure, recovery.last_failure
     if first:
         yield from _failure("first failure of this streak" if first != last else "last failure", first, now)

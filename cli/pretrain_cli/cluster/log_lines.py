@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _RANK = re.compile(rb"\[rank(\d+)\]: ?")
-"""What torchrun, and PyTorch's own exception hook and C++ log put before a line."""
+"""What PyTorch's own exception hook and C++ log put before a line."""
 _COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
 """ANSI colours for neighbouring workers; red is left to errors."""
 
@@ -89,7 +89,7 @@ def rank_of(text: bytes) -> int:
 
 
 def without_rank(text: bytes) -> bytes:
-    """The line without the ranks named at its beginning: torchrun's and PyTorch's own may both stand there."""
+    """The line without the ranks named at its beginning: it may stand there twice."""
     while match := _RANK.match(text):
         text = text[match.end() :]
     return text

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from pretrain_api.nouns import counted
 from pretrain_api.types import PretrainJob
 from pretrain_api.types.status import StageStatus
+from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
 from pretrain_cli.display.wording import amount, duration
 
@@ -38,8 +38,10 @@ def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
     if status.checkpoint:
         yield f"checkpoint  step {status.checkpoint.step}"
     recovery = status.recovery
-    if recovery.failures or recovery.disruptions:
-        yield f"recovery    {counted(recovery.failures, 'failure')}, {counted(recovery.disruptions, 'disruption')}"
+    if tally := words.tally(recovery):
+        yield f"recovery    {tally}"
+    if recovery.last_recovery:
+        yield f"            {words.described(recovery.last_recovery)}"
     if recovery.last_failure:
         yield f"last        {recovery.last_failure.stage}: {recovery.last_failure.kind}"
         yield from (f"            {line}" for line in recovery.last_failure.message.splitlines()[-3:])

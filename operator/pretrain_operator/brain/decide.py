@@ -17,6 +17,7 @@ from pretrain_operator.brain import (
     lifecycle,
     phases,
     progress,
+    recoveries,
     stages,
     tenants,
     troubles,
@@ -71,7 +72,8 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
 
     # 3. How far training is; a new checkpoint forgets the failures before it.
     train = endings.current(status, observed, Stage.TRAIN)
-    status = world.gang(progress.taken_in(status, train, observed.checkpoint), observed, train)
+    status = recoveries.taken_in(progress.taken_in(status, train, observed.checkpoint), train)
+    status = world.gang(status, observed, train)
     status = endings.stepping(conditions.checkpointed(failures.reset_by_checkpoint(status), now), train, observed)
 
     # 4. Programs that ended.

@@ -9,7 +9,9 @@ import signal
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from pretrain_api import exits
 from pretrain_api.errors import EXIT_STOPPED, EXIT_USER_ERROR
+from pretrain_api.events import SIGNAL
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import Failure
@@ -63,32 +65,22 @@ def verdict(run: StageRun, asked_to_stop: bool, is_unattended: bool = False) -> 
         return Verdict.STOPPED
     if said == "failed":
         return Verdict.FAILURE
-    from_outside = said == "stopped" or code == EXIT_STOPPED or signal_of(code) in _ASKED_FROM_OUTSIDE
+    from_outside = said == "stopped" or code == EXIT_STOPPED or exits.signal_of(code) in _ASKED_FROM_OUTSIDE
     return Verdict.DISRUPTION if from_outside or run.state == "Lost" else Verdict.FAILURE
-
-
-def signal_of(exit_code: int) -> signal.Signals | None:
-    """The signal that an exit code stands for, in both spellings: -9 and 137."""
-    number = -exit_code if exit_code < 0 else exit_code - 128
-    try:
-        return signal.Signals(number)
-    except ValueError:
-        return None
 
 
 def failure(run: StageRun, now: datetime) -> Failure:
     """The failure as it is recorded and shown: who, where, why."""
     code = run.exit_code if run.exit_code is not None else 0
-    number, said = signal_of(code), run.outcome
+    number, said = exits.signal_of(code), run.outcome
     lines = ((said.message if said else "") or run.last_lines).strip()
     if verdict(run, asked_to_stop=False) is Verdict.USER_ERROR:
         kind, rank, message = USER_ERROR, run.rank, lines
-    elif said and not (number and run.rank >= 0 and said.rank != run.rank):
-        kind, rank, message = said.kind or "Exit", said.rank, f"exit {code}\n{lines}"
-    elif number:  # a killed rank cannot speak; what another one said is what the lost connection did to it
-        kind, rank, message = "Signal", run.rank, f"exit {code} ({number.name})\n{lines}"
     else:
-        kind, rank, message = "Exit", run.rank, f"exit {code}\n{lines}"
+        kind = (said.kind if said else SIGNAL if number else "") or "Exit"
+        rank, message = said.rank if said else run.rank, lines
+        if not lines.startswith(words := exits.in_words(code)):  # a pod has said it already
+            message = f"{words}\n{lines}"
     if run.reason == "OOMKilled":
         kind, message = "OutOfMemory", f"exit {code} (OOMKilled)\n{lines}"
     return Failure(

@@ -7,9 +7,10 @@ a lost connection.
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from pretrain_api import exits
 from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJobStatus
-from pretrain_operator.brain import conditions, failures, stages, world
+from pretrain_operator.brain import conditions, stages, world
 from pretrain_operator.brain.observed import Observed, StageRun, Worker
 
 
@@ -31,7 +32,7 @@ def _run(attempt: int, observed: Observed, is_stopping: bool) -> StageRun | None
     run = replace(run, is_outdated=all(w.is_outdated for w in members))
     report = observed.report
     if report and report.stage is Stage.TRAIN and report.attempt == attempt:
-        run = replace(run, figures=report.figures, figures_time=report.time)
+        run = replace(run, figures=report.figures, figures_time=report.time, recovery=report.recovery)
     if is_stopping and any(w.is_alive for w in members):
         return run  # the others are still saving
     decisive = _decisive(members)
@@ -89,7 +90,7 @@ def _decisive(members: list[Worker]) -> Worker | None:
 
 def _was_killed(worker: Worker) -> bool:
     """Whether the machine ended it; what its neighbours say is then what the lost connection did to them."""
-    return worker.reason == "OOMKilled" or bool(failures.signal_of(worker.exit_code or 0))
+    return worker.reason == "OOMKilled" or bool(exits.signal_of(worker.exit_code or 0))
 
 
 _NEVER = datetime.max.replace(tzinfo=UTC)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from pretrain_api.events import Outcome
+from pretrain_api.recoveries import Recovery
 from pretrain_api.report import Report
 from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJobSpec
@@ -48,6 +49,8 @@ class StageRun:
     """Train: the newest figures of this attempt (`pretrain_api.events.ProgressEvent.figures`)."""
     figures_time: datetime | None = None
     """When the figures were taken."""
+    recovery: Recovery | None = None
+    """Train: the newest recovery of this attempt that needed no new one."""
 
 
 @dataclass(frozen=True)

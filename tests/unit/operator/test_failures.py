@@ -1,6 +1,5 @@
 """What a program's end means, how failures are counted, and what the last words are."""
 
-import signal
 from datetime import timedelta
 
 import pytest
@@ -50,24 +49,20 @@ class TestVerdict:
         assert failures.verdict(an_ended_run(0, "complete"), asked_to_stop=True) is Verdict.COMPLETE
 
 
-class TestSignal:
-    @pytest.mark.parametrize(
-        ("code", "expected"), [(-9, signal.SIGKILL), (137, signal.SIGKILL), (1, None), (0, None), (75, None)]
-    )
-    def test_is_read_in_both_spellings(self, code: int, expected: signal.Signals | None) -> None:
-        assert failures.signal_of(code) is expected
-
-
 class TestFailure:
     def test_names_the_rank_that_spoke(self) -> None:
         failed = failures.failure(an_ended_run(1, "failed", said_rank=3, words={"kind": "OutOfMemory"}), NOON)
         assert (failed.worker, failed.node, failed.rank, failed.kind) == ("gpt-w0", "a17", 3, "OutOfMemory")
 
-    def test_names_the_rank_that_was_killed_rather_than_the_one_that_noticed(self) -> None:
-        failed = failures.failure(
-            an_ended_run(-9, "failed", said_rank=0, rank=1, words={"message": "connection reset"}), NOON
-        )
+    def test_of_a_killed_rank_shows_the_end_of_the_log(self) -> None:
+        run = an_ended_run(137, "failed", said_rank=1, words={"kind": "Signal"}, last_lines="connection reset")
+        failed = failures.failure(run, NOON)
         assert (failed.rank, failed.kind) == (1, "Signal")
+        assert failed.message == "exit -9 (SIGKILL)\nconnection reset"
+
+    def test_that_a_pod_has_put_into_words_is_not_said_twice(self) -> None:
+        words = {"kind": "Signal", "message": "exit -9 (SIGKILL)\nconnection reset"}
+        failed = failures.failure(an_ended_run(137, "failed", said_rank=1, words=words), NOON)
         assert failed.message == "exit -9 (SIGKILL)\nconnection reset"
 
     def test_shows_the_log_when_the_program_said_nothing(self) -> None:

@@ -17,7 +17,7 @@ class TestIsOrphan:
         monkeypatch.setenv(ENV_PROGRAM, str(os.getpid()))
         assert not is_orphan()
 
-    def test_not_a_rank_below_torchrun(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_not_a_rank_below_its_agent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(ENV_PROGRAM, str(os.getppid()))
         assert not is_orphan()
 

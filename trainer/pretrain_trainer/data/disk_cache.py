@@ -92,7 +92,7 @@ class DiskCache:
 
 
 def of_this_rank(folder: Path, names: Sequence[str], budget: int) -> DiskCache:
-    """The share of one of this torchrun's ranks."""
+    """The share of one of this machine's ranks."""
     return DiskCache(
         folder, names, budget, int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     )

@@ -78,7 +78,7 @@ class SharedBlocks:
 
 
 def in_memory(names: Sequence[str], budget: int, root: Path = MEMORY) -> SharedBlocks | None:
-    """The folder that the ranks of this torchrun share; None for a single rank, or where memory has no room for it.
+    """The folder that the ranks of this machine share; None for a single rank, or where memory has no room for it.
 
     The parent's process id names it: all ranks have one parent. What a killed run left behind is removed.
     """

@@ -2,7 +2,7 @@
 
 import sys
 
-from pretrain_trainer.pod import early
+from pretrain_trainer import early
 
 
 def main() -> int:

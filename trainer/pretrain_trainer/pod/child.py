@@ -60,13 +60,9 @@ class Child:
             os.write(sys.stderr.fileno(), content)
         return bool(content)
 
-    def ask_to_stop(self, *, its_children: bool) -> None:
-        """SIGTERM, to the program or to those that it started: torchrun kills its ranks soon after its own, while told
-        directly they agree on a step and save."""
-        pids = _children(self._process.pid) if its_children else []
-        for pid in pids or [self._process.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+    def ask_to_stop(self) -> None:
+        """SIGTERM: it saves and leaves."""
+        self._process.terminate()
 
 
 def end_leftovers() -> None:

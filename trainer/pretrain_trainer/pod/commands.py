@@ -10,8 +10,6 @@ from pathlib import Path
 from pretrain_api.events import ENV_EVENTS, ENV_OUTCOME
 from pretrain_api.stages import Stage
 
-_PROGRAM = "pretrain_trainer"
-
 
 @dataclass(frozen=True)
 class Place:
@@ -41,20 +39,19 @@ def command(place: Place, cores: int, scratch: Path) -> list[str]:
     """The command line of a stage other than Train, or of its phase."""
     own = ["--phase", place.phase, "--parts", str(place.parts), "--index", str(place.index)]
     own += ["--processes", str(cores), "--scratch", str(scratch)]
-    return [sys.executable, "-m", *_program(place), *own]
+    return [sys.executable, "-m", "pretrain_trainer", *_arguments(place), *own]
 
 
 def training(place: Place, meeting: Meeting, processes: int, scratch: Path) -> list[str]:
-    """The command line of a training worker. torchrun never restarts the ranks: the operator does."""
-    torchrun = ["-m", "torch.distributed.run", "--nnodes", str(meeting.nodes), "--node-rank", str(meeting.node_rank)]
-    torchrun += ["--nproc-per-node", str(processes), "--max-restarts", "0", "--monitor-interval", "0.5"]
-    torchrun += ["--rdzv-backend", "static", "--rdzv-id", f"attempt-{place.attempt}"]
-    torchrun += ["--master-addr", meeting.address, "--master-port", str(meeting.port)]
-    return [sys.executable, *torchrun, "-m", *_program(place), "--scratch", str(scratch)]
+    """The command line of a training worker: the agent of its ranks."""
+    agent = ["-m", "pretrain_trainer.agent", "--ranks", str(processes), "--world", str(place.attempt)]
+    agent += ["--nodes", str(meeting.nodes), "--node-rank", str(meeting.node_rank)]
+    agent += ["--master", f"{meeting.address}:{meeting.port}"]
+    return [sys.executable, *agent, "--", *_arguments(place), "--scratch", str(scratch)]
 
 
-def _program(place: Place) -> list[str]:
-    arguments = [_PROGRAM, "--stage", place.stage.value, "--job", str(place.job)]
+def _arguments(place: Place) -> list[str]:
+    arguments = ["--stage", place.stage.value, "--job", str(place.job)]
     for pair in place.upstream:
         arguments += ["--upstream", pair]
     return arguments

@@ -24,9 +24,10 @@ from pretrain_api.events import Outcome, fitted
 from pretrain_api.report import Report
 from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJob
+from pretrain_trainer import early
 from pretrain_trainer.context import Stopped
 from pretrain_trainer.cores import usable_cores
-from pretrain_trainer.pod import commands, early, endings
+from pretrain_trainer.pod import commands, endings
 from pretrain_trainer.pod.api_server import SERVICE_ACCOUNT, ApiServer
 from pretrain_trainer.pod.child import Child, end_leftovers
 from pretrain_trainer.pod.commands import Meeting, Place
@@ -95,10 +96,10 @@ def _run(place: Place, service_account: Path, folder: Path, stop: _Stop) -> tupl
     environment = commands.environment(os.environ, place.stage, events, said, processes, cores, scratch)
     with _reporting(events, place, service_account, is_speaker):
         child = Child(program, environment)
-        with stop.passed_on_to(child, place.stage):
+        with stop.passed_on_to(child):
             code = child.wait()
         end_leftovers()
-    return endings.ending(place.stage, code, _outcome(said), child.log, stop.was_asked)
+    return endings.ending(code, _outcome(said), child.log, stop.was_asked)
 
 
 def _met(place: Place, service_account: Path, stop: _Stop) -> Meeting:
@@ -159,9 +160,9 @@ class _Stop:
         self._pass_on()
 
     @contextlib.contextmanager
-    def passed_on_to(self, child: Child, stage: Stage) -> Iterator[None]:
+    def passed_on_to(self, child: Child) -> Iterator[None]:
         """Inside the block the child is asked to stop, also by a signal that came before."""
-        self._pass_on = lambda: child.ask_to_stop(its_children=stage is Stage.TRAIN)
+        self._pass_on = child.ask_to_stop
         if self.was_asked:
             self._pass_on()
         yield

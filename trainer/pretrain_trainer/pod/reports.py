@@ -25,7 +25,8 @@ _LAST_TRIES = 3
 
 
 class Reporter:
-    """Follows an events file and sends a report every 10 s at most, at once after a checkpoint and at the end.
+    """Follows an events file and sends a report every 10 s at most, at once after a checkpoint or a recovery and at the
+    end.
 
     What cannot be sent is tried again after growing pauses, with what is newest then.
     """
@@ -51,8 +52,8 @@ class Reporter:
     def _follow(self) -> None:
         due = time.monotonic()
         while not self._ended.wait(_SECONDS_BETWEEN_LOOKS):
-            has_checkpoint = self._take_in()
-            if not self._is_sent and (time.monotonic() >= due or (has_checkpoint and not self._failures)):
+            is_urgent = self._take_in()
+            if not self._is_sent and (time.monotonic() >= due or (is_urgent and not self._failures)):
                 self._try()
                 due = time.monotonic() + self._pause()
         self._take_in()
@@ -62,12 +63,14 @@ class Reporter:
             self._try()
 
     def _take_in(self) -> bool:
-        """Read the new lines; whether one tells of another checkpoint."""
-        before = self._checkpoint
+        """Read the new lines; whether one tells of another checkpoint or a recovery."""
+        before = self._checkpoint, self._tail.recovery
         for event in self._tail.read():
-            self._newest, self._is_sent = event, False
+            if not event.recovery:  # it has no figures, and must not take the place of those that have
+                self._newest = event
+            self._is_sent = False
             self._checkpoint = event.checkpoint or self._checkpoint
-        return self._checkpoint != before
+        return (self._checkpoint, self._tail.recovery) != before
 
     def _try(self) -> None:
         assert self._newest is not None
@@ -98,4 +101,5 @@ class Reporter:
             message=event.message,
             figures=event.figures,
             checkpoint=self._checkpoint,
+            recovery=self._tail.recovery,
         )

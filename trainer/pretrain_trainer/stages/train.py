@@ -1,4 +1,4 @@
-"""Train: from token shards to a trained model, on the ranks that torchrun started.
+"""Train: from token shards to a trained model, on the ranks that the agent started.
 
 Imports torch, so it is imported for this stage alone.
 """
@@ -20,16 +20,17 @@ from pretrain_api.nouns import counted
 from pretrain_api.run_length import run_length
 from pretrain_api.stages import Flow, Stage
 from pretrain_trainer import models, objectives
+from pretrain_trainer.agent.board import Phase, mark
 from pretrain_trainer.context import StageContext, StageResult
 from pretrain_trainer.data.batches import GlobalBatches
 from pretrain_trainer.data.mixture import check_length, data_order, mixture_of, read_manifests, segments_from
 from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.quarantine import Quarantine
 from pretrain_trainer.data.reader import SampleReader
-from pretrain_trainer.training import attention, device_memory, flops, host, sharding, world
+from pretrain_trainer.training import attention, device_memory, flops, host, sharding, snapshots, world
 from pretrain_trainer.training import optimizer as optimizers
 from pretrain_trainer.training import precision as precisions
-from pretrain_trainer.training.checkpoints import Checkpoints, Position
+from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
 from pretrain_trainer.training.evaluation import Validation
 from pretrain_trainer.training.gradients import Gradients
 from pretrain_trainer.training.history import last_loss
@@ -39,7 +40,9 @@ from pretrain_trainer.training.numbers import cpu_micro_batch
 
 def run(context: StageContext) -> StageResult:
     """Train to the end, from the newest checkpoint where there is one."""
+    mark(Phase.JOINING)
     with world.join(context.spec.training.parallelism.shard) as here:
+        mark(Phase.LOADING)
         training, facts = prepare(context, here)
         training.run()
         return _result(training, facts)
@@ -86,6 +89,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
             reader, mixture, settings.global_batch_size, here.rank, here.size, start, world.ranks_of_machine(here)
         )
 
+    state = {**model_tensors(model), **optimizers.state_tensors(model, optimizer)}
     training = Training(
         context=context,
         world=here,
@@ -94,6 +98,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         optimizer=optimizer,
         gradients=Gradients(model, here),
         checkpoints=Checkpoints(context.storage, context.fingerprint, spec.checkpoint, here),
+        snapshots=snapshots.of_agent(list(state.values()), here, is_shared=here.mesh is None),
         validation=Validation(
             SampleReader(context.storage, manifests, "validation", quarantine),
             names,
@@ -140,6 +145,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         f"{counted(here.size, 'rank')} x micro-batches of "
         f"{facts['microBatchSize']}, {precision} on {facts['device']}"
         + (f"; resumed at step {training.position.step}" if resumed else "")
+        + (" from memory" if resumed == "memory" else "")
     )
     if resumed and training.segments[-1].start == training.position.samples:
         message += f"; from its sample {training.position.samples:,} on with other weights"

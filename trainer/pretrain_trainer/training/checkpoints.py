@@ -85,6 +85,17 @@ class Checkpoints:
         """The commit that was loaded or written last."""
         _of_first(world, partial(_remove_abandoned, storage, fenced))
 
+    @property
+    def newest_step(self) -> int:
+        """The step of the newest commit that is not known to be damaged; 0 before there is one."""
+        return self._whole[-1].step if self._whole else 0
+
+    def stand_on_newest(self) -> None:
+        """Go on behind the newest commit without loading it: its state, or a later one, came from elsewhere."""
+        folders = _of_first(self._world, lambda: set(self._storage.names(layout.CHECKPOINT_DATA)))
+        if self._whole:
+            self._stand_on(self._whole[-1], folders)
+
     def load(self, tensors: Mapping[str, Tensor]) -> Position | None:
         """Load the newest commit whose files are intact into the tensors, in place; None when there is no commit yet.
 
@@ -99,10 +110,7 @@ class Checkpoints:
             except CorruptCheckpoint as error:
                 self._found_damaged(commit, str(error))
                 continue
-            self.newest = commit
-            # Those that were removed long ago are not to be kept, nor removed again.
-            self._mine = [c for c in self._mine if c.data.rsplit("/", 1)[-1] in folders]
-            self._parent_sha256 = _of_first(self._world, partial(commit_log.sha256, self._storage, commit.sequence))
+            self._stand_on(commit, folders)
             return Position(**manifest["position"])
         if self._mine:
             raise CorruptCheckpoint(_nothing_left(self._storage))
@@ -141,6 +149,16 @@ class Checkpoints:
         if self._error is not None:
             error, self._error = self._error, None
             raise error
+
+    @property
+    def _whole(self) -> list[Commit]:
+        return [c for c in self._mine if c.sequence not in self._damaged]
+
+    def _stand_on(self, commit: Commit, folders: set[str]) -> None:
+        self.newest = commit
+        # Those that were removed long ago are not to be kept, nor removed again.
+        self._mine = [c for c in self._mine if c.data.rsplit("/", 1)[-1] in folders]
+        self._parent_sha256 = _of_first(self._world, partial(commit_log.sha256, self._storage, commit.sequence))
 
     def _found_damaged(self, commit: Commit, reason: str) -> None:
         """Every rank comes here with the same commit."""
@@ -207,8 +225,7 @@ class Checkpoints:
         self._parent_sha256 = commit_log.sha256(self._storage, commit.sequence)
         if not commit_log.is_newest(self._storage, commit.sequence):
             return  # a newer start has come: what stays is its business
-        whole = [c for c in self._mine if c.sequence not in self._damaged]
-        stay = commit_log.kept(whole, self._spec.keep_last, self._spec.keep_every_steps)
+        stay = commit_log.kept(self._whole, self._spec.keep_last, self._spec.keep_every_steps)
         self._mine = [c for c in self._mine if c.data in stay or not _removed(self._storage, c)]
 
 

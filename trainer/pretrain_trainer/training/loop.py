@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from pretrain_api.ledger import StepRead
 from pretrain_api.run_length import RunLength
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
+from pretrain_trainer.agent.board import Phase, mark
 from pretrain_trainer.context import StageContext, Stopped
 from pretrain_trainer.data.batches import Batch as RankBatch
 from pretrain_trainer.data.batches import GlobalBatches
@@ -38,6 +40,7 @@ from pretrain_trainer.training.numbers import micro_batches
 from pretrain_trainer.training.optimizer import set_learning_rate, set_updates, state_tensors
 from pretrain_trainer.training.pace import Pace, evaluations_between
 from pretrain_trainer.training.schedule import learning_rate
+from pretrain_trainer.training.snapshots import Snapshots
 from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class Training:
     optimizer: AdamW
     gradients: Gradients
     checkpoints: Checkpoints
+    snapshots: Snapshots
     validation: Validation
     batches: Callable[[Mixture, int], GlobalBatches]
     """This rank's batches of a mixture from a sample on."""
@@ -82,7 +86,9 @@ class Training:
     """Peak floating-point operations per second of all ranks' devices, where known."""
     position: Position = field(default_factory=Position)
     pending: list[StepFigures] = field(default_factory=list)
-    """Figures of the steps since the last commit."""
+    """Figures of the steps since the last save."""
+    in_save: list[StepFigures] = field(default_factory=list)
+    """Figures of the steps that the last save holds."""
     told: StepFigures | None = None
     """Figures of the newest step."""
     pace: Pace = field(default_factory=Pace)
@@ -102,12 +108,15 @@ class Training:
         self.model.train()
         saved_at, self.boundary = time.monotonic(), time.perf_counter()
         with self.batches(self.mixture, self.position.samples) as batches:
+            mark(Phase.READING, self.position.step)
             for batch in batches:
                 if self.position.step == self.length.steps:
                     break
+                mark(Phase.COMPUTING)
                 whole = as_batch(batch.samples)
-                targets, stop, save = self._agree(int(self.objective.targets(whole).sum()), saved_at)
+                targets, stop, save, keep = self._agree(int(self.objective.targets(whole).sum()), saved_at)
                 if stop:
+                    mark(Phase.LEAVING)
                     if self.context.stopping.is_set():
                         heed_no_more_signals()
                     self._save(final=False)
@@ -116,22 +125,27 @@ class Training:
                 if save:
                     self._save(final=False)
                     saved_at = time.monotonic()
+                if keep:
+                    self._keep()
                 self._step(batch, targets)
+                mark(Phase.READING, self.position.step)
+        mark(Phase.LEAVING)
         self._save(final=True)
         self._leave_together()
 
     def _leave_together(self) -> None:
-        """Wait until the checkpoint is committed, which rank 0 does last: torchrun kills the others of its machine as
-        soon as one rank has left with an exit code, and the job's pods are deleted together."""
+        """Wait until the checkpoint is committed, which rank 0 does last: whoever started the ranks may end the
+        others as soon as one has left, and the job's pods are deleted together."""
         self.checkpoints.wait()
         self.world.sum([0.0])
         if self.told:
             self._tell(self.told)
 
-    def _agree(self, targets: int, saved_at: float) -> tuple[int, bool, bool]:
-        """At a step boundary, in one reduction: targets in the global batch, whether to stop, whether to save.
+    def _agree(self, targets: int, saved_at: float) -> tuple[int, bool, bool, bool]:
+        """At a step boundary, in one reduction: targets in the global batch, whether to stop, to save, and to keep the
+        state in memory.
 
-        Rank 0's clock decides when a checkpoint is due, and a signal to any rank stops all of them.
+        Rank 0's clock decides what is due, and a signal to any rank stops all of them.
         """
         self.checkpoints.poll()
         due = (
@@ -140,8 +154,10 @@ class Training:
             and time.monotonic() - saved_at >= self.spec.checkpoint.every_seconds
             and not self.checkpoints.is_saving
         )
-        total, stop, save = self.world.sum([targets, self.context.stopping.is_set(), due])
-        return int(total), stop > 0, save > 0
+        keep = self.world.is_first and self.snapshots.is_due()
+        total, *decided = self.world.sum([targets, self.context.stopping.is_set(), due, keep])
+        stop, save, keep = (each > 0 for each in decided)
+        return int(total), stop, save, keep
 
     def _step(self, batch: RankBatch, targets: int) -> None:
         """One optimizer step, or none when loss or gradient are not finite."""
@@ -181,6 +197,7 @@ class Training:
         every = self.spec.evaluation.every_steps
         validation, trained = None, time.perf_counter()
         if every and step % every == 0:
+            mark(Phase.EVALUATING)
             validation = self.validation.losses(self.model, self.position.micro_batch_size)
         began, self.boundary = self.boundary, time.perf_counter()
         seconds, evaluating = self.boundary - began, self.boundary - trained if validation is not None else 0.0
@@ -243,14 +260,21 @@ class Training:
         """What a checkpoint holds."""
         return {**model_tensors(self.model), **state_tensors(self.model, self.optimizer)}
 
-    def restore(self) -> bool:
-        """Go to where the newest intact checkpoint is; False when there is none."""
-        position = self.checkpoints.load(self.tensors())
-        if position is None:
-            return False
+    def restore(self) -> Literal["", "memory", "checkpoint"]:
+        """Go to the newest state there is, in memory or a checkpoint that is intact; says which, "" for neither."""
+        committed = self.checkpoints.newest_step
+        found: Literal["memory", "checkpoint"] = "memory"
+        if kept := self.snapshots.newest(at_least=committed):
+            self.checkpoints.stand_on_newest()
+            position = kept.position
+            self.pending = [figures for figures in kept.figures if figures.step > committed]
+        elif loaded := self.checkpoints.load(self.tensors()):
+            position, found = loaded, "checkpoint"
+        else:
+            return ""
         self.position = position
         set_updates(self.optimizer, position.updates)
-        return True
+        return found
 
     def _save(self, *, final: bool) -> None:
         newest = self.checkpoints.newest
@@ -259,7 +283,14 @@ class Training:
         began = time.perf_counter()
         self.checkpoints.save(self.tensors(), self.position, self.segments, self.pending, final=final)
         self.saving_seconds += time.perf_counter() - began
-        self.pending = []
+        self.pending, self.in_save = [], self.pending
+
+    def _keep(self) -> None:
+        """Copy the state into memory, with the figures that no commit is known to hold."""
+        newest = self.checkpoints.newest
+        committed = newest.step if newest else 0
+        self.in_save = [figures for figures in self.in_save if figures.step > committed]
+        self.snapshots.keep(self.position, [*self.in_save, *self.pending])
 
     def _tell(self, figures: StepFigures) -> None:
         self.told, newest = figures, self.checkpoints.newest

@@ -18,6 +18,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from pretrain_api.errors import UserError
 from pretrain_api.nouns import noun
+from pretrain_trainer.training import rendezvous
 
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 
@@ -62,14 +63,14 @@ class World:
 
 
 def ranks_of_machine(world: World) -> range:
-    """The ranks that torchrun started on this rank's machine; they are neighbours."""
+    """The ranks that were started on this rank's machine; they are neighbours."""
     first = world.rank - int(os.environ.get("LOCAL_RANK", "0"))
     return range(first, first + int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 @contextlib.contextmanager
 def join(shard: int) -> Iterator[World]:
-    """Join the ranks that torchrun started, or stand alone where it did not. Raises UserError when `shard` does not fit."""
+    """Join the ranks that the agent or torchrun started, or stand alone where neither did. Raises UserError when `shard` does not fit."""
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if size % shard:
         raise UserError(
@@ -83,10 +84,8 @@ def join(shard: int) -> Iterator[World]:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
-    if "RANK" in os.environ:
-        dist.init_process_group(backend, timeout=_COLLECTIVE_TIMEOUT)
-    else:
-        dist.init_process_group(backend, timeout=_COLLECTIVE_TIMEOUT, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+    store = rendezvous.store(rank, size)
+    dist.init_process_group(backend, timeout=_COLLECTIVE_TIMEOUT, store=store, rank=rank, world_size=size)
     try:
         mesh = None
         if shard > 1:

@@ -4,21 +4,21 @@ import contextlib
 import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from pretrain_api import layout, records, torchrun_log
+from pretrain_api import layout, records
 from pretrain_api.commits import RECORDS, Bad, Commit
 from pretrain_api.errors import UserError
 from pretrain_api.event_tail import EventTail
 from pretrain_api.events import Outcome, ProgressEvent
+from pretrain_api.log_tail import last_lines
 from pretrain_api.stages import UPSTREAM, Stage, fingerprint
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob, PretrainJobStatus
@@ -186,11 +186,7 @@ class LocalBody:
         if not attempt or attempt.number != action.attempt or attempt.asked or attempt.process.poll() is not None:
             return
         attempt.asked = True  # a second signal would end the program at once
-        # torchrun kills its workers soon after its own SIGTERM; told directly, they agree on a step and save.
-        workers = processes.children(attempt.process.pid) if action.stage is Stage.TRAIN else []
-        for pid in workers or [attempt.process.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+        attempt.process.terminate()
 
     def _seen(self, attempt: _Attempt) -> StageRun:
         code = attempt.process.poll()
@@ -205,21 +201,14 @@ class LocalBody:
             node=self._node,
             figures=step.figures if step else {},
             figures_time=datetime.fromtimestamp(step.time, UTC) if step else None,
+            recovery=attempt.events.recovery,
         )
         return run if code is None else self._with_end(run, attempt, code)
 
     def _with_end(self, run: StageRun, attempt: _Attempt, code: int) -> StageRun:
         text = logs.tail(self.workplace.log(attempt.stage), attempt.log_begin)
-        cause = torchrun_log.root_cause(text) if attempt.stage is Stage.TRAIN else None
-        return StageRun(
-            **{
-                **vars(run),
-                "exit_code": cause.exit_code if cause else code,
-                "rank": cause.rank if cause else -1,
-                "outcome": _outcome(attempt.outcome_file),
-                "last_lines": torchrun_log.last_lines(text),
-            }
-        )
+        outcome = _outcome(attempt.outcome_file)
+        return replace(run, exit_code=code, outcome=outcome, last_lines=last_lines(text))
 
     def _newest_checkpoint(self, train: StageRun | None, recorded: PretrainJobStatus) -> CheckpointStatus | None:
         """The newest commit; the log is read again when training says that there is another, and at its end."""

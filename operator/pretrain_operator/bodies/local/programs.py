@@ -12,26 +12,13 @@ _PROGRAM = "pretrain_trainer"
 
 
 def command(stage: Stage, job_file: Path, upstream: Mapping[Stage, str], processes: int) -> list[str]:
-    """The command line of a stage. Training runs under torchrun, which never restarts it: the brain does."""
-    arguments = [_PROGRAM, "--stage", stage.value, "--job", str(job_file)]
+    """The command line of a stage; of training, that of the agent of its ranks."""
+    arguments = ["--stage", stage.value, "--job", str(job_file)]
     for name, fingerprint in upstream.items():
         arguments += ["--upstream", f"{name.value}={fingerprint}"]
     if stage is not Stage.TRAIN:
-        return [sys.executable, "-m", *arguments]
-    torchrun = ["-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", str(processes)]
-    # Port 0: the agent takes a free one, so that two runs on one machine never meet.
-    rendezvous = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
-    return [
-        sys.executable,
-        *torchrun,
-        *rendezvous,
-        "--max-restarts",
-        "0",
-        "--monitor-interval",
-        "0.2",
-        "-m",
-        *arguments,
-    ]
+        return [sys.executable, "-m", _PROGRAM, *arguments]
+    return [sys.executable, "-m", f"{_PROGRAM}.agent", "--ranks", str(processes), "--", *arguments]
 
 
 def environment(stage: Stage, events: Path, outcome: Path, processes: int, cores: int) -> dict[str, str]:

@@ -86,7 +86,7 @@ class TestRank:
             (b" [rank1]: indented", -1, b" [rank1]: indented"),
         ],
     )
-    def test_is_what_torchrun_and_torch_put_before_the_line(self, text: bytes, rank: int, rest: bytes) -> None:
+    def test_is_what_torch_puts_before_the_line(self, text: bytes, rank: int, rest: bytes) -> None:
         assert (rank_of(text), without_rank(text)) == (rank, rest)
 
 

@@ -1,4 +1,4 @@
-"""The first moment of a pod's program, before anything large is imported: a SIGTERM that comes now is remembered.
+"""The first moment of a program, before anything large is imported: a SIGTERM that comes now is remembered.
 
 Process 1 of a container does not get signals that it has no handler for: the pod would work on until it is killed.
 """
@@ -10,8 +10,9 @@ _asked: list[int] = []
 
 
 def listen() -> None:
-    """Remember SIGTERM from here on, until somebody else handles it."""
-    signal.signal(signal.SIGTERM, _remember)
+    """Remember SIGTERM and SIGINT from here on, until somebody else handles them."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _remember)
 
 
 def was_asked_to_stop() -> bool:

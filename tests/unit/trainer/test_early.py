@@ -1,11 +1,11 @@
-"""A stop that comes before the pod's program is there to hear it."""
+"""A stop that comes before the program is there to hear it."""
 
 import os
 import signal
 
 import pytest
 
-from pretrain_trainer.pod import early
+from pretrain_trainer import early
 
 
 def test_a_signal_that_comes_early_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,31 @@
+"""A recovery of training that needed no new start of the stage, as the one who carried it out tells of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Recovery(BaseModel):
+    """From a loss to the next step."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    """Which one it was within its start of the stage, from 1."""
+    kind: Literal["Restart"]
+    """The rung of the ladder. Restart: the ranks of a worker were started again in place."""
+    rank: int
+    """The rank that was lost."""
+    cause: str
+    """How: `exit -9 (SIGKILL)`."""
+    time: datetime
+    """When it was lost."""
+    seconds: float
+    """From the loss to the next step of every rank."""
+    lost_steps: int
+    """Steps that were done before the loss and had to be done again."""
+    phases: dict[str, float]
+    """Seconds spent to stop the others, until the new ranks joined (`join`: until they began to), loaded, read and stepped."""

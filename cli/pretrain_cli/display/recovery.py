@@ -1,0 +1,23 @@
+"""Failures, disruptions and recoveries in words."""
+
+from pretrain_api.nouns import counted
+from pretrain_api.types.status import RecoveryRecord, RecoveryStatus
+
+
+def tally(recovery: RecoveryStatus, *, with_window: bool = False) -> str:
+    """`1 failure (1 in the window), 2 disruptions, 1 restart in place`; empty when nothing happened."""
+    if not (recovery.failures or recovery.disruptions or recovery.restarts):
+        return ""
+    window = f" ({len(recovery.recent_failures)} in the window)" if with_window else ""
+    told = [counted(recovery.failures, "failure") + window, counted(recovery.disruptions, "disruption")]
+    if recovery.restarts:
+        told.append(counted(recovery.restarts, "restart in place", "restarts in place"))
+    return ", ".join(told)
+
+
+def described(record: RecoveryRecord) -> str:
+    """`rank 1 lost (exit -9 (SIGKILL)); 0.412 s to the next step (stop 0.1, ...), 1 step lost`."""
+    return (
+        f"rank {record.rank} lost ({record.cause}); {record.seconds} s to the next step ({record.phases}), "
+        f"{counted(record.lost_steps, 'step')} lost"
+    )

@@ -1,0 +1,31 @@
+"""Recoveries that a worker made by itself, as recorded status. They cost no budget: the stage went on."""
+
+from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import RecoveryRecord
+from pretrain_operator.brain.observed import StageRun
+
+
+def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJobStatus:
+    """The status with the newest recovery of the running attempt. Those that were not seen one by one are counted by
+    its number."""
+    found = train.recovery if train else None
+    if train is None or found is None:
+        return recorded
+    last = recorded.recovery.last_recovery
+    known = last.number if last and last.attempt == train.attempt else 0
+    if found.number <= known:
+        return recorded
+    record = RecoveryRecord(
+        kind=found.kind,
+        worker=train.worker,
+        rank=found.rank,
+        cause=found.cause,
+        seconds=f"{found.seconds:.3f}",
+        phases=", ".join(f"{name} {seconds:.3f}" for name, seconds in found.phases.items()),
+        lost_steps=found.lost_steps,
+        time=found.time,
+        attempt=train.attempt,
+        number=found.number,
+    )
+    changes = {"restarts": recorded.recovery.restarts + found.number - known, "last_recovery": record}
+    return recorded.model_copy(update={"recovery": recorded.recovery.model_copy(update=changes)})

@@ -1,0 +1,62 @@
+"""What is recorded of recoveries that needed no new start."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from support.stage_runs import NOON, a_run
+
+from pretrain_api.recoveries import Recovery
+from pretrain_api.types import PretrainJobStatus
+from pretrain_operator.brain import recoveries
+from pretrain_operator.brain.observed import StageRun
+
+
+def a_recovery(number: int) -> Recovery:
+    return Recovery(
+        number=number,
+        kind="Restart",
+        rank=1,
+        cause="exit -9 (SIGKILL)",
+        time=NOON + timedelta(minutes=number),
+        seconds=0.4125,
+        lost_steps=1,
+        phases={"stop": 0.1, "step": 0.3125},
+    )
+
+
+def recovered(number: int, attempt: int = 1) -> StageRun:
+    return replace(a_run(), attempt=attempt, recovery=a_recovery(number))
+
+
+def test_a_recovery_is_recorded_with_who_why_and_how_long() -> None:
+    status = recoveries.taken_in(PretrainJobStatus(), recovered(1))
+    assert (status.recovery.restarts, status.recovery.failures) == (1, 0)
+    record = status.recovery.last_recovery
+    assert record is not None
+    assert (record.worker, record.rank, record.cause, record.lost_steps) == ("gpt-w0", 1, "exit -9 (SIGKILL)", 1)
+    assert (record.seconds, record.phases) == ("0.412", "stop 0.100, step 0.312")
+
+
+def test_the_same_one_seen_again_counts_once() -> None:
+    once = recoveries.taken_in(PretrainJobStatus(), recovered(1))
+    assert recoveries.taken_in(once, recovered(1)) == once
+    assert recoveries.taken_in(once, a_run()) == once
+    assert recoveries.taken_in(once, None) == once
+
+
+def test_those_in_between_that_nobody_saw_count_too() -> None:
+    status = recoveries.taken_in(recoveries.taken_in(PretrainJobStatus(), recovered(1)), recovered(4))
+    assert status.recovery.restarts == 4
+
+
+def test_a_new_start_counts_from_one_again() -> None:
+    status = recoveries.taken_in(recoveries.taken_in(PretrainJobStatus(), recovered(3)), recovered(2, attempt=2))
+    assert status.recovery.restarts == 5
+    record = status.recovery.last_recovery
+    assert record is not None
+    assert (record.attempt, record.number) == (2, 2)
+
+
+def test_an_older_report_that_comes_late_changes_nothing() -> None:
+    status = recoveries.taken_in(PretrainJobStatus(), recovered(3))
+    assert recoveries.taken_in(status, recovered(2)) == status

@@ -1,0 +1,86 @@
+"""When ranks are started again in place, and what is told of it."""
+
+from datetime import UTC, datetime
+
+from pretrain_api.events import Outcome
+from pretrain_trainer.agent.board import Board, Phase
+from pretrain_trainer.agent.restarts import MOST_IN_VAIN, Death, Deaths, is_recoverable, recovery
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def a_death(board_time: float, furthest: int = 7) -> Death:
+    return Death(2, rank=1, code=137, at=board_time, time=NOON, furthest=furthest, stopped=board_time + 0.5)
+
+
+class TestWhetherItHelps:
+    def test_a_killed_rank_is_started_again(self) -> None:
+        assert is_recoverable(Outcome(outcome="failed", kind="Signal", rank=3))
+
+    def test_what_a_program_says_of_its_own_end_is_the_operator_s_to_judge(self) -> None:
+        for outcome in (
+            None,
+            Outcome(outcome="complete"),
+            Outcome(outcome="stopped"),
+            Outcome(outcome="userError", code="x"),
+            Outcome(outcome="failed", kind="NonFinite"),
+        ):
+            assert not is_recoverable(outcome)
+
+
+class TestDeaths:
+    def test_without_a_new_step_in_between_they_are_too_many_at_last(self) -> None:
+        deaths = Deaths().and_one(step=5)
+        for _ in range(MOST_IN_VAIN):
+            assert not deaths.are_too_many
+            deaths = deaths.and_one(step=5)
+        assert deaths.are_too_many
+        assert (deaths.count, deaths.furthest) == (1 + MOST_IN_VAIN, 5)
+
+    def test_before_the_first_step_count_as_well(self) -> None:
+        deaths = Deaths()
+        for _ in range(MOST_IN_VAIN):
+            assert not deaths.are_too_many
+            deaths = deaths.and_one(step=-1)
+        assert deaths.are_too_many
+
+    def test_with_progress_in_between_never_end_it(self) -> None:
+        deaths = Deaths()
+        for step in range(100):
+            deaths = deaths.and_one(step)
+        assert not deaths.are_too_many
+
+    def test_a_step_that_was_made_before_is_no_progress(self) -> None:
+        deaths = Deaths().and_one(step=9).and_one(step=4).and_one(step=8).and_one(step=9)
+        assert deaths.are_too_many
+
+
+class TestRecovery:
+    def test_is_told_once_every_rank_has_made_a_step(self) -> None:
+        board = Board(ranks=2)
+        for local in (0, 1):
+            for phase in (Phase.JOINING, Phase.LOADING):
+                board.mark(local, phase)
+            board.mark(local, Phase.READING, 6)
+        began = board.came_to(Phase.JOINING)
+        assert began is not None
+        death = a_death(began - 1.0)
+        board.mark(0, Phase.READING, 7)
+        assert recovery(death, board) is None
+        board.mark(1, Phase.READING, 7)
+        told = recovery(death, board)
+        assert told is not None
+        assert (told.number, told.rank, told.cause, told.time) == (2, 1, "exit -9 (SIGKILL)", NOON)
+        assert told.lost_steps == 1
+        assert 1.0 <= told.seconds < 2.0
+        assert list(told.phases) == ["stop", "join", "load", "read", "step"]
+        assert told.phases["stop"] == 0.5
+        assert abs(sum(told.phases.values()) - told.seconds) < 0.01
+
+    def test_of_one_that_lost_nothing(self) -> None:
+        board = Board(ranks=1)
+        for step in (7, 8):
+            board.mark(0, Phase.READING, step)
+        told = recovery(a_death(0.0), board)
+        assert told is not None
+        assert told.lost_steps == 0

@@ -1,0 +1,120 @@
+"""State in memory that outlives the process that wrote it."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from pretrain_trainer.training import snapshots, world
+from pretrain_trainer.training.checkpoints import Position
+from pretrain_trainer.training.snapshots import Snapshots
+from pretrain_trainer.training.world import World
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[World]:
+    with world.join(1) as here:
+        yield here
+
+
+@pytest.fixture
+def memory() -> Iterator[int]:
+    descriptor = os.memfd_create("test")
+    yield descriptor
+    os.close(descriptor)
+
+
+def a_state(value: float) -> list[Tensor]:
+    """Of odd sizes and several types."""
+    return [
+        torch.full((3, 5), value),
+        torch.full((7,), value, dtype=torch.float64),
+        torch.full((), value, dtype=torch.bfloat16),
+        torch.empty(0),
+    ]
+
+
+def kept(memory: int, alone: World, *steps: int) -> None:
+    """A process that kept its state at these steps, and its end."""
+    state = a_state(0)
+    written = Snapshots(memory, state, alone, is_shared=True)
+    for step in steps:
+        for tensor in state:
+            tensor.fill_(step)
+        written.keep(Position(step=step, samples=step * 4), ())
+
+
+def found(memory: int, alone: World, at_least: int = 0) -> tuple[int, list[Tensor]] | None:
+    state = a_state(-1)
+    notes = Snapshots(memory, state, alone, is_shared=True).newest(at_least)
+    return (notes.position.step, state) if notes else None
+
+
+def test_the_next_process_finds_the_newest(memory: int, alone: World) -> None:
+    kept(memory, alone, 3, 4, 5)
+    step_and_state = found(memory, alone)
+    assert step_and_state is not None
+    step, state = step_and_state
+    assert step == 5
+    assert all(torch.equal(here, expected) for here, expected in zip(state, a_state(5), strict=True))
+
+
+def test_nothing_is_found_where_nothing_was_kept(memory: int, alone: World) -> None:
+    assert found(memory, alone) is None
+    kept(memory, alone)
+    assert found(memory, alone) is None
+
+
+def test_older_than_the_newest_checkpoint_it_is_of_no_use(memory: int, alone: World) -> None:
+    kept(memory, alone, 5)
+    assert found(memory, alone, at_least=6) is None
+    assert found(memory, alone, at_least=5) is not None
+
+
+def test_a_copy_that_was_cut_short_leaves_the_one_before(
+    memory: int, alone: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(memory, alone, 3)
+
+    def dies(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    for steps in ((), (4,)):  # into either slot
+        state = a_state(9)
+        written = Snapshots(memory, state, alone, is_shared=True)
+        assert written.newest(0) is not None
+        for step in steps:
+            written.keep(Position(step=step), ())
+        with monkeypatch.context() as patch:
+            patch.setattr(Tensor, "copy_", dies)
+            with pytest.raises(KeyboardInterrupt):
+                written.keep(Position(step=9), ())
+        step_and_state = found(memory, alone)
+        assert step_and_state is not None
+        assert step_and_state[0] == (steps or (3,))[-1]
+
+
+def test_it_is_not_kept_where_it_would_take_what_others_need(
+    memory: int, alone: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "available_bytes", lambda: 100)
+    written = Snapshots(memory, a_state(1), alone, is_shared=True)
+    assert not written.is_due()
+    written.keep(Position(step=1), ())
+    monkeypatch.undo()
+    assert found(memory, alone) is None
+
+
+def test_without_an_agent_nothing_is_kept(alone: World) -> None:
+    written = snapshots.of_agent(a_state(1), alone, is_shared=True)
+    assert not written.is_due()
+    assert written.newest(0) is None
+
+
+def test_copies_take_a_small_part_of_the_time(memory: int, alone: World) -> None:
+    written = Snapshots(memory, [torch.zeros(1 << 22)], alone, is_shared=True)
+    assert written.is_due()
+    written.keep(Position(step=1), ())
+    assert not written.is_due()

@@ -1,0 +1,223 @@
+"""One run of the agent: import, fork the ranks, watch them, speak for them at the end."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+from pydantic import ValidationError
+
+from pretrain_api import exits
+from pretrain_api.child import ENV_PROGRAM
+from pretrain_api.errors import EXIT_STOPPED
+from pretrain_api.events import ENV_OUTCOME, Outcome, fitted
+from pretrain_api.stages import Stage
+from pretrain_api.types import PretrainJob
+from pretrain_trainer import early, program
+from pretrain_trainer.agent import endings
+from pretrain_trainer.agent.board import Board, write_to
+from pretrain_trainer.agent.place import ENV_MEMORY, ENV_STORE, Place, environment
+from pretrain_trainer.agent.preload import preload
+from pretrain_trainer.agent.ranks import Ended, Ranks
+from pretrain_trainer.agent.restarts import Death, Deaths, is_recoverable, recovery
+from pretrain_trainer.process import HEEDED, die_with_parent
+from pretrain_trainer.progress import Progress
+
+_LOGGER = logging.getLogger(__name__)
+_SETTLE_SECONDS = 0.1
+"""After the first fault, the time in which others that ended of the same cause are seen to have."""
+_LEAVE_SECONDS = 60.0
+"""How long ranks are waited for once one has left as it should."""
+_LOOK_SECONDS = 0.1
+"""Time between two looks at the board while ranks recover."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the training and return the exit code."""
+    options = _parser().parse_args(arguments)
+    own = options.program[1:] if options.program[:1] == ["--"] else options.program
+    die_with_parent()
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("pretrain_trainer").setLevel(logging.INFO)
+    host, _, port = options.master.rpartition(":")
+    place = Place(options.ranks, options.nodes, options.node_rank, host, int(port), options.world)
+    _preloaded(own)
+    with Stop() as stop, tempfile.TemporaryDirectory(prefix="pretrain-agent-") as folder:
+        outcome, code = Agent(place, own, Path(folder), stop).run()
+    path = os.environ.get(ENV_OUTCOME)
+    if outcome and path:
+        Path(path).write_bytes(fitted(outcome))
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pretrain_trainer.agent",
+        description="Trains with several ranks on this machine.",
+        epilog="example: python -m pretrain_trainer.agent --ranks 2 -- --stage Train --job job.json",
+    )
+    parser.add_argument("--ranks", type=int, default=1, help="how many ranks train on this machine")
+    parser.add_argument("--nodes", type=int, default=1, help="how many machines train together")
+    parser.add_argument("--node-rank", type=int, default=0, help="which of them this one is, from 0")
+    parser.add_argument("--master", default="127.0.0.1:0", metavar="HOST:PORT", help="where they meet: the first one")
+    parser.add_argument("--world", default="1", help="a name that all of them give, and nobody else")
+    parser.add_argument("program", nargs=argparse.REMAINDER, help="arguments of python -m pretrain_trainer")
+    return parser
+
+
+def _preloaded(own: Sequence[str]) -> None:
+    """Whatever is wrong with the arguments or the job, the stage program says it."""
+    known = argparse.ArgumentParser(add_help=False)
+    known.add_argument("--job", type=Path)
+    path = known.parse_known_args(own)[0].job
+    with contextlib.suppress(OSError, ValidationError, ValueError):
+        preload(PretrainJob.model_validate_json(path.read_bytes()).spec)
+
+
+class Agent:
+    """The life of a training on this machine: one attempt after the other while a new one can help."""
+
+    def __init__(self, place: Place, own: Sequence[str], folder: Path, stop: Stop) -> None:
+        self._place, self._own, self._folder, self._stop = place, own, folder, stop
+        self._memory = [os.memfd_create(f"rank {local}") for local in range(place.ranks)]
+        self._progress = Progress(Stage.TRAIN)
+
+    def run(self) -> tuple[Outcome | None, int]:
+        """Until the training has ended; outcome and exit code."""
+        deaths, death = Deaths(), None
+        while True:
+            if self._stop.was_asked:
+                return Outcome(outcome="stopped", message="stopped before training began"), EXIT_STOPPED
+            board, said = Board(self._place.ranks), self._folder / f"outcome-{deaths.count}.json"
+            ranks = self._started(board, said, deaths.count)
+            with self._stop.passed_on_to(ranks):
+                ended, at = self._watched(ranks, board, death)
+            outcome, code = endings.ending(ended, _outcome(said), self._stop.was_asked)
+            if not (outcome and is_recoverable(outcome)):
+                return outcome, code
+            _LOGGER.error("rank %d: %s", outcome.rank, exits.in_words(code))
+            deaths = deaths.and_one(board.step)
+            if self._place.nodes > 1 or deaths.are_too_many:
+                return outcome, code
+            death = Death(deaths.count, outcome.rank, code, at, datetime.now(UTC), deaths.furthest, time.monotonic())
+
+    def _started(self, board: Board, said: Path, attempt: int) -> Ranks:
+        """The ranks, with a place to meet: rank 0 serves it from a socket that is bound already, so no port can be lost
+        to somebody else in between."""
+        place, ranks = self._place, Ranks()
+        listening = _listening(place) if place.node == 0 else None
+        port = listening.getsockname()[1] if listening else place.port
+        for local in range(place.ranks):
+            own = environment(place, port, local, attempt)
+            own |= {ENV_OUTCOME: str(said), ENV_PROGRAM: str(os.getpid()), ENV_MEMORY: ",".join(map(str, self._memory))}
+            not_its = []
+            if listening and local == 0:
+                own[ENV_STORE] = str(listening.fileno())
+            elif listening:
+                not_its.append(listening.fileno())
+            ranks.start(place.first_rank + local, own, partial(self._be, board, local), not_its)
+        if listening:
+            listening.close()
+        return ranks
+
+    def _be(self, board: Board, local: int) -> int:
+        """In the child: the stage program as one rank."""
+        write_to(board, local)
+        return program.main(list(self._own))
+
+    def _watched(self, ranks: Ranks, board: Board, death: Death | None) -> tuple[list[Ended], float]:
+        """Until all ranks have ended: how, and when the first did. The first fault ends the others, which can do nothing
+        without it."""
+        ended: list[Ended] = []
+        first = 0.0
+        while ranks.are_alive:
+            ended += ranks.wait(_LOOK_SECONDS if death else None, self._stop.wakeup)
+            if death and (told := recovery(death, board)):
+                self._progress.recovered(told)
+                death = None
+            first = first or (time.monotonic() if ended else 0.0)
+            if any(endings.is_fault(each) for each in ended):
+                ended += ranks.wait_for_all(_SETTLE_SECONDS, self._stop.wakeup)
+            elif ended:
+                ended += ranks.wait_for_all(_LEAVE_SECONDS, self._stop.wakeup)
+        return ended, first
+
+
+def _listening(place: Place) -> socket.socket:
+    if place.nodes == 1:
+        return socket.create_server((place.address, place.port))
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", place.port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", place.port))
+
+
+def _watched(ranks: Ranks, wakeup: int) -> list[Ended]:
+    """Until all ranks have ended. The first fault ends the others, which can do nothing without it."""
+    ended: list[Ended] = []
+    while ranks.are_alive:
+        ended += ranks.wait(None, wakeup)
+        if any(endings.is_fault(each) for each in ended):
+            ended += ranks.wait_for_all(_SETTLE_SECONDS, wakeup)
+        elif ended:
+            ended += ranks.wait_for_all(_LEAVE_SECONDS, wakeup)
+    return ended
+
+
+def _outcome(path: Path) -> Outcome | None:
+    """What a rank said; None when none came to that, or not to the end of it."""
+    try:
+        return Outcome.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+class Stop:
+    """SIGTERM and SIGINT: remembered, passed on once, and a second one ends everything at once."""
+
+    def __init__(self) -> None:
+        self.was_asked = False
+        self.wakeup, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._ranks = Ranks()
+
+    def __enter__(self) -> Self:
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        for number in HEEDED:
+            signal.signal(number, self._on_signal)
+        self.was_asked = early.was_asked_to_stop()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        signal.set_wakeup_fd(-1)
+        for descriptor in (self.wakeup, self._writer):
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def passed_on_to(self, ranks: Ranks) -> Iterator[None]:
+        """Inside the block the ranks are asked to stop, also by a signal that came before; none outlives it."""
+        self._ranks = ranks
+        try:
+            if self.was_asked:
+                ranks.ask_to_stop()
+            yield
+        finally:
+            ranks.kill()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.was_asked:
+            self._ranks.kill()
+            os._exit(128 + number)
+        self.was_asked = True
+        self._ranks.ask_to_stop()

@@ -1,0 +1,158 @@
+"""The newest state in memory that outlives the rank: what ranks that are started again in place go on from.
+
+The agent holds the memory (a `memfd`, which has no name and goes with the agent) and hands it to each rank that it
+forks. Two slots take turns, so that one is whole whenever the process dies. Where every rank holds the same state, the
+machine keeps it once. A copy is made at a step boundary as often as costs a fiftieth of the time: at every step of a
+small model, every few seconds of a large one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import os
+import pickle
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from pretrain_trainer.agent.place import ENV_MEMORY
+from pretrain_trainer.machine_memory import available_bytes
+from pretrain_trainer.training.checkpoints import Position
+from pretrain_trainer.training.history import StepFigures
+from pretrain_trainer.training.world import World
+
+_LOGGER = logging.getLogger(__name__)
+_MOST_OF_THE_TIME = 0.02
+"""Share of the time that copying may take."""
+_MOST_OF_THE_MEMORY = 0.5
+"""Share of the memory that is free at the start that the slots may take."""
+_PAGE = 4096
+_HEADER = struct.Struct("<qqq")
+"""Of a slot: whether it is whole, its step, and the bytes of what belongs to it beside the tensors."""
+_NOTES_BYTES = 64 << 20
+"""Room for that. Memory that is never written costs nothing."""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What belongs to a state beside the tensors."""
+
+    position: Position
+    figures: tuple[StepFigures, ...]
+    """Of the steps that no commit was known to hold."""
+
+
+class Snapshots:
+    """This rank's view of the memory. Every rank makes one and calls the same methods in the same order."""
+
+    def __init__(self, descriptor: int | None, tensors: Sequence[Tensor], world: World, *, is_shared: bool) -> None:
+        """`tensors`: the state itself, the same ones in the same order at every start; of a DTensor the local part is
+        kept. `is_shared`: whether all ranks of the machine hold the same state, so that the first one writes for all."""
+        self._world = world
+        self._writes = not is_shared or os.environ.get("LOCAL_RANK", "0") == "0"
+        self._tensors = [t.to_local() if isinstance(t, DTensor) else t for t in tensors]
+        self._slot_bytes = -(-sum(t.nbytes for t in self._tensors) // _PAGE) * _PAGE
+        self._due = 0.0
+        self._turn = 0
+        writers = 1 if is_shared else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self._memory = _mapped(descriptor, 2 * (_PAGE + self._slot_bytes + _NOTES_BYTES))
+        needed = 2 * self._slot_bytes * writers
+        has_room = needed <= _MOST_OF_THE_MEMORY * (available_bytes() + _kept_bytes(descriptor))
+        if descriptor is not None and not has_room and world.is_first:
+            _LOGGER.info("%d MiB more of memory would let training go on from memory after a rank died", needed >> 20)
+        if world.sum([float(self._memory is None or not has_room)])[0]:
+            self._memory = None
+
+    def is_due(self) -> bool:
+        """Whether the time since the last copy is worth another."""
+        return self._memory is not None and time.monotonic() >= self._due
+
+    def keep(self, position: Position, figures: Sequence[StepFigures]) -> None:
+        """Copy the state at this position into the older slot."""
+        began = time.monotonic()
+        notes = pickle.dumps(Notes(position, tuple(figures)))
+        if self._memory is None or not self._writes or len(notes) > _NOTES_BYTES:
+            return
+        slot, self._turn = self._turn, 1 - self._turn
+        self._write_header(slot, 0, 0, 0)
+        for tensor, place in zip(self._tensors, self._places(slot), strict=True):
+            place.copy_(tensor)
+        begin = self._notes_begin(slot)
+        self._memory[begin : begin + len(notes)] = notes
+        self._write_header(slot, 1, position.step, len(notes))
+        ended = time.monotonic()
+        self._due = ended + (ended - began) / _MOST_OF_THE_TIME
+
+    def newest(self, at_least: int) -> Notes | None:
+        """Load the newest state that all ranks can go on from; None where there is none at this step or later."""
+        mine = {} if self._memory is None else {step: slot for slot, step in self._whole_slots()}
+        common = set[int].intersection(*map(set, self._world.gather(sorted(mine))))
+        if self._memory is None or not common or (step := max(common)) < at_least:
+            return None
+        slot = mine[step]
+        for tensor, place in zip(self._tensors, self._places(slot), strict=True):
+            tensor.copy_(place)
+        begin, length = self._notes_begin(slot), self._read_header(slot)[2]
+        self._turn = 1 - slot
+        notes = pickle.loads(self._memory[begin : begin + length])
+        assert isinstance(notes, Notes)
+        return notes
+
+    def _whole_slots(self) -> Iterator[tuple[int, int]]:
+        for slot in (0, 1):
+            is_whole, step, _ = self._read_header(slot)
+            if is_whole:
+                yield slot, step
+
+    def _places(self, slot: int) -> Iterator[Tensor]:
+        """The slot's memory as tensors like the state's."""
+        assert self._memory is not None
+        offset = 2 * _PAGE + slot * self._slot_bytes
+        for tensor in self._tensors:
+            if tensor.numel():
+                flat = torch.frombuffer(self._memory, dtype=tensor.dtype, count=tensor.numel(), offset=offset)
+                yield flat.view(tensor.shape)
+            else:
+                yield torch.empty_like(tensor, device="cpu")
+            offset += tensor.nbytes
+
+    def _notes_begin(self, slot: int) -> int:
+        return 2 * _PAGE + 2 * self._slot_bytes + slot * _NOTES_BYTES
+
+    def _read_header(self, slot: int) -> tuple[int, int, int]:
+        assert self._memory is not None
+        is_whole, step, length = _HEADER.unpack_from(self._memory, slot * _PAGE)
+        return is_whole, step, length
+
+    def _write_header(self, slot: int, is_whole: int, step: int, length: int) -> None:
+        assert self._memory is not None
+        _HEADER.pack_into(self._memory, slot * _PAGE, is_whole, step, length)
+
+
+def of_agent(tensors: Sequence[Tensor], world: World, *, is_shared: bool) -> Snapshots:
+    """The memory that this rank's agent holds for it; without an agent nothing is kept."""
+    held = [int(number) for number in os.environ.get(ENV_MEMORY, "").split(",") if number]
+    local = 0 if is_shared else int(os.environ.get("LOCAL_RANK", "0"))
+    return Snapshots(held[local] if held else None, tensors, world, is_shared=is_shared)
+
+
+def _mapped(descriptor: int | None, size: int) -> mmap.mmap | None:
+    if descriptor is None:
+        return None
+    if os.fstat(descriptor).st_size < size:
+        os.ftruncate(descriptor, size)
+    return mmap.mmap(descriptor, size)
+
+
+def _kept_bytes(descriptor: int | None) -> int:
+    """What the memory holds already, from the start before."""
+    with contextlib.suppress(TypeError, OSError):
+        return os.fstat(descriptor).st_blocks * 512  # type: ignore[arg-type]
+    return 0
