@@ -19,6 +19,8 @@ class Recovery(BaseModel):
     """The rung of the ladder. Restart: the ranks of a worker were started again in place."""
     rank: int
     """The rank that was lost."""
+    node: int = 0
+    """Its worker: place in the roster, from 0."""
     cause: str
     """How: `exit -9 (SIGKILL)`."""
     time: datetime

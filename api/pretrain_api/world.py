@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -45,6 +46,11 @@ class World(BaseModel):
     """Why this roster replaced the one before, for people."""
     planned: bool = True
     """Whether the one before had time to save."""
+
+    @property
+    def token(self) -> str:
+        """What its members know and others do not: they tell each other from strangers by it."""
+        return hashlib.sha256("".join(member.uid for member in self.roster).encode()).hexdigest()[:16]
 
     def rank_of(self, uid: str) -> int | None:
         """Node rank of the pod with this UID; None for one that is not in the roster."""

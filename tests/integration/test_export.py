@@ -144,9 +144,10 @@ class TestKilled:
         run.storage.remove(layout.record(Stage.EXPORT, exported.upstream[Stage.EXPORT]))
         run.storage.remove(layout.EXPORT)
         scratch = Path(run.storage.root, layout.SCRATCH)
-        with run.start(Stage.EXPORT) as process:
-            eventually(lambda: any(scratch.rglob("*.safetensors")), within_seconds=60)
-            process.kill()
+        process = run.start(Stage.EXPORT)
+        eventually(lambda: any(scratch.rglob("*.safetensors")), within_seconds=60)
+        process.kill()
+        process.wait(timeout=30)
         assert not folder(run).exists() or digests(run) == digests(exported)
         run.succeed(Stage.EXPORT)
         assert digests(run) == digests(exported)

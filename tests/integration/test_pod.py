@@ -20,8 +20,11 @@ from support.job_pods import Pod, Surroundings, written
 from pretrain_api import layout
 from pretrain_api.cluster import ENV_INDEX
 from pretrain_api.errors import EXIT_STOPPED, EXIT_USER_ERROR
+from pretrain_api.recoveries import Recovery
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
+
+AGENT = "pretrain_trainer.agent"
 
 
 @pytest.fixture
@@ -95,6 +98,11 @@ def a_job(root: Path, processes: int = 1, **training: Any) -> dict[str, Any]:
     return job
 
 
+def recovered(surroundings: Surroundings) -> Recovery | None:
+    report = surroundings.reported()
+    return report.recovery if report else None
+
+
 def step_of(surroundings: Surroundings) -> float:
     report = surroundings.reported()
     return report.figures.get("step", 0) if report else 0
@@ -157,12 +165,25 @@ class TestTraining:
         )
         assert f"resumed at step {report.checkpoint.step}" in again.pods[0].log
 
-        # A rank that is killed: its own pod says which, and with which signal.
-        last = max(again.ranks(), key=lambda process: process.name())
-        last.kill()
+        # A rank that is killed, in either pod: the ranks of both are started again in place.
+        for number, rank in enumerate((3, 0), 1):
+            ranks = {process.name(): process for process in again.ranks()}
+            ranks[f"rank {rank}"].kill()
+            seen = eventually(
+                functools.partial(recovered, surroundings), lambda r, n=number: r is not None and r.number == n, 60
+            )
+            assert seen is not None
+            assert (seen.kind, seen.rank, seen.node) == ("Restart", rank, rank // 2)
+            assert seen.lost_steps <= 20
+        assert [pod.process.poll() for pod in again.pods] == [None, None]
+        assert again.pods[0].log.count("from memory") == 2
+
+        # The agent of a pod that is killed: the pod says so, and the other one ends as well.
+        agent, *_ = (p for p in psutil.Process(again.pods[1].process.pid).children() if _command(p)[2] == AGENT)
+        agent.kill()
         assert again.pods[1].ended() == 128 + signal.SIGKILL
         outcome = again.pods[1].outcome
-        assert (outcome.outcome, outcome.kind, outcome.rank) == ("failed", "Signal", 3)
+        assert (outcome.outcome, outcome.kind, outcome.rank) == ("failed", "Signal", -1)
         assert again.pods[0].ended() != 0
         assert again.pods[0].outcome.outcome == "failed"
 

@@ -33,6 +33,8 @@ def _run(attempt: int, observed: Observed, is_stopping: bool) -> StageRun | None
     report = observed.report
     if report and report.stage is Stage.TRAIN and report.attempt == attempt:
         run = replace(run, figures=report.figures, figures_time=report.time, recovery=report.recovery)
+        if report.recovery and report.recovery.node < len(members):
+            run = replace(run, recovered=members[report.recovery.node].pod)
     if is_stopping and any(w.is_alive for w in members):
         return run  # the others are still saving
     decisive = _decisive(members)

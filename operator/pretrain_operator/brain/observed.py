@@ -51,6 +51,8 @@ class StageRun:
     """When the figures were taken."""
     recovery: Recovery | None = None
     """Train: the newest recovery of this attempt that needed no new one."""
+    recovered: str = ""
+    """The worker that it was on; empty: as above."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJob
         return recorded
     record = RecoveryRecord(
         kind=found.kind,
-        worker=train.worker,
+        worker=train.recovered or train.worker,
         rank=found.rank,
         cause=found.cause,
         seconds=f"{found.seconds:.3f}",

@@ -22,13 +22,14 @@ from pydantic import ValidationError
 
 from pretrain_api import exits
 from pretrain_api.child import ENV_PROGRAM
-from pretrain_api.errors import EXIT_STOPPED
+from pretrain_api.errors import EXIT_FAILURE, EXIT_STOPPED
 from pretrain_api.events import ENV_OUTCOME, Outcome, fitted
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer import early, program
 from pretrain_trainer.agent import endings
 from pretrain_trainer.agent.board import Board, write_to
+from pretrain_trainer.agent.peers import Alone, Follower, Leader, Loss, Peers
 from pretrain_trainer.agent.place import ENV_MEMORY, ENV_STORE, Place, environment
 from pretrain_trainer.agent.preload import preload
 from pretrain_trainer.agent.ranks import Ended, Ranks
@@ -41,6 +42,8 @@ _SETTLE_SECONDS = 0.1
 """After the first fault, the time in which others that ended of the same cause are seen to have."""
 _LEAVE_SECONDS = 60.0
 """How long ranks are waited for once one has left as it should."""
+_STOPPED = Outcome(outcome="stopped", message="stopped before training began"), EXIT_STOPPED
+_NOT_MET = Outcome(outcome="failed", kind="Join", message="the workers did not find each other"), EXIT_FAILURE
 _LOOK_SECONDS = 0.1
 """Time between two looks at the board while ranks recover."""
 
@@ -93,87 +96,89 @@ class Agent:
     def __init__(self, place: Place, own: Sequence[str], folder: Path, stop: Stop) -> None:
         self._place, self._own, self._folder, self._stop = place, own, folder, stop
         self._memory = [os.memfd_create(f"rank {local}") for local in range(place.ranks)]
-        self._progress = Progress(Stage.TRAIN)
+        self._progress = Progress(Stage.TRAIN, path=None if place.node == 0 else "")
+        self._board, self._deaths = Board(place.ranks), Deaths()
 
     def run(self) -> tuple[Outcome | None, int]:
         """Until the training has ended; outcome and exit code."""
-        deaths, death = Deaths(), None
-        while True:
-            if self._stop.was_asked:
-                return Outcome(outcome="stopped", message="stopped before training began"), EXIT_STOPPED
-            board, said = Board(self._place.ranks), self._folder / f"outcome-{deaths.count}.json"
-            ranks = self._started(board, said, deaths.count)
-            with self._stop.passed_on_to(ranks):
-                ended, at = self._watched(ranks, board, death)
-            outcome, code = endings.ending(ended, _outcome(said), self._stop.was_asked)
-            if not (outcome and is_recoverable(outcome)):
-                return outcome, code
-            _LOGGER.error("rank %d: %s", outcome.rank, exits.in_words(code))
-            deaths = deaths.and_one(board.step)
-            if self._place.nodes > 1 or deaths.are_too_many:
-                return outcome, code
-            death = Death(deaths.count, outcome.rank, code, at, datetime.now(UTC), deaths.furthest, time.monotonic())
+        with contextlib.closing(self._peers()) as peers:
+            attempt, death = 0, None
+            ending: tuple[Outcome | None, int] = _NOT_MET
+            while not self._stop.was_asked and (begun := peers.begin(attempt)):
+                self._board, said = Board(self._place.ranks), self._folder / f"outcome-{attempt}.json"
+                ranks = self._started(*begun, said, attempt)
+                with self._stop.passed_on_to(ranks):
+                    ended, at = self._watched(ranks, peers, attempt, death)
+                ending = endings.ending(ended, _outcome(said), self._stop.was_asked)
+                if self._stop.was_asked or not any(endings.is_fault(each) for each in ended):
+                    return ending
+                loss = peers.decision(attempt, self._own_loss(*ending))
+                if loss is None:
+                    return ending
+                self._deaths = self._deaths.and_one(self._board.step)
+                death = Death(loss, self._deaths, at, datetime.now(UTC), time.monotonic())
+                attempt += 1
+            return _STOPPED if self._stop.was_asked else ending
 
-    def _started(self, board: Board, said: Path, attempt: int) -> Ranks:
+    def _peers(self) -> Peers:
+        if self._place.nodes == 1:
+            return Alone(self._place, self._may_go_on)
+        if self._place.node == 0:
+            return Leader(self._place, self._stop.wakeup, self._stop.is_asked, self._may_go_on)
+        return Follower(self._place, self._stop.wakeup, self._stop.is_asked)
+
+    def _may_go_on(self) -> bool:
+        return not self._deaths.and_one(self._board.step).are_too_many
+
+    def _own_loss(self, outcome: Outcome | None, code: int) -> Loss | None:
+        """The rank of this machine that was killed, if that is why the attempt ended."""
+        if outcome is None or not is_recoverable(outcome):
+            return None
+        _LOGGER.error("rank %d: %s", outcome.rank, exits.in_words(code))
+        return Loss(outcome.rank, code, self._place.node)
+
+    def _started(self, port: int, meeting: socket.socket | None, said: Path, attempt: int) -> Ranks:
         """The ranks, with a place to meet: rank 0 serves it from a socket that is bound already, so no port can be lost
         to somebody else in between."""
-        place, ranks = self._place, Ranks()
-        listening = _listening(place) if place.node == 0 else None
-        port = listening.getsockname()[1] if listening else place.port
-        for local in range(place.ranks):
-            own = environment(place, port, local, attempt)
+        ranks = Ranks()
+        for local in range(self._place.ranks):
+            own = environment(self._place, port, local, attempt)
             own |= {ENV_OUTCOME: str(said), ENV_PROGRAM: str(os.getpid()), ENV_MEMORY: ",".join(map(str, self._memory))}
             not_its = []
-            if listening and local == 0:
-                own[ENV_STORE] = str(listening.fileno())
-            elif listening:
-                not_its.append(listening.fileno())
-            ranks.start(place.first_rank + local, own, partial(self._be, board, local), not_its)
-        if listening:
-            listening.close()
+            if meeting and local == 0:
+                own[ENV_STORE] = str(meeting.fileno())
+            elif meeting:
+                not_its.append(meeting.fileno())
+            ranks.start(self._place.first_rank + local, own, partial(self._be, local), not_its)
+        if meeting:
+            meeting.close()
         return ranks
 
-    def _be(self, board: Board, local: int) -> int:
+    def _be(self, local: int) -> int:
         """In the child: the stage program as one rank."""
-        write_to(board, local)
+        write_to(self._board, local)
         return program.main(list(self._own))
 
-    def _watched(self, ranks: Ranks, board: Board, death: Death | None) -> tuple[list[Ended], float]:
-        """Until all ranks have ended: how, and when the first did. The first fault ends the others, which can do nothing
-        without it."""
+    def _watched(self, ranks: Ranks, peers: Peers, attempt: int, death: Death | None) -> tuple[list[Ended], float]:
+        """Until all ranks have ended: how, and when the first did. A fault, here or elsewhere, ends the others, which
+        can do nothing without it."""
         ended: list[Ended] = []
         first = 0.0
         while ranks.are_alive:
-            ended += ranks.wait(_LOOK_SECONDS if death else None, self._stop.wakeup)
-            if death and (told := recovery(death, board)):
+            ended += ranks.wait(_LOOK_SECONDS if death else None, [self._stop.wakeup, *peers.descriptors()])
+            self._stop.woken()
+            if death and (told := recovery(death, self._board)):
                 self._progress.recovered(told)
                 death = None
-            first = first or (time.monotonic() if ended else 0.0)
-            if any(endings.is_fault(each) for each in ended):
-                ended += ranks.wait_for_all(_SETTLE_SECONDS, self._stop.wakeup)
+            is_called = not ended and peers.call(attempt)
+            first = first or (time.monotonic() if ended or is_called else 0.0)
+            if is_called:
+                ended += ranks.wait_for_all(0.0)
+            elif any(endings.is_fault(each) for each in ended):
+                ended += ranks.wait_for_all(_SETTLE_SECONDS)
             elif ended:
-                ended += ranks.wait_for_all(_LEAVE_SECONDS, self._stop.wakeup)
+                ended += ranks.wait_for_all(_LEAVE_SECONDS)
         return ended, first
-
-
-def _listening(place: Place) -> socket.socket:
-    if place.nodes == 1:
-        return socket.create_server((place.address, place.port))
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(("", place.port), family=socket.AF_INET6, dualstack_ipv6=True)
-    return socket.create_server(("", place.port))
-
-
-def _watched(ranks: Ranks, wakeup: int) -> list[Ended]:
-    """Until all ranks have ended. The first fault ends the others, which can do nothing without it."""
-    ended: list[Ended] = []
-    while ranks.are_alive:
-        ended += ranks.wait(None, wakeup)
-        if any(endings.is_fault(each) for each in ended):
-            ended += ranks.wait_for_all(_SETTLE_SECONDS, wakeup)
-        elif ended:
-            ended += ranks.wait_for_all(_LEAVE_SECONDS, wakeup)
-    return ended
 
 
 def _outcome(path: Path) -> Outcome | None:
@@ -198,6 +203,14 @@ class Stop:
             signal.signal(number, self._on_signal)
         self.was_asked = early.was_asked_to_stop()
         return self
+
+    def is_asked(self) -> bool:
+        return self.was_asked
+
+    def woken(self) -> None:
+        """Forget what woke us; `was_asked` remembers."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.wakeup, 4096)
 
     def __exit__(self, *raised: object) -> None:
         signal.set_wakeup_fd(-1)

@@ -69,29 +69,25 @@ class Ranks:
         self._killed |= {rank for rank, _ in self._alive.values()}
         self._send(signal.SIGKILL)
 
-    def wait(self, seconds: float | None, wakeup: int) -> list[Ended]:
-        """The ranks that have ended, once one has, `wakeup` is readable or the time is over."""
-        ready, _, _ = select.select([*self._alive, wakeup], [], [], seconds)
+    def wait(self, seconds: float | None, others: Sequence[int] = ()) -> list[Ended]:
+        """The ranks that have ended, once one has, one of the other descriptors is readable or the time is over."""
+        ready, _, _ = select.select([*self._alive, *others], [], [], seconds)
         ended = []
-        for handle in ready:
-            if handle == wakeup:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(wakeup, 4096)
-                continue
+        for handle in [each for each in ready if each in self._alive]:
             rank, pid = self._alive.pop(handle)
             os.close(handle)
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             ended.append(Ended(rank, code, by_us=code == -signal.SIGKILL and rank in self._killed))
         return ended
 
-    def wait_for_all(self, seconds: float, wakeup: int) -> list[Ended]:
+    def wait_for_all(self, seconds: float) -> list[Ended]:
         """Wait so long for the rest to end by itself, then end it; how each ended."""
         until, ended = time.monotonic() + seconds, []
         while self._alive:
             left = until - time.monotonic()
             if left <= 0:
                 self.kill()
-            ended += self.wait(max(left, 0.0) if left > 0 else None, wakeup)
+            ended += self.wait(left if left > 0 else None)
         return ended
 
     def _send(self, number: signal.Signals) -> None:

@@ -10,6 +10,7 @@ from pretrain_api import exits
 from pretrain_api.events import SIGNAL, Outcome
 from pretrain_api.recoveries import Recovery
 from pretrain_trainer.agent.board import Board, Phase
+from pretrain_trainer.agent.peers import Loss
 
 MOST_IN_VAIN = 3
 """So many deaths in a row with no new step in between are left to the operator."""
@@ -44,18 +45,16 @@ def is_recoverable(outcome: Outcome | None) -> bool:
 
 @dataclass(frozen=True)
 class Death:
-    """A rank that was killed, and the new start after it."""
+    """A rank that was killed, and what followed."""
 
-    number: int
-    rank: int
-    code: int
+    loss: Loss
+    deaths: Deaths
+    """With this one."""
     at: float
-    """Seconds of the monotonic clock."""
+    """When it was noticed, in seconds of the monotonic clock."""
     time: datetime
-    furthest: int
-    """Steps done before it."""
     stopped: float
-    """When the others had been ended."""
+    """When every rank of this machine was gone and a new start decided, on the same clock."""
 
 
 def recovery(death: Death, board: Board) -> Recovery | None:
@@ -68,13 +67,14 @@ def recovery(death: Death, board: Board) -> Recovery | None:
         ("step", board.stepped),
     ]
     return Recovery(
-        number=death.number,
+        number=death.deaths.count,
         kind="Restart",
-        rank=death.rank,
-        cause=exits.in_words(death.code),
+        rank=death.loss.rank,
+        node=death.loss.node,
+        cause=exits.in_words(death.loss.code),
         time=death.time,
         seconds=round(board.stepped - death.at, 3),
-        lost_steps=max(0, death.furthest - board.resumed),
+        lost_steps=max(0, death.deaths.furthest - board.resumed),
         phases=_spans(death.at, marks),
     )
 

@@ -33,6 +33,7 @@ class Meeting:
     node_rank: int
     address: str
     port: int
+    token: str
 
 
 def command(place: Place, cores: int, scratch: Path) -> list[str]:
@@ -44,7 +45,7 @@ def command(place: Place, cores: int, scratch: Path) -> list[str]:
 
 def training(place: Place, meeting: Meeting, processes: int, scratch: Path) -> list[str]:
     """The command line of a training worker: the agent of its ranks."""
-    agent = ["-m", "pretrain_trainer.agent", "--ranks", str(processes), "--world", str(place.attempt)]
+    agent = ["-m", "pretrain_trainer.agent", "--ranks", str(processes), "--world", f"{place.attempt}-{meeting.token}"]
     agent += ["--nodes", str(meeting.nodes), "--node-rank", str(meeting.node_rank)]
     agent += ["--master", f"{meeting.address}:{meeting.port}"]
     return [sys.executable, *agent, "--", *_arguments(place), "--scratch", str(scratch)]

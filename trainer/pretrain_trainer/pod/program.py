@@ -111,7 +111,7 @@ def _met(place: Place, service_account: Path, stop: _Stop) -> Meeting:
     rank = world.rank_of(uid)
     assert rank is not None
     _LOGGER.info("worker %d of %d, led by %s", rank, len(world.roster), world.leader)
-    return Meeting(len(world.roster), rank, world.leader, world.port)
+    return Meeting(len(world.roster), rank, world.leader, world.port, world.token)
 
 
 @contextlib.contextmanager

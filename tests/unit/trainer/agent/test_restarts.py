@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 
 from pretrain_api.events import Outcome
 from pretrain_trainer.agent.board import Board, Phase
+from pretrain_trainer.agent.peers import Loss
 from pretrain_trainer.agent.restarts import MOST_IN_VAIN, Death, Deaths, is_recoverable, recovery
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def a_death(board_time: float, furthest: int = 7) -> Death:
-    return Death(2, rank=1, code=137, at=board_time, time=NOON, furthest=furthest, stopped=board_time + 0.5)
+def a_death(at: float) -> Death:
+    return Death(Loss(rank=1, code=137, node=0), Deaths(count=2, furthest=7), at, NOON, stopped=at + 0.5)
 
 
 class TestWhetherItHelps:

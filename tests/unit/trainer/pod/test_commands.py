@@ -23,10 +23,10 @@ def test_a_phase_has_its_share_and_the_cores_of_its_pod() -> None:
 
 def test_training_meets_at_the_leader_with_a_rank_for_each_worker() -> None:
     place = replace(PLACE, stage=Stage.TRAIN, phase="finish", index=0, parts=1)
-    command = commands.training(place, Meeting(nodes=4, node_rank=2, address="10.0.0.1", port=29400), 8, TMP)
+    command = commands.training(place, Meeting(nodes=4, node_rank=2, address="10.0.0.1", port=29400, token="t"), 8, TMP)
     agent, _, own = " ".join(command).partition(" -- ")
     assert agent == (
-        f"{sys.executable} -m pretrain_trainer.agent --ranks 8 --world 2 --nodes 4 --node-rank 2 "
+        f"{sys.executable} -m pretrain_trainer.agent --ranks 8 --world 2-t --nodes 4 --node-rank 2 "
         "--master 10.0.0.1:29400"
     )
     assert own.startswith("--stage Train")
