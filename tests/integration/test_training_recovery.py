@@ -1,5 +1,6 @@
 """Ranks that are killed under a living agent: training goes on in place, from memory, as if nothing had happened."""
 
+import contextlib
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support.eventually import eventually
 from support.token_runs import (
@@ -113,8 +115,9 @@ def test_ranks_that_die_again_and_again_are_left_to_the_operator(tmp_path: Path)
     def kill_newcomers() -> int | None:
         nonlocal killed
         if agent.poll() is None and (found := ranks_of(agent)):
-            found[-1].kill()
-            killed += 1
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found[-1].kill()
+                killed += 1
         return agent.poll()
 
     assert eventually(kill_newcomers, lambda code: code is not None, within_seconds=120) == 137

@@ -1,5 +1,6 @@
 """Training runs in a test's folder: token shards of sources that can be learnt, the job, and the stage program."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -146,8 +147,13 @@ def start(root: Path, job: dict[str, Any], ranks: int = 1, **environment: str) -
 
 
 def ranks_of(agent: Forked) -> list[psutil.Process]:
-    """The processes that train under an agent, by rank."""
-    return sorted(psutil.Process(agent.pid).children(), key=lambda process: process.name())
+    """The processes that train under an agent, by rank; one that ends meanwhile may be missing."""
+    found = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(agent.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found[process.name()] = process
+    return [process for name, process in sorted(found.items()) if name.startswith("rank ")]
 
 
 def outcome(root: Path) -> dict[str, Any]:
