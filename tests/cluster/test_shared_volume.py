@@ -24,7 +24,7 @@ from pretrain_api.cluster import WORLD_KEY, world_name
 
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
 DEFINITION = Path(__file__).resolve().parents[2] / "manifests" / "crd.yaml"
-STEPS = 600
+STEPS = 450
 """Time for the first upgrade, and on most machines for the second, while it trains."""
 OF_TRAINING = "pretrain.dev/stage=train"
 
