@@ -7,10 +7,12 @@ cluster, so it stays below 4 KiB: it carries the record's address, not the recor
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR
 from pretrain_api.recoveries import Recovery
 
 ENV_EVENTS = "PRETRAIN_EVENTS"
@@ -21,6 +23,7 @@ OUTCOME_BYTES = 4096
 """What a termination message may have; a longer one is cut by the kubelet and then cannot be read."""
 
 
+_EXIT_CODES = {"complete": EXIT_OK, "stopped": EXIT_STOPPED, "userError": EXIT_USER_ERROR, "failed": EXIT_FAILURE}
 SIGNAL = "Signal"
 """Kind of a failure whose program was killed."""
 
@@ -77,6 +80,19 @@ class Outcome(BaseModel):
     rank: int = -1
     message: str = ""
     """One message for people, or the last lines of the traceback; empty when a rank was killed, which cannot speak."""
+
+
+def exit_code(outcome: Outcome) -> int:
+    """What a program ends with that ended so."""
+    return _EXIT_CODES[outcome.outcome]
+
+
+def outcome_at(path: Path) -> Outcome | None:
+    """What a program said of its end; None when it did not come to that, or not to the end of it."""
+    try:
+        return Outcome.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def fitted(outcome: Outcome) -> bytes:

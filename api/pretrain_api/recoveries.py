@@ -30,4 +30,5 @@ class Recovery(BaseModel):
     lost_steps: int
     """Steps that were done before the loss and had to be done again."""
     phases: dict[str, float]
-    """Seconds spent to stop the others, until the new ranks joined (`join`: until they began to), loaded, read and stepped."""
+    """Seconds, one phase after the other: `stop` the ranks that are left and decide, `start` new ones, `join` them,
+    `load` the state, make a `step`."""

@@ -104,9 +104,9 @@ def _serve(asked: socket.socket, telling: socket.socket) -> None:
     from support.jobs import a_job
     from support.token_runs import TINY_LLAMA
 
-    from pretrain_trainer.agent import program as _agent  # noqa: F401
     from pretrain_trainer.agent.preload import preload
 
+    importlib.import_module("pretrain_trainer.agent.program")
     preload(a_job().with_spec(model={"config": TINY_LLAMA}).job.spec)
     running: dict[int, int] = {}
     while True:

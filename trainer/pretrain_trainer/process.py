@@ -1,10 +1,12 @@
 """How a process of a stage lives and dies: with its parent, and gracefully when asked."""
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
 import signal
 import threading
+from pathlib import Path
 from types import FrameType
 
 from pretrain_api.child import ENV_PROGRAM
@@ -73,3 +75,22 @@ def heed_no_more_signals() -> None:
     """From here on nothing interrupts the last words of a process that was asked to stop."""
     for number in HEEDED:
         signal.signal(number, signal.SIG_IGN)
+
+
+def end_leftovers() -> None:
+    """Kill everything below this process, orphans that it adopted included."""
+    found = _children(os.getpid())
+    for pid in found:
+        found += _children(pid)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                found += [int(n) for n in Path(f"/proc/{pid}/task/{thread}/children").read_text().split()]
+    return found

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import ModuleType
 
 from pretrain_api import layout
-from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR, UserError
-from pretrain_api.events import ENV_OUTCOME, Outcome, fitted
+from pretrain_api.errors import UserError
+from pretrain_api.events import ENV_OUTCOME, Outcome, exit_code, fitted
 from pretrain_api.stages import FINISH, PHASES, CompletionRecord, Stage, fingerprint
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
@@ -79,9 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = _failure(error, storage, rank)
     if os.environ.get("LOCAL_RANK", "0") == "0" or outcome.outcome in ("userError", "failed"):
         _write_outcome(outcome)
-    return {"complete": EXIT_OK, "stopped": EXIT_STOPPED, "userError": EXIT_USER_ERROR}.get(
-        outcome.outcome, EXIT_FAILURE
-    )
+    return exit_code(outcome)
 
 
 def _use_endpoint(url: str) -> None:

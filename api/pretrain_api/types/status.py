@@ -151,7 +151,7 @@ class RecoveryRecord(ApiModel):
     seconds: ShortText = ""
     """From the loss to the next step, a decimal number."""
     phases: ShortText = ""
-    """Seconds of each phase, for people: stop 0.1, join 0.1, load 0.2, read 0.1, step 0.1."""
+    """Seconds of each phase, for people: stop 0.100, start 0.100, join 0.050, load 0.100, step 0.100."""
     lost_steps: int = 0
     """Steps that had to be done again."""
     time: datetime | None = None

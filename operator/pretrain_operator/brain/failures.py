@@ -75,10 +75,10 @@ def failure(run: StageRun, now: datetime) -> Failure:
     number, said = exits.signal_of(code), run.outcome
     lines = ((said.message if said else "") or run.last_lines).strip()
     if verdict(run, asked_to_stop=False) is Verdict.USER_ERROR:
-        kind, rank, message = USER_ERROR, run.rank, lines
+        kind, message = USER_ERROR, lines
     else:
         kind = (said.kind if said else SIGNAL if number else "") or "Exit"
-        rank, message = said.rank if said else run.rank, lines
+        message = lines
         if not lines.startswith(words := exits.in_words(code)):  # a pod has said it already
             message = f"{words}\n{lines}"
     if run.reason == "OOMKilled":
@@ -87,7 +87,7 @@ def failure(run: StageRun, now: datetime) -> Failure:
         stage=run.stage.value,
         worker=run.worker,
         node=run.node,
-        rank=rank,
+        rank=said.rank if said else -1,
         kind=kind[:256],
         message=message.strip()[-_LONGEST_MESSAGE:],
         time=now,

@@ -40,13 +40,11 @@ def _run(attempt: int, observed: Observed, is_stopping: bool) -> StageRun | None
     decisive = _decisive(members)
     if decisive is None:
         return run
-    rank = decisive.outcome.rank if decisive.outcome else -1
     return replace(
         run,
         state="Lost" if decisive.state == "Lost" else "Ended",
         worker=decisive.pod,
         node=decisive.node,
-        rank=rank,
         exit_code=decisive.exit_code,
         outcome=decisive.outcome,
         reason=decisive.reason,

@@ -37,8 +37,6 @@ class StageRun:
     """The worker that ended first."""
     node: str = ""
     """The machine it ran on."""
-    rank: int = -1
-    """The rank that ended first; -1 where there is none or it is not known."""
     reason: str = ""
     """What the machine calls the end: OOMKilled, Evicted, Preempted, Deleted ..."""
     last_lines: str = ""

@@ -9,28 +9,22 @@ import time
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Phase(IntEnum):
-    """What a rank is at."""
+    """What a rank comes to after its fork, one after the other."""
 
-    BEGINNING = 0
-    JOINING = 1
-    LOADING = 2
-    READING = 3
-    """Waiting for the batch of the next step."""
-    COMPUTING = 4
-    EVALUATING = 5
-    SAVING = 6
-    LEAVING = 7
+    JOINING = 0
+    LOADING = 1
+    READING = 2
+    """Waiting for a batch."""
 
 
 _SLOT = np.dtype(
     [
-        ("phase", np.int64),
         ("step", np.int64),
         ("resumed", np.int64),
-        ("moved", np.float64),
         ("stepped", np.float64),
         ("first", np.float64, (len(Phase),)),
     ]
@@ -39,7 +33,7 @@ _UNKNOWN = -1
 
 
 class Board:
-    """One slot for each rank of the machine: phase, step, and when it came to each phase first. Times are seconds of the
+    """One slot for each rank of the machine: steps done, and when it came to each phase first. Times are seconds of the
     monotonic clock, which all processes of a machine share."""
 
     def __init__(self, ranks: int) -> None:
@@ -58,7 +52,6 @@ class Board:
             elif step > slot["step"] and not slot["stepped"]:
                 slot["stepped"] = now
             slot["step"] = step
-        slot["phase"], slot["moved"] = phase, now
 
     @property
     def step(self) -> int:
@@ -73,16 +66,16 @@ class Board:
     @property
     def stepped(self) -> float | None:
         """When all ranks had made a step; None while one has not."""
-        return self._all("stepped")
+        return _last(self._slots["stepped"])
 
     def came_to(self, phase: Phase) -> float | None:
         """When the last rank came to a phase first; None while one has not."""
-        times = self._slots["first"][:, phase]
-        return float(times.max()) if times.all() else None
+        return _last(self._slots["first"][:, phase])
 
-    def _all(self, name: str) -> float | None:
-        times = self._slots[name]
-        return float(times.max()) if times.all() else None
+
+def _last(times: NDArray[np.float64]) -> float | None:
+    """The latest; None while one is missing."""
+    return float(times.max()) if times.all() else None
 
 
 _own: tuple[Board, int] | None = None

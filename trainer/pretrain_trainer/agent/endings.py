@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR
-from pretrain_api.events import SIGNAL, Outcome
+from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED
+from pretrain_api.events import SIGNAL, Outcome, exit_code
 from pretrain_trainer.agent.ranks import Ended
-
-_CODES = {"complete": EXIT_OK, "stopped": EXIT_STOPPED, "userError": EXIT_USER_ERROR, "failed": EXIT_FAILURE}
 
 
 def is_fault(ended: Ended) -> bool:
@@ -23,14 +21,14 @@ def ending(ended: Sequence[Ended], said: Outcome | None, was_asked: bool) -> tup
     A rank that was killed cannot speak, and those that lost it speak of the lost connection: it goes before them.
     """
     if said and said.outcome in ("complete", "userError"):
-        return said, _CODES[said.outcome]
+        return said, exit_code(said)
     killed = next((each for each in ended if each.code < 0 and not each.by_us), None)
     if was_asked and (said is None or said.outcome == "stopped" or killed):
         return said or Outcome(outcome="stopped", message="stopped before it had begun"), EXIT_STOPPED
     if killed and not (said and said.rank == killed.rank):
         return Outcome(outcome="failed", kind=SIGNAL, rank=killed.rank), 128 - killed.code
     if said:
-        return said, _CODES[said.outcome]
+        return said, exit_code(said)
     failed = next((each for each in ended if is_fault(each) and not each.by_us), None)
     if failed:
         return Outcome(outcome="failed", kind="Exit", rank=failed.rank), failed.code

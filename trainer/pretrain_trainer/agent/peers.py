@@ -13,11 +13,13 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Protocol
 
 from pretrain_trainer.agent.link import Link
 from pretrain_trainer.agent.place import Place
+from pretrain_trainer.agent.restarts import Loss
+from pretrain_trainer.stopping import Stop
 
 _LOGGER = logging.getLogger(__name__)
 _SETTLE_SECONDS = 2.0
@@ -27,15 +29,6 @@ _DECIDE_SECONDS = 20.0
 _JOIN_SECONDS = 600.0
 """How long the others may take to be there."""
 _RETRY_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A rank that was killed."""
-
-    rank: int
-    code: int
-    node: int
 
 
 class Peers(Protocol):
@@ -85,11 +78,9 @@ class Alone:
 class Leader:
     """The first machine's agent: it decides."""
 
-    def __init__(
-        self, place: Place, wakeup: int, is_stopped: Callable[[], bool], may_go_on: Callable[[], bool]
-    ) -> None:
+    def __init__(self, place: Place, stop: Stop, may_go_on: Callable[[], bool]) -> None:
         """`may_go_on`: whether one more attempt may follow."""
-        self._place, self._wakeup, self._is_stopped, self._may_go_on = place, wakeup, is_stopped, may_go_on
+        self._place, self._stop, self._may_go_on = place, stop, may_go_on
         self._door = _listening(place.port)
         self._strangers: list[Link] = []
         self._links: dict[int, Link] = {}
@@ -107,7 +98,7 @@ class Leader:
         others, until = self._place.nodes - 1, time.monotonic() + _JOIN_SECONDS
         while sum(ready == attempt for ready in self._ready.values()) < others:
             left = until - time.monotonic()
-            if left <= 0 or self._is_stopped() or self._has_lost_one:
+            if left <= 0 or self._stop.was_asked or self._has_lost_one:
                 return None
             self._wait(left)
         self._felt = self._loss = None
@@ -126,7 +117,7 @@ class Leader:
     def decision(self, attempt: int, own: Loss | None) -> Loss | None:
         self._loss = self._loss or own
         until = (self._felt or time.monotonic()) + _SETTLE_SECONDS
-        while self._loss is None and (left := until - time.monotonic()) > 0 and not self._has_lost_one:
+        while self._loss is None and self._may_begin_again() and (left := until - time.monotonic()) > 0:
             self._wait(left)
         if self._loss is None or not self._may_begin_again():
             self._tell({"end": attempt})
@@ -140,10 +131,10 @@ class Leader:
         self._door.close()
 
     def _may_begin_again(self) -> bool:
-        return not self._has_lost_one and not self._is_stopped() and self._may_go_on()
+        return not self._has_lost_one and not self._stop.was_asked and self._may_go_on()
 
     def _wait(self, seconds: float) -> None:
-        select.select([*self.descriptors(), self._wakeup], [], [], seconds)
+        select.select([*self.descriptors(), *self._stop.descriptors()], [], [], seconds)
         self._hear()
 
     def _hear(self) -> None:
@@ -187,8 +178,8 @@ class Leader:
 class Follower:
     """Every other machine's agent: it asks the leader."""
 
-    def __init__(self, place: Place, wakeup: int, is_stopped: Callable[[], bool]) -> None:
-        self._place, self._wakeup, self._is_stopped = place, wakeup, is_stopped
+    def __init__(self, place: Place, stop: Stop) -> None:
+        self._place, self._stop = place, stop
         self._link: Link | None = None
         self._begun: tuple[int, int] | None = None
         self._again: tuple[int, Loss] | None = None
@@ -202,7 +193,7 @@ class Follower:
             self._join()
         self._send({"ready": attempt})
         while self._begun is None or self._begun[0] < attempt:
-            if self._is_stopped() or not self.descriptors() or self._ended >= attempt:
+            if self._stop.was_asked or not self.descriptors() or self._ended >= attempt:
                 return None
             self._wait(_JOIN_SECONDS)
         return (self._begun[1], None) if self._begun[0] == attempt else None
@@ -214,7 +205,7 @@ class Follower:
     def decision(self, attempt: int, own: Loss | None) -> Loss | None:
         self._send({"ended": attempt, "loss": asdict(own) if own else None})
         until = time.monotonic() + _DECIDE_SECONDS
-        while (left := until - time.monotonic()) > 0 and self.descriptors() and not self._is_stopped():
+        while (left := until - time.monotonic()) > 0 and self.descriptors() and not self._stop.was_asked:
             if self._again is not None and self._again[0] == attempt:
                 return self._again[1]
             if self._ended >= attempt:
@@ -228,14 +219,14 @@ class Follower:
 
     def _join(self) -> None:
         until, told = time.monotonic() + _JOIN_SECONDS, ""
-        while self._link is None and time.monotonic() < until and not self._is_stopped():
+        while self._link is None and time.monotonic() < until and not self._stop.was_asked:
             try:
                 connection = socket.create_connection((self._place.address, self._place.port), timeout=5)
             except OSError as error:
                 if str(error) != told:
                     _LOGGER.info("waiting for the leader at %s: %s", self._place.address, error)
                 told = str(error)
-                select.select([self._wakeup], [], [], _RETRY_SECONDS)
+                select.select(self._stop.descriptors(), [], [], _RETRY_SECONDS)
                 continue
             self._link = Link(connection)
             self._send({"world": self._place.world, "node": self._place.node})
@@ -245,7 +236,7 @@ class Follower:
             self._link.send(message)
 
     def _wait(self, seconds: float) -> None:
-        select.select([*self.descriptors(), self._wakeup], [], [], seconds)
+        select.select([*self.descriptors(), *self._stop.descriptors()], [], [], seconds)
         self._hear()
 
     def _hear(self) -> None:

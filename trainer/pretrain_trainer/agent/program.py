@@ -6,36 +6,32 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Self
-
-from pydantic import ValidationError
 
 from pretrain_api import exits
 from pretrain_api.child import ENV_PROGRAM
 from pretrain_api.errors import EXIT_FAILURE, EXIT_STOPPED
-from pretrain_api.events import ENV_OUTCOME, Outcome, fitted
+from pretrain_api.events import ENV_OUTCOME, Outcome, fitted, outcome_at
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
-from pretrain_trainer import early, program
+from pretrain_trainer import program
 from pretrain_trainer.agent import endings
 from pretrain_trainer.agent.board import Board, write_to
-from pretrain_trainer.agent.peers import Alone, Follower, Leader, Loss, Peers
+from pretrain_trainer.agent.peers import Alone, Follower, Leader, Peers
 from pretrain_trainer.agent.place import ENV_MEMORY, ENV_STORE, Place, environment
 from pretrain_trainer.agent.preload import preload
 from pretrain_trainer.agent.ranks import Ended, Ranks
-from pretrain_trainer.agent.restarts import Death, Deaths, is_recoverable, recovery
-from pretrain_trainer.process import HEEDED, die_with_parent
+from pretrain_trainer.agent.restarts import Death, Deaths, Loss, is_recoverable, recovery
+from pretrain_trainer.process import die_with_parent
 from pretrain_trainer.progress import Progress
+from pretrain_trainer.stopping import Stop
 
 _LOGGER = logging.getLogger(__name__)
 _SETTLE_SECONDS = 0.1
@@ -58,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     host, _, port = options.master.rpartition(":")
     place = Place(options.ranks, options.nodes, options.node_rank, host, int(port), options.world)
     _preloaded(own)
-    with Stop() as stop, tempfile.TemporaryDirectory(prefix="pretrain-agent-") as folder:
-        outcome, code = Agent(place, own, Path(folder), stop).run()
+    with tempfile.TemporaryDirectory(prefix="pretrain-agent-") as folder:
+        outcome, code = Agent(place, own, Path(folder)).run()
     path = os.environ.get(ENV_OUTCOME)
     if outcome and path:
         Path(path).write_bytes(fitted(outcome))
@@ -84,17 +80,17 @@ def _parser() -> argparse.ArgumentParser:
 def _preloaded(own: Sequence[str]) -> None:
     """Whatever is wrong with the arguments or the job, the stage program says it."""
     known = argparse.ArgumentParser(add_help=False)
-    known.add_argument("--job", type=Path)
+    known.add_argument("--job", type=Path, default=Path())
     path = known.parse_known_args(own)[0].job
-    with contextlib.suppress(OSError, ValidationError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # pydantic's are ValueErrors
         preload(PretrainJob.model_validate_json(path.read_bytes()).spec)
 
 
 class Agent:
     """The life of a training on this machine: one attempt after the other while a new one can help."""
 
-    def __init__(self, place: Place, own: Sequence[str], folder: Path, stop: Stop) -> None:
-        self._place, self._own, self._folder, self._stop = place, own, folder, stop
+    def __init__(self, place: Place, own: Sequence[str], folder: Path) -> None:
+        self._place, self._own, self._folder, self._stop = place, own, folder, Stop()
         self._memory = [os.memfd_create(f"rank {local}") for local in range(place.ranks)]
         self._progress = Progress(Stage.TRAIN, path=None if place.node == 0 else "")
         self._board, self._deaths = Board(place.ranks), Deaths()
@@ -107,9 +103,12 @@ class Agent:
             while not self._stop.was_asked and (begun := peers.begin(attempt)):
                 self._board, said = Board(self._place.ranks), self._folder / f"outcome-{attempt}.json"
                 ranks = self._started(*begun, said, attempt)
-                with self._stop.passed_on_to(ranks):
-                    ended, at = self._watched(ranks, peers, attempt, death)
-                ending = endings.ending(ended, _outcome(said), self._stop.was_asked)
+                try:
+                    with self._stop.passed_on(ranks.ask_to_stop):
+                        ended, at = self._watched(ranks, peers, attempt, death)
+                finally:
+                    ranks.kill()
+                ending = endings.ending(ended, outcome_at(said), self._stop.was_asked)
                 if self._stop.was_asked or not any(endings.is_fault(each) for each in ended):
                     return ending
                 loss = peers.decision(attempt, self._own_loss(*ending))
@@ -124,8 +123,8 @@ class Agent:
         if self._place.nodes == 1:
             return Alone(self._place, self._may_go_on)
         if self._place.node == 0:
-            return Leader(self._place, self._stop.wakeup, self._stop.is_asked, self._may_go_on)
-        return Follower(self._place, self._stop.wakeup, self._stop.is_asked)
+            return Leader(self._place, self._stop, self._may_go_on)
+        return Follower(self._place, self._stop)
 
     def _may_go_on(self) -> bool:
         return not self._deaths.and_one(self._board.step).are_too_many
@@ -165,8 +164,7 @@ class Agent:
         ended: list[Ended] = []
         first = 0.0
         while ranks.are_alive:
-            ended += ranks.wait(_LOOK_SECONDS if death else None, [self._stop.wakeup, *peers.descriptors()])
-            self._stop.woken()
+            ended += ranks.wait(_LOOK_SECONDS if death else None, [*self._stop.descriptors(), *peers.descriptors()])
             if death and (told := recovery(death, self._board)):
                 self._progress.recovered(told)
                 death = None
@@ -179,58 +177,3 @@ class Agent:
             elif ended:
                 ended += ranks.wait_for_all(_LEAVE_SECONDS)
         return ended, first
-
-
-def _outcome(path: Path) -> Outcome | None:
-    """What a rank said; None when none came to that, or not to the end of it."""
-    try:
-        return Outcome.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
-
-
-class Stop:
-    """SIGTERM and SIGINT: remembered, passed on once, and a second one ends everything at once."""
-
-    def __init__(self) -> None:
-        self.was_asked = False
-        self.wakeup, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._ranks = Ranks()
-
-    def __enter__(self) -> Self:
-        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        for number in HEEDED:
-            signal.signal(number, self._on_signal)
-        self.was_asked = early.was_asked_to_stop()
-        return self
-
-    def is_asked(self) -> bool:
-        return self.was_asked
-
-    def woken(self) -> None:
-        """Forget what woke us; `was_asked` remembers."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self.wakeup, 4096)
-
-    def __exit__(self, *raised: object) -> None:
-        signal.set_wakeup_fd(-1)
-        for descriptor in (self.wakeup, self._writer):
-            os.close(descriptor)
-
-    @contextlib.contextmanager
-    def passed_on_to(self, ranks: Ranks) -> Iterator[None]:
-        """Inside the block the ranks are asked to stop, also by a signal that came before; none outlives it."""
-        self._ranks = ranks
-        try:
-            if self.was_asked:
-                ranks.ask_to_stop()
-            yield
-        finally:
-            ranks.kill()
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.was_asked:
-            self._ranks.kill()
-            os._exit(128 + number)
-        self.was_asked = True
-        self._ranks.ask_to_stop()

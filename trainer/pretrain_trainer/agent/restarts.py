@@ -10,11 +10,20 @@ from pretrain_api import exits
 from pretrain_api.events import SIGNAL, Outcome
 from pretrain_api.recoveries import Recovery
 from pretrain_trainer.agent.board import Board, Phase
-from pretrain_trainer.agent.peers import Loss
 
 MOST_IN_VAIN = 3
 """So many deaths in a row with no new step in between are left to the operator."""
-_PHASES = (("join", Phase.JOINING), ("load", Phase.LOADING), ("read", Phase.READING))
+_PHASES = (("start", Phase.JOINING), ("join", Phase.LOADING), ("load", Phase.READING))
+"""Each with the phase that ends it."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A rank that was killed."""
+
+    rank: int
+    code: int
+    node: int
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from pretrain_api import child
 
@@ -63,22 +61,3 @@ class Child:
     def ask_to_stop(self) -> None:
         """SIGTERM: it saves and leaves."""
         self._process.terminate()
-
-
-def end_leftovers() -> None:
-    """Kill everything below this process, orphans that it adopted included."""
-    found = _children(os.getpid())
-    for pid in found:
-        found += _children(pid)
-    for pid in found:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError):
-                found += [int(n) for n in Path(f"/proc/{pid}/task/{thread}/children").read_text().split()]
-    return found

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from pretrain_api import exits
-from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR
-from pretrain_api.events import SIGNAL, Outcome
+from pretrain_api.errors import EXIT_FAILURE, EXIT_STOPPED
+from pretrain_api.events import SIGNAL, Outcome, exit_code
 from pretrain_api.log_tail import last_lines
-
-_CODES = {"complete": EXIT_OK, "stopped": EXIT_STOPPED, "userError": EXIT_USER_ERROR, "failed": EXIT_FAILURE}
 
 
 def ending(code: int, said: Outcome | None, log: str, was_asked: bool) -> tuple[Outcome, int]:
     """Outcome and exit code of the pod, given the stage program's exit code (negative: minus a signal), what it said
     and the end of its log."""
     if said and said.message:
-        return said, _CODES[said.outcome]
+        return said, exit_code(said)
     if was_asked and (said is None or said.outcome == "stopped"):
         return said or Outcome(outcome="stopped", message="stopped before it had begun"), EXIT_STOPPED
     if said and said.outcome != "failed":
-        return said, _CODES[said.outcome]
+        return said, exit_code(said)
     # Whoever was killed could say nothing; the end of the log is all there is.
     number, rank = exits.signal_of(code), said.rank if said else -1
     message = f"{exits.in_words(code)}\n{last_lines(log)}"

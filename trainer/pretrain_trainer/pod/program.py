@@ -9,31 +9,27 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-
-from pydantic import ValidationError
 
 from pretrain_api import cluster
 from pretrain_api.errors import EXIT_STOPPED
-from pretrain_api.events import Outcome, fitted
+from pretrain_api.events import Outcome, fitted, outcome_at
 from pretrain_api.report import Report
 from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJob
-from pretrain_trainer import early
 from pretrain_trainer.context import Stopped
 from pretrain_trainer.cores import usable_cores
 from pretrain_trainer.pod import commands, endings
 from pretrain_trainer.pod.api_server import SERVICE_ACCOUNT, ApiServer
-from pretrain_trainer.pod.child import Child, end_leftovers
+from pretrain_trainer.pod.child import Child
 from pretrain_trainer.pod.commands import Meeting, Place
 from pretrain_trainer.pod.reports import Reporter
 from pretrain_trainer.pod.worlds import wait_for_world
-from pretrain_trainer.process import adopt_orphans, die_with_parent
+from pretrain_trainer.process import adopt_orphans, die_with_parent, end_leftovers
+from pretrain_trainer.stopping import Stop
 
 _LOGGER = logging.getLogger(__name__)
 _LAST_REPORT_SECONDS = 5.0
@@ -55,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         int(os.environ.get(cluster.ENV_INDEX, "0")),
         options.parts,
     )
-    stop = _Stop()
+    stop = Stop()
     with tempfile.TemporaryDirectory(prefix="pretrain-pod-") as folder:
         try:
             outcome, code = _run(place, options.service_account, Path(folder), stop)
@@ -81,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(place: Place, service_account: Path, folder: Path, stop: _Stop) -> tuple[Outcome, int]:
+def _run(place: Place, service_account: Path, folder: Path, stop: Stop) -> tuple[Outcome, int]:
     events, said = folder / "events.jsonl", folder / "outcome.json"
     scratch, cores, processes = folder / "scratch", usable_cores(), 1
     scratch.mkdir()
@@ -96,17 +92,17 @@ def _run(place: Place, service_account: Path, folder: Path, stop: _Stop) -> tupl
     environment = commands.environment(os.environ, place.stage, events, said, processes, cores, scratch)
     with _reporting(events, place, service_account, is_speaker):
         child = Child(program, environment)
-        with stop.passed_on_to(child):
+        with stop.passed_on(child.ask_to_stop):
             code = child.wait()
         end_leftovers()
-    return endings.ending(code, _outcome(said), child.log, stop.was_asked)
+    return endings.ending(code, outcome_at(said), child.log, stop.was_asked)
 
 
-def _met(place: Place, service_account: Path, stop: _Stop) -> Meeting:
+def _met(place: Place, service_account: Path, stop: Stop) -> Meeting:
     """The world's place of meeting, once this pod belongs to it."""
     name, uid = os.environ[cluster.ENV_WORLD], os.environ[cluster.ENV_POD_UID]
     _LOGGER.info("waiting for generation %d of the world in ConfigMap %s", place.attempt, name)
-    with stop.raised():
+    with stop.passed_on(_leave):
         world = wait_for_world(ApiServer.of_pod(service_account), name, uid, place.attempt)
     rank = world.rank_of(uid)
     assert rank is not None
@@ -134,50 +130,5 @@ def _reporting(events: Path, place: Place, service_account: Path, is_speaker: bo
         reporter.end(_LAST_REPORT_SECONDS)
 
 
-def _outcome(path: Path) -> Outcome | None:
-    """What the stage program said; None when it did not come to that, or not to the end of it."""
-    try:
-        return Outcome.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
-
-
-class _Stop:
-    """SIGTERM and SIGINT: remembered, and passed on once to whoever is at work. A second one ends everything at once."""
-
-    def __init__(self) -> None:
-        self.was_asked = False
-        self._pass_on: Callable[[], None] = lambda: None
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-        self.was_asked = self.was_asked or early.was_asked_to_stop()
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.was_asked:
-            end_leftovers()
-            os._exit(128 + number)
-        self.was_asked = True
-        self._pass_on()
-
-    @contextlib.contextmanager
-    def passed_on_to(self, child: Child) -> Iterator[None]:
-        """Inside the block the child is asked to stop, also by a signal that came before."""
-        self._pass_on = child.ask_to_stop
-        if self.was_asked:
-            self._pass_on()
-        yield
-
-    @contextlib.contextmanager
-    def raised(self) -> Iterator[None]:
-        """Inside the block a stop raises Stopped."""
-
-        def stopped() -> None:
-            raise Stopped("stopped before training began")
-
-        if self.was_asked:
-            stopped()
-        self._pass_on = stopped
-        try:
-            yield
-        finally:
-            self._pass_on = lambda: None
+def _leave() -> None:
+    raise Stopped("stopped before training began")

@@ -68,7 +68,7 @@ class Reporter:
         for event in self._tail.read():
             if not event.recovery:  # it has no figures, and must not take the place of those that have
                 self._newest = event
-            self._is_sent = False
+            self._is_sent = self._newest is None
             self._checkpoint = event.checkpoint or self._checkpoint
         return (self._checkpoint, self._tail.recovery) != before
 

@@ -112,11 +112,9 @@ class Training:
             for batch in batches:
                 if self.position.step == self.length.steps:
                     break
-                mark(Phase.COMPUTING)
                 whole = as_batch(batch.samples)
                 targets, stop, save, keep = self._agree(int(self.objective.targets(whole).sum()), saved_at)
                 if stop:
-                    mark(Phase.LEAVING)
                     if self.context.stopping.is_set():
                         heed_no_more_signals()
                     self._save(final=False)
@@ -129,7 +127,6 @@ class Training:
                     self._keep()
                 self._step(batch, targets)
                 mark(Phase.READING, self.position.step)
-        mark(Phase.LEAVING)
         self._save(final=True)
         self._leave_together()
 
@@ -197,7 +194,6 @@ class Training:
         every = self.spec.evaluation.every_steps
         validation, trained = None, time.perf_counter()
         if every and step % every == 0:
-            mark(Phase.EVALUATING)
             validation = self.validation.losses(self.model, self.position.micro_batch_size)
         began, self.boundary = self.boundary, time.perf_counter()
         seconds, evaluating = self.boundary - began, self.boundary - trained if validation is not None else 0.0
@@ -264,10 +260,9 @@ class Training:
         """Go to the newest state there is, in memory or a checkpoint that is intact; says which, "" for neither."""
         committed = self.checkpoints.newest_step
         found: Literal["memory", "checkpoint"] = "memory"
-        if kept := self.snapshots.newest(at_least=committed):
+        if kept := self.snapshots.newest(committed):
             self.checkpoints.stand_on_newest()
-            position = kept.position
-            self.pending = [figures for figures in kept.figures if figures.step > committed]
+            position, self.pending = kept.position, list(kept.figures)
         elif loaded := self.checkpoints.load(self.tensors()):
             position, found = loaded, "checkpoint"
         else:

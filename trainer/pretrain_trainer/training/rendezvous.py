@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
+# Where their home is private, and torch.distributed passes them on without saying so to type checkers.
 from torch.distributed import HashStore, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 from pretrain_api.errors import PretrainError

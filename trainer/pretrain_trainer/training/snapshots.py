@@ -8,7 +8,6 @@ small model, every few seconds of a large one.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import mmap
 import os
@@ -16,7 +15,7 @@ import pickle
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -62,13 +61,18 @@ class Snapshots:
         self._due = 0.0
         self._turn = 0
         writers = 1 if is_shared else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        self._memory = _mapped(descriptor, 2 * (_PAGE + self._slot_bytes + _NOTES_BYTES))
         needed = 2 * self._slot_bytes * writers
-        has_room = needed <= _MOST_OF_THE_MEMORY * (available_bytes() + _kept_bytes(descriptor))
-        if descriptor is not None and not has_room and world.is_first:
-            _LOGGER.info("%d MiB more of memory would let training go on from memory after a rank died", needed >> 20)
-        if world.sum([float(self._memory is None or not has_room)])[0]:
-            self._memory = None
+        self._memory: mmap.mmap | None = None
+        if descriptor is not None:
+            self._memory = _mapped(descriptor, 2 * (_PAGE + self._slot_bytes + _NOTES_BYTES))
+            held = os.fstat(descriptor).st_blocks * 512  # from the start before
+            has_room = needed <= _MOST_OF_THE_MEMORY * (available_bytes() + held)
+            if world.sum([not has_room])[0]:
+                self._memory = None
+                if world.is_first:
+                    _LOGGER.info(
+                        "no copies of the state in memory: their %d MiB are most of what is free", needed >> 20
+                    )
 
     def is_due(self) -> bool:
         """Whether the time since the last copy is worth another."""
@@ -76,40 +80,49 @@ class Snapshots:
 
     def keep(self, position: Position, figures: Sequence[StepFigures]) -> None:
         """Copy the state at this position into the older slot."""
+        if self._memory is None or not self._writes:
+            return
         began = time.monotonic()
         notes = pickle.dumps(Notes(position, tuple(figures)))
-        if self._memory is None or not self._writes or len(notes) > _NOTES_BYTES:
-            return
+        if len(notes) <= _NOTES_BYTES:
+            self._write(notes, position.step)
+        ended = time.monotonic()
+        self._due = ended + (ended - began) / _MOST_OF_THE_TIME
+
+    def _write(self, notes: bytes, step: int) -> None:
+        assert self._memory is not None
         slot, self._turn = self._turn, 1 - self._turn
         self._write_header(slot, 0, 0, 0)
         for tensor, place in zip(self._tensors, self._places(slot), strict=True):
             place.copy_(tensor)
         begin = self._notes_begin(slot)
         self._memory[begin : begin + len(notes)] = notes
-        self._write_header(slot, 1, position.step, len(notes))
-        ended = time.monotonic()
-        self._due = ended + (ended - began) / _MOST_OF_THE_TIME
+        self._write_header(slot, 1, step, len(notes))
 
-    def newest(self, at_least: int) -> Notes | None:
-        """Load the newest state that all ranks can go on from; None where there is none at this step or later."""
-        mine = {} if self._memory is None else {step: slot for slot, step in self._whole_slots()}
+    def newest(self, committed: int) -> Notes | None:
+        """Load the newest state that all ranks can go on from, with the figures of every step behind the newest commit's;
+        None where there is none."""
+        mine = dict(self._usable(committed))
         common = set[int].intersection(*map(set, self._world.gather(sorted(mine))))
-        if self._memory is None or not common or (step := max(common)) < at_least:
+        if not common:
             return None
-        slot = mine[step]
+        slot, notes = mine[max(common)]
         for tensor, place in zip(self._tensors, self._places(slot), strict=True):
             tensor.copy_(place)
-        begin, length = self._notes_begin(slot), self._read_header(slot)[2]
         self._turn = 1 - slot
-        notes = pickle.loads(self._memory[begin : begin + length])
-        assert isinstance(notes, Notes)
         return notes
 
-    def _whole_slots(self) -> Iterator[tuple[int, int]]:
-        for slot in (0, 1):
-            is_whole, step, _ = self._read_header(slot)
-            if is_whole:
-                yield slot, step
+    def _usable(self, committed: int) -> Iterator[tuple[int, tuple[int, Notes]]]:
+        """Slots and notes by step. A state whose figures leave a gap behind the commit would leave one in the ledger."""
+        for slot in (0, 1) if self._memory else ():
+            is_whole, step, length = self._read_header(slot)
+            if is_whole and step >= committed:
+                assert self._memory is not None
+                begin = self._notes_begin(slot)
+                notes: Notes = pickle.loads(self._memory[begin : begin + length])
+                behind = tuple(figures for figures in notes.figures if figures.step > committed)
+                if [figures.step for figures in behind] == list(range(committed + 1, step + 1)):
+                    yield step, (slot, replace(notes, figures=behind))
 
     def _places(self, slot: int) -> Iterator[Tensor]:
         """The slot's memory as tensors like the state's."""
@@ -143,16 +156,7 @@ def of_agent(tensors: Sequence[Tensor], world: World, *, is_shared: bool) -> Sna
     return Snapshots(held[local] if held else None, tensors, world, is_shared=is_shared)
 
 
-def _mapped(descriptor: int | None, size: int) -> mmap.mmap | None:
-    if descriptor is None:
-        return None
+def _mapped(descriptor: int, size: int) -> mmap.mmap:
     if os.fstat(descriptor).st_size < size:
         os.ftruncate(descriptor, size)
     return mmap.mmap(descriptor, size)
-
-
-def _kept_bytes(descriptor: int | None) -> int:
-    """What the memory holds already, from the start before."""
-    with contextlib.suppress(TypeError, OSError):
-        return os.fstat(descriptor).st_blocks * 512  # type: ignore[arg-type]
-    return 0

@@ -17,7 +17,7 @@ from pretrain_api import layout, records
 from pretrain_api.commits import RECORDS, Bad, Commit
 from pretrain_api.errors import UserError
 from pretrain_api.event_tail import EventTail
-from pretrain_api.events import Outcome, ProgressEvent
+from pretrain_api.events import ProgressEvent, outcome_at
 from pretrain_api.log_tail import last_lines
 from pretrain_api.stages import UPSTREAM, Stage, fingerprint
 from pretrain_api.storage import Storage
@@ -207,7 +207,7 @@ class LocalBody:
 
     def _with_end(self, run: StageRun, attempt: _Attempt, code: int) -> StageRun:
         text = logs.tail(self.workplace.log(attempt.stage), attempt.log_begin)
-        outcome = _outcome(attempt.outcome_file)
+        outcome = outcome_at(attempt.outcome_file)
         return replace(run, exit_code=code, outcome=outcome, last_lines=last_lines(text))
 
     def _newest_checkpoint(self, train: StageRun | None, recorded: PretrainJobStatus) -> CheckpointStatus | None:
@@ -258,11 +258,3 @@ def _newest_commit(storage: Storage, fingerprint: str) -> Commit | None:
 def _without_figures(status: PretrainJobStatus) -> PretrainJobStatus:
     plain = PretrainJobStatus()
     return status.model_copy(update={"progress": plain.progress, "checkpoint": plain.checkpoint})
-
-
-def _outcome(path: Path) -> Outcome | None:
-    """What the program said; None when it did not come to that, or not to the end of it."""
-    try:
-        return Outcome.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None

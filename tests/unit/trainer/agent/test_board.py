@@ -27,7 +27,6 @@ def test_what_a_fork_writes_can_be_read_after_its_death() -> None:
     if pid == 0:
         board.write_to(shown, 1)
         board.mark(Phase.READING, 41)
-        board.mark(Phase.COMPUTING)
         os.kill(os.getpid(), 9)
     os.waitpid(pid, 0)
     assert shown.step == 41

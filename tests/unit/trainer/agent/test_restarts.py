@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 from pretrain_api.events import Outcome
 from pretrain_trainer.agent.board import Board, Phase
-from pretrain_trainer.agent.peers import Loss
-from pretrain_trainer.agent.restarts import MOST_IN_VAIN, Death, Deaths, is_recoverable, recovery
+from pretrain_trainer.agent.restarts import MOST_IN_VAIN, Death, Deaths, Loss, is_recoverable, recovery
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -74,7 +73,7 @@ class TestRecovery:
         assert (told.number, told.rank, told.cause, told.time) == (2, 1, "exit -9 (SIGKILL)", NOON)
         assert told.lost_steps == 1
         assert 1.0 <= told.seconds < 2.0
-        assert list(told.phases) == ["stop", "join", "load", "read", "step"]
+        assert list(told.phases) == ["stop", "start", "join", "load", "step"]
         assert told.phases["stop"] == 0.5
         assert abs(sum(told.phases.values()) - told.seconds) < 0.01
 

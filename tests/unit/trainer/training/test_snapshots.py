@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from pretrain_api.ledger import StepRead
 from pretrain_trainer.training import snapshots, world
 from pretrain_trainer.training.checkpoints import Position
+from pretrain_trainer.training.history import StepFigures
 from pretrain_trainer.training.snapshots import Snapshots
 from pretrain_trainer.training.world import World
 
@@ -36,6 +38,12 @@ def a_state(value: float) -> list[Tensor]:
     ]
 
 
+def figures(first: int, last: int) -> list[StepFigures]:
+    """Of the steps from the first to the last."""
+    read = StepRead(samples=(0, 1), segment=0, taken={}, digests=())
+    return [StepFigures(step, 1.0, 4, 1e-3, 1.0, 1.0, 1.0, 0.0, False, {}, read) for step in range(first, last + 1)]
+
+
 def kept(memory: int, alone: World, *steps: int) -> None:
     """A process that kept its state at these steps, and its end."""
     state = a_state(0)
@@ -43,12 +51,12 @@ def kept(memory: int, alone: World, *steps: int) -> None:
     for step in steps:
         for tensor in state:
             tensor.fill_(step)
-        written.keep(Position(step=step, samples=step * 4), ())
+        written.keep(Position(step=step, samples=step * 4), figures(1, step))
 
 
-def found(memory: int, alone: World, at_least: int = 0) -> tuple[int, list[Tensor]] | None:
+def found(memory: int, alone: World, committed: int = 0) -> tuple[int, list[Tensor]] | None:
     state = a_state(-1)
-    notes = Snapshots(memory, state, alone, is_shared=True).newest(at_least)
+    notes = Snapshots(memory, state, alone, is_shared=True).newest(committed)
     return (notes.position.step, state) if notes else None
 
 
@@ -69,8 +77,15 @@ def test_nothing_is_found_where_nothing_was_kept(memory: int, alone: World) -> N
 
 def test_older_than_the_newest_checkpoint_it_is_of_no_use(memory: int, alone: World) -> None:
     kept(memory, alone, 5)
-    assert found(memory, alone, at_least=6) is None
-    assert found(memory, alone, at_least=5) is not None
+    assert found(memory, alone, committed=6) is None
+    assert found(memory, alone, committed=5) is not None
+
+
+def test_with_a_gap_between_checkpoint_and_figures_it_is_of_no_use(memory: int, alone: World) -> None:
+    Snapshots(memory, a_state(5), alone, is_shared=True).keep(Position(step=5), figures(4, 5))
+    for committed, steps in ((2, None), (3, [4, 5]), (4, [5]), (5, [])):
+        notes = Snapshots(memory, a_state(0), alone, is_shared=True).newest(committed)
+        assert (notes and [each.step for each in notes.figures]) == steps
 
 
 def test_a_copy_that_was_cut_short_leaves_the_one_before(
@@ -86,7 +101,7 @@ def test_a_copy_that_was_cut_short_leaves_the_one_before(
         written = Snapshots(memory, state, alone, is_shared=True)
         assert written.newest(0) is not None
         for step in steps:
-            written.keep(Position(step=step), ())
+            written.keep(Position(step=step), figures(1, step))
         with monkeypatch.context() as patch:
             patch.setattr(Tensor, "copy_", dies)
             with pytest.raises(KeyboardInterrupt):
