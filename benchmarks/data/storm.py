@@ -21,7 +21,7 @@ from support.storm import Kill, storm
 
 
 def told(kill: Kill) -> None:
-    what = "one of " if kill.only_one_rank else ""
+    what = "one and then all of " if kill.one_rank_before else ""
     print(f"resumed at step {kill.resumed_at}, {what}{kill.ranks} ranks killed at step {kill.at_step}", flush=True)
 
 

@@ -33,8 +33,8 @@ class Kill:
     """The step it had told of when it was killed."""
     resumed_at: int
     """The step of the newest commit when it began."""
-    only_one_rank: bool
-    """Whether one rank was killed, and not everything at once."""
+    one_rank_before: bool
+    """Whether one rank was killed before, and started again in place, and then everything at once."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,12 @@ def storm(
         job = the_job(root, steps, uri="s3://storm/run", endpointUrl=proxy.url)
         keys = {name: value for name, value in server.environment.items() if name != "AWS_ENDPOINT_URL"}
         found = []
-        for moment in sorted(rng.sample(range(3, steps - 5), kills)):
-            found.append(_life(folder, root, job, keys, rng, moment))
-            told(found[-1])
+        for moment in sorted(rng.sample(range(3, steps - STEPS_BETWEEN), kills)):
+            kill = _life(folder, root, job, keys, rng, moment)
+            if kill is None:
+                break
+            found.append(kill)
+            told(kill)
         ranks = rng.choice(RANKS)
         last = token_runs.start(folder, job, ranks, **keys)
         try:
@@ -103,32 +106,43 @@ def storm(
         )
 
 
-def _life(folder: Path, root: Path, job: dict[str, Any], keys: dict[str, str], rng: random.Random, moment: int) -> Kill:
-    """Training begins, comes to a step (an earlier life may have come further) and is killed."""
-    ranks, only_one = rng.choice(RANKS), rng.random() < 0.3
+def _life(
+    folder: Path, root: Path, job: dict[str, Any], keys: dict[str, str], rng: random.Random, moment: int
+) -> Kill | None:
+    """Training begins, comes to a step (an earlier life may have come further) and is killed. None when it was done before
+    the kill: its steps take milliseconds once it is under way, and it tells of them now and then."""
+    ranks, one_rank_before = rng.choice(RANKS), rng.random() < 0.3
     resumed = max(token_runs.losses(root), default=0)
     (folder / "events.jsonl").unlink(missing_ok=True)
     process = token_runs.start(folder, job, ranks, **keys)
 
     def step() -> int:
-        if process.poll() is not None:
+        if process.poll():
             raise RuntimeError(f"it ended by itself: {(folder / 'train.log').read_text()[-4000:]}")
         return token_runs.steps_done(folder)
 
+    def until_told_of(wanted: int) -> int:
+        return eventually(step, lambda done: done >= wanted or process.poll() == 0, within_seconds=300)
+
     try:
-        at = eventually(step, lambda done: done >= max(moment, resumed + 1), within_seconds=300)
-        if only_one and ranks > 1:
-            _kill_one(process, rng)
+        at = until_told_of(max(moment, resumed + 1))
+        if one_rank_before and process.poll() is None:
+            one_rank_before = _kill_one(process, rng)
+            at = until_told_of(at + 1)
+        if process.poll() is not None:
+            return None
     finally:
         if process.poll() is None:
             token_runs.kill_everything(process)
-    return Kill(ranks, at, resumed, only_one and ranks > 1)
+    return Kill(ranks, at, resumed, one_rank_before)
 
 
-def _kill_one(process: Forked, rng: random.Random) -> None:
-    """One rank; the agent ends the others."""
-    rng.choice(token_runs.ranks_of(process)).kill()
-    process.wait(timeout=120)
+def _kill_one(process: Forked, rng: random.Random) -> bool:
+    """Whether there was a rank to kill still; the agent starts all again in place."""
+    found = token_runs.ranks_of(process)
+    if found:
+        rng.choice(found).kill()
+    return bool(found)
 
 
 def _faults(proxy: S3Proxy) -> int:
