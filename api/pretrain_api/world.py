@@ -1,4 +1,4 @@
-"""The workers that train together: what the operator publishes and the workers' pods wait for.
+"""The workers that train together: what the operator publishes and the workers' agents follow.
 
 `World` is the key `world` of the ConfigMap `pretrain_api.cluster.world_name`, as JSON.
 """
@@ -35,7 +35,9 @@ class World(BaseModel):
 
     version: Literal[1] = 1
     generation: int
-    """Number of the roster: the attempt of the Train stage that it belongs to."""
+    """Number of the roster, over all attempts of the job."""
+    attempt: int
+    """The start of the Train stage that it belongs to."""
     roster: tuple[Member, ...]
     """In the order of the node ranks."""
     leader: str
@@ -45,12 +47,13 @@ class World(BaseModel):
     reason: str = ""
     """Why this roster replaced the one before, for people."""
     planned: bool = True
-    """Whether the one before had time to save."""
+    """Whether all members of the one before still train: they change over at the end of a step, and none is lost."""
 
     @property
     def token(self) -> str:
         """What its members know and others do not: they tell each other from strangers by it."""
-        return hashlib.sha256("".join(member.uid for member in self.roster).encode()).hexdigest()[:16]
+        known = f"{self.generation}" + "".join(member.uid for member in self.roster)
+        return hashlib.sha256(known.encode()).hexdigest()[:16]
 
     def rank_of(self, uid: str) -> int | None:
         """Node rank of the pod with this UID; None for one that is not in the roster."""

@@ -51,7 +51,7 @@ class Surroundings:
     def publish(self, generation: int, uids: Sequence[str], port: int) -> None:
         """The world with these pods, all of them on this machine."""
         roster = tuple(Member(worker=n, pod=f"w{n}", uid=uid, address="127.0.0.1") for n, uid in enumerate(uids))
-        world = World(generation=generation, roster=roster, leader="127.0.0.1", port=port)
+        world = World(generation=generation, attempt=generation, roster=roster, leader="127.0.0.1", port=port)
         self._apply("v1", "ConfigMap", self.world, data={cluster.WORLD_KEY: world.model_dump_json()})
 
     def reported(self) -> Report | None:

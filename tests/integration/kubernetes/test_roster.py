@@ -36,7 +36,7 @@ def a_world(generation: int, *pods: Manifest) -> World:
         Member(worker=i, pod=p["metadata"]["name"], uid=p["metadata"]["uid"], address=p["status"]["podIP"])
         for i, p in enumerate(pods)
     ]
-    return World(generation=generation, roster=tuple(roster), leader=roster[0].address)
+    return World(generation=generation, attempt=generation, roster=tuple(roster), leader=roster[0].address)
 
 
 async def publish(cluster: Cluster, job: Manifest, config: Manifest, world: World) -> None:

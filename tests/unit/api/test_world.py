@@ -8,7 +8,7 @@ from pretrain_api.world import Member, World
 
 def a_world(*uids: str) -> World:
     roster = tuple(Member(worker=n, pod=f"gpt-w{n}-1", uid=uid, address=f"10.0.0.{n}") for n, uid in enumerate(uids))
-    return World(generation=1, roster=roster, leader="10.0.0.0")
+    return World(generation=1, attempt=1, roster=roster, leader="10.0.0.0")
 
 
 def test_a_pod_finds_its_node_rank_by_its_uid() -> None:
@@ -22,7 +22,7 @@ def test_a_pod_of_the_same_name_that_was_replaced_has_no_rank() -> None:
 def test_a_world_of_4096_workers_fits_into_a_config_map() -> None:
     uid, address = "0" * 36, "255.255.255.255"
     roster = tuple(Member(worker=n, pod=f"{'j' * 50}-w{n}-100", uid=uid, address=address) for n in range(4096))
-    assert len(World(generation=1, roster=roster, leader=address).model_dump_json()) < 1_000_000
+    assert len(World(generation=1, attempt=1, roster=roster, leader=address).model_dump_json()) < 1_000_000
 
 
 def test_an_unknown_version_is_refused() -> None:

@@ -36,7 +36,7 @@ def killed(number: int, seconds: float = 0) -> Worker:
 
 def roster(*workers: Worker) -> World:
     members = tuple(Member(worker=w.worker, pod=w.pod, uid=w.uid, address="10.0.0.1") for w in workers)
-    return World(generation=1, roster=members, leader="10.0.0.1")
+    return World(generation=1, attempt=1, roster=members, leader="10.0.0.1")
 
 
 def joined(*workers: Worker, world: World | None = None, recorded: PretrainJobStatus = BEGUN) -> StageRun | None:

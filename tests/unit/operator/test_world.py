@@ -87,7 +87,7 @@ class TestNextWorld:
         assert world.next_world(planned(1), spec(1, 1), Observed(NOON, workers=running(0), world=first), 1) is None
 
     def test_of_an_older_generation_does_not_follow_a_newer_one(self) -> None:
-        newer = World(generation=5, roster=(), leader="")
+        newer = World(generation=5, attempt=5, roster=(), leader="")
         assert world.next_world(planned(1), spec(1, 1), Observed(NOON, workers=running(0), world=newer), 1) is None
 
 
@@ -107,5 +107,5 @@ class TestWhole:
         assert world.is_whole(planned(2), Observed(NOON, workers=running(0, 1)), 1)
 
     def test_is_what_has_its_roster(self) -> None:
-        roster = World(generation=1, roster=(), leader="")
+        roster = World(generation=1, attempt=1, roster=(), leader="")
         assert world.is_whole(planned(2), Observed(NOON, workers=running(0), world=roster), 1)
