@@ -66,7 +66,9 @@ def next_world(
         else "Training begins."
     )
     planned = conditions.condition(recorded, conditions.RECOVERING).status != "True"
-    return World(generation=attempt, attempt=attempt, roster=roster, leader=roster[0].address, reason=reason, planned=planned)
+    return World(
+        generation=attempt, attempt=attempt, roster=roster, leader=roster[0].address, reason=reason, planned=planned
+    )
 
 
 def left_out(observed: Observed, attempt: int) -> tuple[int, ...]:
