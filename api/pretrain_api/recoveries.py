@@ -15,14 +15,17 @@ class Recovery(BaseModel):
 
     number: int
     """Which one it was within its start of the stage, from 1."""
-    kind: Literal["Restart"]
-    """The rung of the ladder. Restart: the ranks of a worker were started again in place."""
+    kind: Literal["Restart", "Shrink", "Replace", "Grow"]
+    """The rung of the ladder. Restart: the ranks were started again in place. Shrink: the workers that were left went on;
+    Replace: with others in the place of those that were lost; Grow: more came to those that were there."""
     rank: int
-    """The rank that was lost."""
+    """The rank that was lost; -1 where it was a worker."""
     node: int = 0
-    """Its worker: place in the roster, from 0."""
+    """Restart: the rank's worker, as its place in the roster, from 0."""
+    worker: str = ""
+    """Otherwise the worker that was lost, or came."""
     cause: str
-    """How: `exit -9 (SIGKILL)`."""
+    """How: `exit -9 (SIGKILL)`, or why the roster changed."""
     time: datetime
     """When it was lost."""
     seconds: float

@@ -61,8 +61,9 @@ class Progress:
 
     def recovered(self, recovery: Recovery) -> None:
         """Tell of a recovery that is complete."""
+        lost = f"rank {recovery.rank} was lost" if recovery.kind == "Restart" else "the roster changed"
         message = (
-            f"recovered {recovery.seconds:.1f} s after rank {recovery.rank} was lost ({recovery.cause}), "
+            f"training goes on {recovery.seconds:.1f} s after {lost} ({recovery.cause}), "
             f"{counted(recovery.lost_steps, 'step')} lost"
         )
         event = ProgressEvent(time=time.time(), stage=self._stage, phase="step", message=message, recovery=recovery)

@@ -40,6 +40,7 @@ class Board:
         # A shared mapping without a file: it lives as long as any process that was forked with it.
         self._slots = np.frombuffer(mmap.mmap(-1, ranks * _SLOT.itemsize), _SLOT)
         self._slots["step"] = self._slots["resumed"] = _UNKNOWN
+        self._wishes = mmap.mmap(-1, 1)
 
     def mark(self, local: int, phase: Phase, step: int | None = None) -> None:
         """Tell that a rank is at a phase now, and how many steps it has done."""
@@ -52,6 +53,16 @@ class Board:
             elif step > slot["step"] and not slot["stepped"]:
                 slot["stepped"] = now
             slot["step"] = step
+
+    def call_together(self) -> None:
+        """Ask the ranks to keep their state in memory and leave at the end of a step: they are to train in another
+        world. They agree on it; ranks of other machines come along."""
+        self._wishes[0] = 1
+
+    @property
+    def calls_together(self) -> bool:
+        """Whether the ranks were asked to."""
+        return bool(self._wishes[0])
 
     @property
     def step(self) -> int:
@@ -92,3 +103,8 @@ def mark(phase: Phase, step: int | None = None) -> None:
     """Tell the agent, where there is one, what this rank is at and how many steps it has done."""
     if _own is not None:
         _own[0].mark(_own[1], phase, step)
+
+
+def is_called_together() -> bool:
+    """Whether this rank's agent wants all to leave for another world."""
+    return _own is not None and _own[0].calls_together

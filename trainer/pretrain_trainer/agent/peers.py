@@ -3,7 +3,7 @@
 An agent says that it is ready for an attempt, and the leader, once all are, says where its ranks meet. When ranks end as
 they should not, their agents say so, and the leader decides: if one was killed, all begin again; if not, everybody is on
 its own, and the operator sees how each ends. Once the leader has lost an agent, or an agent the leader, nothing is begun
-again: membership is the operator's to change.
+again in this world: membership is the operator's to change, and those that are left wait for another world.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from pretrain_trainer.agent.link import Link
 from pretrain_trainer.agent.place import Place
 from pretrain_trainer.agent.restarts import Loss
-from pretrain_trainer.stopping import Stop
 
 _LOGGER = logging.getLogger(__name__)
 _SETTLE_SECONDS = 2.0
@@ -31,15 +30,41 @@ _JOIN_SECONDS = 600.0
 _RETRY_SECONDS = 0.2
 
 
+class Calls(Protocol):
+    """What ends every waiting for peers: a stop that was asked for, another world."""
+
+    def descriptors(self) -> list[int]:
+        """What becomes readable when there may be one."""
+
+    def have_come(self) -> bool:
+        """Whether there is one."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What all of a world know of an attempt that begins."""
+
+    port: int
+    """At which the ranks meet."""
+    breaks: int
+    """How often training was broken off before: one count for all, as the leader has it."""
+    meeting: socket.socket | None = None
+    """On the first machine the socket that is bound there."""
+
+
 class Peers(Protocol):
     """The other agents of the world, as this one sees them. It has a loop of its own: nothing here waits unasked."""
+
+    @property
+    def has_lost_one(self) -> bool:
+        """Whether one of them went without a word, so that this world is over."""
 
     def descriptors(self) -> list[int]:
         """What becomes readable when one of them has something to say."""
 
-    def begin(self, attempt: int) -> tuple[int, socket.socket | None] | None:
-        """Wait until all are ready for an attempt. The port at which the ranks meet, and on the first machine the socket
-        that is bound there; None when there will be no such attempt."""
+    def begin(self, attempt: int, breaks: int) -> Begun | None:
+        """Wait until all are ready for an attempt; `breaks`: how many this agent knows of. None when there will be no
+        such attempt."""
 
     def call(self, attempt: int) -> bool:
         """Hear what they say; whether this attempt's ranks have to end for another one."""
@@ -54,6 +79,8 @@ class Peers(Protocol):
 class Alone:
     """A world of one machine."""
 
+    has_lost_one = False
+
     def __init__(self, place: Place, may_go_on: Callable[[], bool]) -> None:
         """`may_go_on`: whether one more attempt may follow."""
         self._place, self._may_go_on = place, may_go_on
@@ -61,9 +88,10 @@ class Alone:
     def descriptors(self) -> list[int]:
         return []
 
-    def begin(self, attempt: int) -> tuple[int, socket.socket | None] | None:
-        meeting = socket.create_server((self._place.address, self._place.port))
-        return meeting.getsockname()[1], meeting
+    def begin(self, attempt: int, breaks: int) -> Begun | None:
+        family = socket.AF_INET6 if ":" in self._place.address else socket.AF_INET
+        meeting = socket.create_server((self._place.address, 0), family=family)
+        return Begun(meeting.getsockname()[1], breaks, meeting)
 
     def call(self, attempt: int) -> bool:
         return False
@@ -78,9 +106,9 @@ class Alone:
 class Leader:
     """The first machine's agent: it decides."""
 
-    def __init__(self, place: Place, stop: Stop, may_go_on: Callable[[], bool]) -> None:
+    def __init__(self, place: Place, calls: Calls, may_go_on: Callable[[], bool]) -> None:
         """`may_go_on`: whether one more attempt may follow."""
-        self._place, self._stop, self._may_go_on = place, stop, may_go_on
+        self._place, self._calls, self._may_go_on = place, calls, may_go_on
         self._door = _listening(place.port)
         self._strangers: list[Link] = []
         self._links: dict[int, Link] = {}
@@ -88,29 +116,29 @@ class Leader:
         self._felt: float | None = None
         """When somebody first told of ranks that had ended, in this attempt."""
         self._loss: Loss | None = None
-        self._has_lost_one = False
+        self.has_lost_one = False
 
     def descriptors(self) -> list[int]:
         links = [*self._strangers, *self._links.values()]
         return [self._door.fileno(), *(link.fileno() for link in links if link.is_open)]
 
-    def begin(self, attempt: int) -> tuple[int, socket.socket | None] | None:
+    def begin(self, attempt: int, breaks: int) -> Begun | None:
         others, until = self._place.nodes - 1, time.monotonic() + _JOIN_SECONDS
         while sum(ready == attempt for ready in self._ready.values()) < others:
             left = until - time.monotonic()
-            if left <= 0 or self._stop.was_asked or self._has_lost_one:
+            if left <= 0 or self._calls.have_come() or self.has_lost_one:
                 return None
             self._wait(left)
         self._felt = self._loss = None
         meeting = _listening(0)
         port = meeting.getsockname()[1]
-        self._tell({"begin": attempt, "port": port})
-        return port, meeting
+        self._tell({"begin": attempt, "port": port, "breaks": breaks})
+        return Begun(port, breaks, meeting)
 
     def call(self, attempt: int) -> bool:
         self._hear()
         if self._loss is not None and not self._may_begin_again():
-            self._tell({"end": attempt})
+            self._tell_of_the_end(attempt)
             return False
         return self._loss is not None
 
@@ -120,7 +148,7 @@ class Leader:
         while self._loss is None and self._may_begin_again() and (left := until - time.monotonic()) > 0:
             self._wait(left)
         if self._loss is None or not self._may_begin_again():
-            self._tell({"end": attempt})
+            self._tell_of_the_end(attempt)
             return None
         self._tell({"again": attempt, "loss": asdict(self._loss)})
         return self._loss
@@ -131,10 +159,15 @@ class Leader:
         self._door.close()
 
     def _may_begin_again(self) -> bool:
-        return not self._has_lost_one and not self._stop.was_asked and self._may_go_on()
+        return not self.has_lost_one and not self._calls.have_come() and self._may_go_on()
+
+    def _tell_of_the_end(self, attempt: int) -> None:
+        """Of the whole training, or of this world alone."""
+        another_may_follow = self.has_lost_one or self._calls.have_come()
+        self._tell({"lost": attempt} if another_may_follow else {"end": attempt})
 
     def _wait(self, seconds: float) -> None:
-        select.select([*self.descriptors(), *self._stop.descriptors()], [], [], seconds)
+        select.select([*self.descriptors(), *self._calls.descriptors()], [], [], seconds)
         self._hear()
 
     def _hear(self) -> None:
@@ -158,7 +191,7 @@ class Leader:
             if link.is_open:
                 for message in link.received():
                     self._take_in(node, message)
-            self._has_lost_one |= not link.is_open
+            self.has_lost_one |= not link.is_open
 
     def _take_in(self, node: int, message: dict[str, object]) -> None:
         if "ready" in message:
@@ -178,25 +211,38 @@ class Leader:
 class Follower:
     """Every other machine's agent: it asks the leader."""
 
-    def __init__(self, place: Place, stop: Stop) -> None:
-        self._place, self._stop = place, stop
+    def __init__(self, place: Place, calls: Calls) -> None:
+        self._place, self._calls = place, calls
         self._link: Link | None = None
-        self._begun: tuple[int, int] | None = None
+        self._begun: tuple[int, Begun] | None = None
         self._again: tuple[int, Loss] | None = None
         self._ended = -1
+        self._was_told_of_a_loss = False
+
+    @property
+    def has_lost_one(self) -> bool:
+        is_gone = self._link is not None and not self._link.is_open
+        return self._was_told_of_a_loss or (is_gone and self._ended < 0)
 
     def descriptors(self) -> list[int]:
         return [self._link.fileno()] if self._link and self._link.is_open else []
 
-    def begin(self, attempt: int) -> tuple[int, socket.socket | None] | None:
-        if self._link is None:
-            self._join()
-        self._send({"ready": attempt})
+    def begin(self, attempt: int, breaks: int) -> Begun | None:
+        until = time.monotonic() + _JOIN_SECONDS
+        self._ask_to_begin(attempt, until)
         while self._begun is None or self._begun[0] < attempt:
-            if self._stop.was_asked or not self.descriptors() or self._ended >= attempt:
+            if self._calls.have_come() or self._ended >= attempt or self._was_told_of_a_loss:
                 return None
-            self._wait(_JOIN_SECONDS)
-        return (self._begun[1], None) if self._begun[0] == attempt else None
+            if not self.descriptors():
+                if self._begun or time.monotonic() >= until:
+                    return None
+                # Who answered was still of the world before: a leader that stays opens its door anew.
+                select.select(self._calls.descriptors(), [], [], _RETRY_SECONDS)
+                self._link = None
+                self._ask_to_begin(attempt, until)
+            else:
+                self._wait(until - time.monotonic())
+        return self._begun[1] if self._begun[0] == attempt else None
 
     def call(self, attempt: int) -> bool:
         self._hear()
@@ -205,10 +251,10 @@ class Follower:
     def decision(self, attempt: int, own: Loss | None) -> Loss | None:
         self._send({"ended": attempt, "loss": asdict(own) if own else None})
         until = time.monotonic() + _DECIDE_SECONDS
-        while (left := until - time.monotonic()) > 0 and self.descriptors() and not self._stop.was_asked:
+        while (left := until - time.monotonic()) > 0 and self.descriptors() and not self._calls.have_come():
             if self._again is not None and self._again[0] == attempt:
                 return self._again[1]
-            if self._ended >= attempt:
+            if self._ended >= attempt or self._was_told_of_a_loss:
                 break
             self._wait(left)
         return None
@@ -217,16 +263,21 @@ class Follower:
         if self._link:
             self._link.close()
 
-    def _join(self) -> None:
-        until, told = time.monotonic() + _JOIN_SECONDS, ""
-        while self._link is None and time.monotonic() < until and not self._stop.was_asked:
+    def _ask_to_begin(self, attempt: int, until: float) -> None:
+        if self._link is None:
+            self._join(until)
+        self._send({"ready": attempt})
+
+    def _join(self, until: float) -> None:
+        told = ""
+        while self._link is None and time.monotonic() < until and not self._calls.have_come():
             try:
                 connection = socket.create_connection((self._place.address, self._place.port), timeout=5)
             except OSError as error:
                 if str(error) != told:
                     _LOGGER.info("waiting for the leader at %s: %s", self._place.address, error)
                 told = str(error)
-                select.select(self._stop.descriptors(), [], [], _RETRY_SECONDS)
+                select.select(self._calls.descriptors(), [], [], _RETRY_SECONDS)
                 continue
             self._link = Link(connection)
             self._send({"world": self._place.world, "node": self._place.node})
@@ -236,7 +287,7 @@ class Follower:
             self._link.send(message)
 
     def _wait(self, seconds: float) -> None:
-        select.select([*self.descriptors(), *self._stop.descriptors()], [], [], seconds)
+        select.select([*self.descriptors(), *self._calls.descriptors()], [], [], max(0.0, seconds))
         self._hear()
 
     def _hear(self) -> None:
@@ -244,11 +295,13 @@ class Follower:
             return
         for message in self._link.received():
             if "begin" in message:
-                self._begun = int(message["begin"]), int(message["port"])
+                self._begun = int(message["begin"]), Begun(int(message["port"]), int(message["breaks"]))
             elif "again" in message:
                 self._again = int(message["again"]), Loss(**message["loss"])
             elif "end" in message:
                 self._ended = int(message["end"])
+            elif "lost" in message:
+                self._was_told_of_a_loss = True
 
 
 def _listening(port: int) -> socket.socket:

@@ -27,6 +27,11 @@ class Place:
     port: int
     """Port there; 0 on a lone machine: any."""
     world: str
+    """A name that all of them know, and nobody else."""
+    generation: int = 0
+    """Number of the world, where there may be several."""
+    machines: tuple[str, ...] = ()
+    """What the machines are called, where they have names."""
 
     @property
     def first_rank(self) -> int:

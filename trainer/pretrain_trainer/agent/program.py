@@ -1,4 +1,4 @@
-"""One run of the agent: import, fork the ranks, watch them, speak for them at the end."""
+"""One run of the agent: import, fork the ranks, watch them, follow the worlds, speak for the ranks at the end."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import argparse
 import contextlib
 import logging
 import os
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,11 +24,12 @@ from pretrain_api.types import PretrainJob
 from pretrain_trainer import program
 from pretrain_trainer.agent import endings
 from pretrain_trainer.agent.board import Board, write_to
-from pretrain_trainer.agent.peers import Alone, Follower, Leader, Peers
+from pretrain_trainer.agent.peers import Alone, Begun, Follower, Leader, Peers
 from pretrain_trainer.agent.place import ENV_MEMORY, ENV_STORE, Place, environment
 from pretrain_trainer.agent.preload import preload
 from pretrain_trainer.agent.ranks import Ended, Ranks
-from pretrain_trainer.agent.restarts import Death, Deaths, Loss, is_recoverable, recovery
+from pretrain_trainer.agent.restarts import Break, Deaths, Loss, changed, is_recoverable, recovery
+from pretrain_trainer.agent.worlds import One, Told, Worlds
 from pretrain_trainer.process import die_with_parent
 from pretrain_trainer.progress import Progress
 from pretrain_trainer.stopping import Stop
@@ -38,8 +39,15 @@ _SETTLE_SECONDS = 0.1
 """After the first fault, the time in which others that ended of the same cause are seen to have."""
 _LEAVE_SECONDS = 60.0
 """How long ranks are waited for once one has left as it should."""
-_STOPPED = Outcome(outcome="stopped", message="stopped before training began"), EXIT_STOPPED
-_NOT_MET = Outcome(outcome="failed", kind="Join", message="the workers did not find each other"), EXIT_FAILURE
+_Ending = tuple[Outcome | None, int]
+"""Outcome and exit code."""
+_STOPPED: _Ending = Outcome(outcome="stopped", message="stopped before training began"), EXIT_STOPPED
+_NOT_MET: _Ending = (
+    Outcome(outcome="failed", kind="Join", message="the workers did not find each other"),
+    EXIT_FAILURE,
+)
+_NOTICE_SECONDS = 2.0
+"""How long after a request to leave a world without this machine is waited for."""
 _LOOK_SECONDS = 0.1
 """Time between two looks at the board while ranks recover."""
 
@@ -51,11 +59,14 @@ def main(arguments: list[str] | None = None) -> int:
     die_with_parent()
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("pretrain_trainer").setLevel(logging.INFO)
-    host, _, port = options.master.rpartition(":")
-    place = Place(options.ranks, options.nodes, options.node_rank, host, int(port), options.world)
+    if options.worlds is None:
+        worlds: Worlds = One(Place(options.ranks, 1, 0, "127.0.0.1", 0, "1"))
+    else:
+        worlds = Told(options.worlds, options.uid, options.attempt, options.ranks)
+    stop = Stop()
     _preloaded(own)
     with tempfile.TemporaryDirectory(prefix="pretrain-agent-") as folder:
-        outcome, code = Agent(place, own, Path(folder)).run()
+        outcome, code = Agent(worlds, options.ranks, own, Path(folder), stop).run()
     path = os.environ.get(ENV_OUTCOME)
     if outcome and path:
         Path(path).write_bytes(fitted(outcome))
@@ -65,14 +76,20 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pretrain_trainer.agent",
-        description="Trains with several ranks on this machine.",
+        description="Trains with several ranks on this machine, alone or with the agents of other machines.",
         epilog="example: python -m pretrain_trainer.agent --ranks 2 -- --stage Train --job job.json",
     )
     parser.add_argument("--ranks", type=int, default=1, help="how many ranks train on this machine")
-    parser.add_argument("--nodes", type=int, default=1, help="how many machines train together")
-    parser.add_argument("--node-rank", type=int, default=0, help="which of them this one is, from 0")
-    parser.add_argument("--master", default="127.0.0.1:0", metavar="HOST:PORT", help="where they meet: the first one")
-    parser.add_argument("--world", default="1", help="a name that all of them give, and nobody else")
+    parser.add_argument(
+        "--worlds",
+        type=int,
+        metavar="DESCRIPTOR",
+        help="pipe that tells who trains together; without it this machine alone",
+    )
+    parser.add_argument("--uid", default="", help="with --worlds: what this machine is called in them")
+    parser.add_argument(
+        "--attempt", type=int, default=1, help="with --worlds: the start of training that it belongs to"
+    )
     parser.add_argument("program", nargs=argparse.REMAINDER, help="arguments of python -m pretrain_trainer")
     return parser
 
@@ -86,45 +103,100 @@ def _preloaded(own: Sequence[str]) -> None:
         preload(PretrainJob.model_validate_json(path.read_bytes()).spec)
 
 
+@dataclass(frozen=True)
+class _Calls:
+    """What ends the waiting for peers."""
+
+    stop: Stop
+    worlds: Worlds
+    place: Place
+
+    def descriptors(self) -> list[int]:
+        return [*self.stop.descriptors(), *self.worlds.descriptors()]
+
+    def have_come(self) -> bool:
+        return self.stop.was_asked or self.worlds.newer(self.place) is not None
+
+
 class Agent:
-    """The life of a training on this machine: one attempt after the other while a new one can help."""
+    """The life of a training on this machine: one world after the other, and in each one attempt after the other, while
+    a new one can help."""
 
-    def __init__(self, place: Place, own: Sequence[str], folder: Path) -> None:
-        self._place, self._own, self._folder, self._stop = place, own, folder, Stop()
-        self._memory = [os.memfd_create(f"rank {local}") for local in range(place.ranks)]
-        self._progress = Progress(Stage.TRAIN, path=None if place.node == 0 else "")
-        self._board, self._deaths = Board(place.ranks), Deaths()
+    def __init__(self, worlds: Worlds, ranks: int, own: Sequence[str], folder: Path, stop: Stop) -> None:
+        self._worlds, self._own, self._folder, self._stop = worlds, own, folder, stop
+        self._memory = [os.memfd_create(f"rank {local}") for local in range(ranks)]
+        self._board, self._deaths = Board(ranks), Deaths()
+        self._broken_at: float | None = None
+        """When the newest world's training was broken off."""
 
-    def run(self) -> tuple[Outcome | None, int]:
+    def run(self) -> _Ending:
         """Until the training has ended; outcome and exit code."""
+        before, ending = None, _STOPPED
+        while place := self._worlds.next(before, self._stop):
+            past = None if before is None or self._board.step < 0 else self._changed(before, place)
+            self._place, self._broken_at = place, None
+            self._progress = Progress(Stage.TRAIN, path=None if place.node == 0 else "")
+            ending, is_over = self._trained(past)
+            if is_over:
+                return ending
+            before = place
+        return _STOPPED if self._stop.was_asked else ending
+
+    def _trained(self, past: Break | None) -> tuple[_Ending, bool]:
+        """Train in a world: how it ended, and whether that is the end. Otherwise another world may follow."""
         with contextlib.closing(self._peers()) as peers:
-            attempt, death = 0, None
-            ending: tuple[Outcome | None, int] = _NOT_MET
-            while not self._stop.was_asked and (begun := peers.begin(attempt)):
-                self._board, said = Board(self._place.ranks), self._folder / f"outcome-{attempt}.json"
-                ranks = self._started(*begun, said, attempt)
+            attempt, ending = 0, _NOT_MET
+            while not self._stop.was_asked and (begun := peers.begin(attempt, self._deaths.count)):
+                self._deaths = replace(self._deaths, count=max(self._deaths.count, begun.breaks))
+                board, said = (
+                    Board(self._place.ranks),
+                    self._folder / f"outcome-{self._place.generation}-{attempt}.json",
+                )
+                self._board = board
+                ranks = self._started(begun, said, attempt)
                 try:
-                    with self._stop.passed_on(ranks.ask_to_stop):
-                        ended, at = self._watched(ranks, peers, attempt, death)
+                    with self._stop.passed_on(self._on_stop(ranks)):
+                        ended, at = self._watched(ranks, peers, attempt, past)
                 finally:
                     ranks.kill()
-                ending = endings.ending(ended, outcome_at(said), self._stop.was_asked)
-                if self._stop.was_asked or not any(endings.is_fault(each) for each in ended):
-                    return ending
+                ending, self._broken_at = endings.ending(ended, outcome_at(said), self._stop.was_asked), at
+                if self._stop.was_asked or _is_final(ending[0]):
+                    return ending, True
+                if not any(endings.is_fault(each) for each in ended):
+                    return ending, not self._worlds.may_change  # they left, and this agent was not asked to
                 loss = peers.decision(attempt, self._own_loss(*ending))
                 if loss is None:
-                    return ending
-                self._deaths = self._deaths.and_one(self._board.step)
-                death = Death(loss, self._deaths, at, datetime.now(UTC), time.monotonic())
+                    break
+                self._deaths = self._deaths.and_one(board.step)
+                past = self._killed(loss, at)
                 attempt += 1
-            return _STOPPED if self._stop.was_asked else ending
+            goes_on = self._worlds.may_change and (peers.has_lost_one or self._worlds.newer(self._place) is not None)
+            return (_STOPPED if self._stop.was_asked else ending), not goes_on
+
+    def _changed(self, before: Place, after: Place) -> Break:
+        """The break between two worlds in which this machine was."""
+        kind, worker = changed(before, after)
+        self._deaths = self._deaths.and_one(self._board.step)
+        now, world = time.monotonic(), self._worlds.newer(before)
+        cause = world.reason if world else ""
+        return Break(kind, cause, self._deaths, self._broken_at or now, datetime.now(UTC), now, worker=worker)
+
+    def _killed(self, loss: Loss, at: float) -> Break:
+        cause, now = exits.in_words(loss.code), time.monotonic()
+        return Break("Restart", cause, self._deaths, at, datetime.now(UTC), now, rank=loss.rank, node=loss.node)
+
+    def _on_stop(self, ranks: Ranks) -> Callable[[], object]:
+        """Where the roster may change, whoever asks this machine to leave may have told the others to go on without it:
+        then they change over at the end of a step, and nothing need be saved."""
+        return (lambda: None) if self._worlds.may_change else ranks.ask_to_stop
 
     def _peers(self) -> Peers:
+        calls = _Calls(self._stop, self._worlds, self._place)
         if self._place.nodes == 1:
             return Alone(self._place, self._may_go_on)
         if self._place.node == 0:
-            return Leader(self._place, self._stop, self._may_go_on)
-        return Follower(self._place, self._stop)
+            return Leader(self._place, calls, self._may_go_on)
+        return Follower(self._place, calls)
 
     def _may_go_on(self) -> bool:
         return not self._deaths.and_one(self._board.step).are_too_many
@@ -136,14 +208,14 @@ class Agent:
         _LOGGER.error("rank %d: %s", outcome.rank, exits.in_words(code))
         return Loss(outcome.rank, code, self._place.node)
 
-    def _started(self, port: int, meeting: socket.socket | None, said: Path, attempt: int) -> Ranks:
+    def _started(self, begun: Begun, said: Path, attempt: int) -> Ranks:
         """The ranks, with a place to meet: rank 0 serves it from a socket that is bound already, so no port can be lost
         to somebody else in between."""
-        ranks = Ranks()
+        ranks, meeting = Ranks(), begun.meeting
         for local in range(self._place.ranks):
-            own = environment(self._place, port, local, attempt)
+            own = environment(self._place, begun.port, local, attempt)
             own |= {ENV_OUTCOME: str(said), ENV_PROGRAM: str(os.getpid()), ENV_MEMORY: ",".join(map(str, self._memory))}
-            not_its = []
+            not_its = self._worlds.descriptors()
             if meeting and local == 0:
                 own[ENV_STORE] = str(meeting.fileno())
             elif meeting:
@@ -158,17 +230,22 @@ class Agent:
         write_to(self._board, local)
         return program.main(list(self._own))
 
-    def _watched(self, ranks: Ranks, peers: Peers, attempt: int, death: Death | None) -> tuple[list[Ended], float]:
+    def _watched(self, ranks: Ranks, peers: Peers, attempt: int, past: Break | None) -> tuple[list[Ended], float]:
         """Until all ranks have ended: how, and when the first did. A fault, here or elsewhere, ends the others, which
         can do nothing without it."""
         ended: list[Ended] = []
-        first = 0.0
+        first, notice = 0.0, _Notice(self._stop, ranks, _NOTICE_SECONDS if self._worlds.may_change else 0.0)
         while ranks.are_alive:
-            ended += ranks.wait(_LOOK_SECONDS if death else None, [*self._stop.descriptors(), *peers.descriptors()])
-            if death and (told := recovery(death, self._board)):
+            others = [*self._stop.descriptors(), *self._worlds.descriptors(), *peers.descriptors()]
+            ended += ranks.wait(_LOOK_SECONDS if past or notice.is_given else None, others)
+            if past and (told := recovery(past, self._board)):
                 self._progress.recovered(told)
-                death = None
-            is_called = not ended and peers.call(attempt)
+                past = None
+            newer = self._worlds.newer(self._place)
+            if newer and newer.planned and not self._board.calls_together:
+                first = first or time.monotonic()
+                self._board.call_together()
+            is_called = not ended and (peers.call(attempt) or bool(newer and not newer.planned))
             first = first or (time.monotonic() if ended or is_called else 0.0)
             if is_called:
                 ended += ranks.wait_for_all(0.0)
@@ -176,4 +253,33 @@ class Agent:
                 ended += ranks.wait_for_all(_SETTLE_SECONDS)
             elif ended:
                 ended += ranks.wait_for_all(_LEAVE_SECONDS)
+            elif not newer:
+                notice.heed()
         return ended, first
+
+
+class _Notice:
+    """A stop that was asked for: heeded some time later, when no new world has made it needless."""
+
+    def __init__(self, stop: Stop, ranks: Ranks, seconds: float) -> None:
+        self._stop, self._ranks, self._seconds = stop, ranks, seconds
+        self._since: float | None = None
+        self._is_passed_on = False
+
+    @property
+    def is_given(self) -> bool:
+        return self._stop.was_asked and not self._is_passed_on
+
+    def heed(self) -> None:
+        """Ask the ranks to save and leave once it is time."""
+        if not self.is_given:
+            return
+        self._since = self._since or time.monotonic()
+        if time.monotonic() - self._since >= self._seconds:
+            self._is_passed_on = True
+            self._ranks.ask_to_stop()
+
+
+def _is_final(outcome: Outcome | None) -> bool:
+    """Whether another world would end in the same way."""
+    return outcome is not None and outcome.outcome in ("complete", "userError")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
-from pretrain_api import exits
 from pretrain_api.events import SIGNAL, Outcome
 from pretrain_api.recoveries import Recovery
 from pretrain_trainer.agent.board import Board, Phase
+from pretrain_trainer.agent.place import Place
 
 MOST_IN_VAIN = 3
 """So many deaths in a row with no new step in between are left to the operator."""
@@ -52,11 +53,16 @@ def is_recoverable(outcome: Outcome | None) -> bool:
     return outcome is not None and outcome.outcome == "failed" and outcome.kind == SIGNAL
 
 
-@dataclass(frozen=True)
-class Death:
-    """A rank that was killed, and what followed."""
+Kind = Literal["Restart", "Shrink", "Replace", "Grow"]
+"""As in `Recovery`."""
 
-    loss: Loss
+
+@dataclass(frozen=True)
+class Break:
+    """Something for which all ranks begin again, and what followed."""
+
+    kind: Kind
+    cause: str
     deaths: Deaths
     """With this one."""
     at: float
@@ -64,27 +70,42 @@ class Death:
     time: datetime
     stopped: float
     """When every rank of this machine was gone and a new start decided, on the same clock."""
+    rank: int = -1
+    """The rank that was killed, where it was one."""
+    node: int = 0
+    worker: str = ""
+    """The machine that was lost or came, by its name, where it was one."""
 
 
-def recovery(death: Death, board: Board) -> Recovery | None:
+def changed(before: Place, after: Place) -> tuple[Kind, str]:
+    """What a new world is after the one before: its kind, and the first machine that was lost, or else came."""
+    lost = [name for name in before.machines if name not in after.machines]
+    came = [name for name in after.machines if name not in before.machines]
+    if not lost:
+        return "Grow", ", ".join(came[:1])
+    return "Shrink" if len(after.machines) < len(before.machines) else "Replace", lost[0]
+
+
+def recovery(past: Break, board: Board) -> Recovery | None:
     """What the recovery cost, once every rank has made a step; None before."""
     if board.stepped is None:
         return None
     marks = [
-        ("stop", death.stopped),
+        ("stop", past.stopped),
         *((name, board.came_to(phase)) for name, phase in _PHASES),
         ("step", board.stepped),
     ]
     return Recovery(
-        number=death.deaths.count,
-        kind="Restart",
-        rank=death.loss.rank,
-        node=death.loss.node,
-        cause=exits.in_words(death.loss.code),
-        time=death.time,
-        seconds=round(board.stepped - death.at, 3),
-        lost_steps=max(0, death.deaths.furthest - board.resumed),
-        phases=_spans(death.at, marks),
+        number=past.deaths.count,
+        kind=past.kind,
+        rank=past.rank,
+        node=past.node,
+        worker=past.worker,
+        cause=past.cause,
+        time=past.time,
+        seconds=round(board.stepped - past.at, 3),
+        lost_steps=max(0, past.deaths.furthest - board.resumed),
+        phases=_spans(past.at, marks),
     )
 
 

@@ -18,7 +18,8 @@ _AT_ONCE = 1 << 16
 class Child:
     """One program. Its output goes on to this program's own; the end of it is kept."""
 
-    def __init__(self, program: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, program: Sequence[str], environment: Mapping[str, str], inherited: Sequence[int] = ()) -> None:
+        """`inherited`: descriptors that it keeps."""
         tied = [sys.executable, "-I", "-S", child.__file__, str(os.getpid())]
         self._process = subprocess.Popen(
             [*tied, *program],
@@ -27,6 +28,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=inherited,
         )
         self._tail = b""
 

@@ -25,17 +25,6 @@ class Place:
     parts: int
 
 
-@dataclass(frozen=True)
-class Meeting:
-    """Where the ranks of all workers meet."""
-
-    nodes: int
-    node_rank: int
-    address: str
-    port: int
-    token: str
-
-
 def command(place: Place, cores: int, scratch: Path) -> list[str]:
     """The command line of a stage other than Train, or of its phase."""
     own = ["--phase", place.phase, "--parts", str(place.parts), "--index", str(place.index)]
@@ -43,11 +32,11 @@ def command(place: Place, cores: int, scratch: Path) -> list[str]:
     return [sys.executable, "-m", "pretrain_trainer", *_arguments(place), *own]
 
 
-def training(place: Place, meeting: Meeting, processes: int, scratch: Path) -> list[str]:
-    """The command line of a training worker: the agent of its ranks."""
-    agent = ["-m", "pretrain_trainer.agent", "--ranks", str(processes), "--world", f"{place.attempt}-{meeting.token}"]
-    agent += ["--nodes", str(meeting.nodes), "--node-rank", str(meeting.node_rank)]
-    agent += ["--master", f"{meeting.address}:{meeting.port}"]
+def training(place: Place, uid: str, worlds: int, processes: int, scratch: Path) -> list[str]:
+    """The command line of a training worker: the agent of its ranks. `worlds`: descriptor of the pipe that tells it who
+    trains together."""
+    agent = ["-m", "pretrain_trainer.agent", "--ranks", str(processes), "--worlds", str(worlds)]
+    agent += ["--uid", uid, "--attempt", str(place.attempt)]
     return [sys.executable, *agent, "--", *_arguments(place), "--scratch", str(scratch)]
 
 

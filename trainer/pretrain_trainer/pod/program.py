@@ -1,4 +1,4 @@
-"""One run of a pod's program: wait for the world if it trains, start the stage program, report, pass on a stop, end.
+"""One run of a pod's program: start the stage program, tell it of worlds if it trains, report, pass on a stop, end.
 
 Under Kubernetes it is process 1 of the container: when it ends, the kernel ends everything below it.
 """
@@ -15,23 +15,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pretrain_api import cluster
-from pretrain_api.errors import EXIT_STOPPED
 from pretrain_api.events import Outcome, fitted, outcome_at
 from pretrain_api.report import Report
 from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJob
-from pretrain_trainer.context import Stopped
 from pretrain_trainer.cores import usable_cores
 from pretrain_trainer.pod import commands, endings
 from pretrain_trainer.pod.api_server import SERVICE_ACCOUNT, ApiServer
 from pretrain_trainer.pod.child import Child
-from pretrain_trainer.pod.commands import Meeting, Place
+from pretrain_trainer.pod.commands import Place
 from pretrain_trainer.pod.reports import Reporter
-from pretrain_trainer.pod.worlds import wait_for_world
+from pretrain_trainer.pod.worlds import told_of_worlds
 from pretrain_trainer.process import adopt_orphans, die_with_parent, end_leftovers
 from pretrain_trainer.stopping import Stop
 
-_LOGGER = logging.getLogger(__name__)
 _LAST_REPORT_SECONDS = 5.0
 
 
@@ -53,10 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     stop = Stop()
     with tempfile.TemporaryDirectory(prefix="pretrain-pod-") as folder:
-        try:
-            outcome, code = _run(place, options.service_account, Path(folder), stop)
-        except Stopped as stopped:
-            outcome, code = Outcome(outcome="stopped", message=str(stopped)), EXIT_STOPPED
+        outcome, code = _run(place, options.service_account, Path(folder), stop)
     with contextlib.suppress(OSError):  # no kubelet has made the file: then nobody reads it
         options.termination_log.write_bytes(fitted(outcome))
     return code
@@ -81,33 +75,24 @@ def _run(place: Place, service_account: Path, folder: Path, stop: Stop) -> tuple
     events, said = folder / "events.jsonl", folder / "outcome.json"
     scratch, cores, processes = folder / "scratch", usable_cores(), 1
     scratch.mkdir()
-    is_speaker = place.index == 0
-    if place.stage is Stage.TRAIN:
-        processes = PretrainJob.model_validate_json(place.job.read_bytes()).spec.workers.processes_per_worker
-        meeting = _met(place, service_account, stop)
-        program = commands.training(place, meeting, processes, scratch)
-        is_speaker = meeting.node_rank == 0
-    else:
-        program = commands.command(place, cores, scratch)
-    environment = commands.environment(os.environ, place.stage, events, said, processes, cores, scratch)
-    with _reporting(events, place, service_account, is_speaker):
-        child = Child(program, environment)
+    with contextlib.ExitStack() as stack:
+        inherited: tuple[int, ...] = ()
+        if place.stage is Stage.TRAIN:
+            processes = PretrainJob.model_validate_json(place.job.read_bytes()).spec.workers.processes_per_worker
+            server, name = ApiServer.of_pod(service_account), os.environ[cluster.ENV_WORLD]
+            inherited = (stack.enter_context(told_of_worlds(server, name)),)
+            program = commands.training(place, os.environ[cluster.ENV_POD_UID], *inherited, processes, scratch)
+        else:
+            program = commands.command(place, cores, scratch)
+        # Of the workers the leader's agent and first rank tell of their progress, and who leads may change.
+        is_speaker = place.stage is Stage.TRAIN or place.index == 0
+        stack.enter_context(_reporting(events, place, service_account, is_speaker))
+        environment = commands.environment(os.environ, place.stage, events, said, processes, cores, scratch)
+        child = Child(program, environment, inherited)
         with stop.passed_on(child.ask_to_stop):
             code = child.wait()
         end_leftovers()
     return endings.ending(code, outcome_at(said), child.log, stop.was_asked)
-
-
-def _met(place: Place, service_account: Path, stop: Stop) -> Meeting:
-    """The world's place of meeting, once this pod belongs to it."""
-    name, uid = os.environ[cluster.ENV_WORLD], os.environ[cluster.ENV_POD_UID]
-    _LOGGER.info("waiting for generation %d of the world in ConfigMap %s", place.attempt, name)
-    with stop.passed_on(_leave):
-        world = wait_for_world(ApiServer.of_pod(service_account), name, uid, place.attempt)
-    rank = world.rank_of(uid)
-    assert rank is not None
-    _LOGGER.info("worker %d of %d, led by %s", rank, len(world.roster), world.leader)
-    return Meeting(len(world.roster), rank, world.leader, world.port, world.token)
 
 
 @contextlib.contextmanager
@@ -128,7 +113,3 @@ def _reporting(events: Path, place: Place, service_account: Path, is_speaker: bo
         yield
     finally:
         reporter.end(_LAST_REPORT_SECONDS)
-
-
-def _leave() -> None:
-    raise Stopped("stopped before training began")

@@ -1,18 +1,19 @@
-"""Waiting for the world: until the operator has published a roster that this pod belongs to."""
+"""Following the world: what the operator publishes, told to the agent of this pod as it comes."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
+import os
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pydantic import ValidationError
 
 from pretrain_api.cluster import WORLD_KEY
 from pretrain_api.world import World
-from pretrain_trainer.context import Stopped
 from pretrain_trainer.pod.api_server import ApiServer, Refused
 
 _LOGGER = logging.getLogger(__name__)
@@ -20,32 +21,44 @@ _WATCH_SECONDS = 240
 _LONGEST_PAUSE_SECONDS = 15.0
 
 
-def wait_for_world(
-    server: ApiServer, name: str, uid: str, generation: int, pause: Callable[[float], object] | None = None
-) -> World:
-    """The first world of this generation or a later one that has the pod in it.
+@contextlib.contextmanager
+def told_of_worlds(server: ApiServer, name: str) -> Iterator[int]:
+    """A pipe out of which worlds come, one a line, as long as the block runs; its descriptor, for a child to inherit."""
+    out, into = os.pipe()
+    thread = threading.Thread(target=_tell, args=(server, name, into), name="worlds", daemon=True)
+    thread.start()
+    try:
+        yield out
+    finally:
+        os.close(out)  # whoever writes finds nobody there
 
-    Raises Stopped when a later one has gone on without it. Goes on waiting whatever the API server answers: while it
-    is away, nothing is lost but time.
+
+def _tell(server: ApiServer, name: str, into: int) -> None:
+    with contextlib.suppress(BrokenPipeError), open(into, "wb", buffering=0) as pipe:
+        for world in worlds(server, name):
+            pipe.write(world.model_dump_json().encode() + b"\n")
+
+
+def worlds(server: ApiServer, name: str, pause: Callable[[float], object] | None = None) -> Iterator[World]:
+    """Each world that is published in the ConfigMap, a newer one than the last each time, for ever.
+
+    Goes on whatever the API server answers: while it is away, nothing is lost but time.
     """
     pause = pause or threading.Event().wait
-    failures, told = 0, ""
+    failures, told, newest = 0, "", -1
     while True:
         try:
             for data in server.watch(name, _WATCH_SECONDS):
                 failures = 0
                 world = _parsed(data)
-                if world is None or world.generation < generation:
-                    continue
-                if world.rank_of(uid) is not None:
-                    return world
-                if world.generation > generation:
-                    raise Stopped(f"generation {world.generation} of the world has no place for this pod")
+                if world and world.generation > newest:
+                    newest = world.generation
+                    yield world
             problem = ""
         except (Refused, OSError, http.client.HTTPException, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem and problem != told:
-            _LOGGER.warning("waiting for the world in ConfigMap %s: %s", name, problem)
+            _LOGGER.warning("following the world in ConfigMap %s: %s", name, problem)
             told = problem
         failures += bool(problem)
         # Full jitter: thousands of workers wait at once, and an API server that comes back must not drown in them.

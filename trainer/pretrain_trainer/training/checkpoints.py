@@ -86,9 +86,14 @@ class Checkpoints:
         _of_first(world, partial(_remove_abandoned, storage, fenced))
 
     @property
-    def newest_step(self) -> int:
-        """The step of the newest commit that is not known to be damaged; 0 before there is one."""
-        return self._whole[-1].step if self._whole else 0
+    def start(self) -> int:
+        """Number of this start in the log of commits: higher than that of any start before it."""
+        return self._generation
+
+    @property
+    def newest_whole(self) -> Commit | None:
+        """The newest commit that is not known to be damaged."""
+        return self._whole[-1] if self._whole else None
 
     def stand_on_newest(self) -> None:
         """Go on behind the newest commit without loading it: its state, or a later one, came from elsewhere."""

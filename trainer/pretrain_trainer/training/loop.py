@@ -22,7 +22,7 @@ from pretrain_api.ledger import StepRead
 from pretrain_api.run_length import RunLength
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
-from pretrain_trainer.agent.board import Phase, mark
+from pretrain_trainer.agent.board import Phase, is_called_together, mark
 from pretrain_trainer.context import StageContext, Stopped
 from pretrain_trainer.data.batches import Batch as RankBatch
 from pretrain_trainer.data.batches import GlobalBatches
@@ -113,8 +113,10 @@ class Training:
                 if self.position.step == self.length.steps:
                     break
                 whole = as_batch(batch.samples)
-                targets, stop, save, keep = self._agree(int(self.objective.targets(whole).sum()), saved_at)
-                if stop:
+                targets, leave, stop, save, keep = self._agree(int(self.objective.targets(whole).sum()), saved_at)
+                if leave and not stop and self._is_kept_by_all():
+                    raise Stopped(f"left the world at step {self.position.step}; the state is in memory")
+                if stop or leave:
                     if self.context.stopping.is_set():
                         heed_no_more_signals()
                     self._save(final=False)
@@ -138,11 +140,11 @@ class Training:
         if self.told:
             self._tell(self.told)
 
-    def _agree(self, targets: int, saved_at: float) -> tuple[int, bool, bool, bool]:
-        """At a step boundary, in one reduction: targets in the global batch, whether to stop, to save, and to keep the
-        state in memory.
+    def _agree(self, targets: int, saved_at: float) -> tuple[int, bool, bool, bool, bool]:
+        """At a step boundary, in one reduction: targets in the global batch, whether to leave for another world, to stop,
+        to save, and to keep the state in memory.
 
-        Rank 0's clock decides what is due, and a signal to any rank stops all of them.
+        Rank 0's clock decides what is due, and a signal to any rank, or the call of any agent, is for all of them.
         """
         self.checkpoints.poll()
         due = (
@@ -152,9 +154,10 @@ class Training:
             and not self.checkpoints.is_saving
         )
         keep = self.world.is_first and self.snapshots.is_due()
-        total, *decided = self.world.sum([targets, self.context.stopping.is_set(), due, keep])
-        stop, save, keep = (each > 0 for each in decided)
-        return int(total), stop, save, keep
+        asked = [is_called_together(), self.context.stopping.is_set(), due, keep]
+        total, *decided = self.world.sum([targets, *asked])
+        leave, stop, save, keep = (each > 0 for each in decided)
+        return int(total), leave, stop, save, keep
 
     def _step(self, batch: RankBatch, targets: int) -> None:
         """One optimizer step, or none when loss or gradient are not finite."""
@@ -258,9 +261,8 @@ class Training:
 
     def restore(self) -> Literal["", "memory", "checkpoint"]:
         """Go to the newest state there is, in memory or a checkpoint that is intact; says which, "" for neither."""
-        committed = self.checkpoints.newest_step
         found: Literal["memory", "checkpoint"] = "memory"
-        if kept := self.snapshots.newest(committed):
+        if kept := self.snapshots.newest(self.checkpoints.newest_whole):
             self.checkpoints.stand_on_newest()
             position, self.pending = kept.position, list(kept.figures)
         elif loaded := self.checkpoints.load(self.tensors()):
@@ -285,7 +287,12 @@ class Training:
         newest = self.checkpoints.newest
         committed = newest.step if newest else 0
         self.in_save = [figures for figures in self.in_save if figures.step > committed]
-        self.snapshots.keep(self.position, [*self.in_save, *self.pending])
+        self.snapshots.keep(self.position, [*self.in_save, *self.pending], self.checkpoints.start)
+
+    def _is_kept_by_all(self) -> bool:
+        """Copy the state into memory, and whether every rank has done so."""
+        self._keep()
+        return not any(self.world.sum([not self.snapshots.holds(self.position.step)]))
 
     def _tell(self, figures: StepFigures) -> None:
         self.told, newest = figures, self.checkpoints.newest

@@ -57,8 +57,12 @@ class World:
 
     def from_first(self, value: Any) -> Any:
         """Rank 0's value."""
+        return self.from_rank(0, value)
+
+    def from_rank(self, rank: int, value: Any) -> Any:
+        """The value of that rank."""
         values = [value]
-        dist.broadcast_object_list(values, src=0, group=self.control)
+        dist.broadcast_object_list(values, src=rank, group=self.control)
         return values[0]
 
 

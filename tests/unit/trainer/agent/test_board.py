@@ -1,6 +1,7 @@
 """What an agent reads of its ranks."""
 
 import os
+import signal
 
 from pretrain_trainer.agent import board
 from pretrain_trainer.agent.board import Board, Phase
@@ -32,5 +33,20 @@ def test_what_a_fork_writes_can_be_read_after_its_death() -> None:
     assert shown.step == 41
 
 
-def test_without_an_agent_nothing_is_written() -> None:
+def test_a_fork_hears_that_it_is_called_together() -> None:
+    shown = Board(ranks=1)
+    pid = os.fork()
+    if pid == 0:
+        board.write_to(shown, 0)
+        before = board.is_called_together()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(before + 2 * board.is_called_together())
+    os.waitpid(pid, os.WUNTRACED)
+    shown.call_together()
+    os.kill(pid, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
+
+
+def test_without_an_agent_nothing_is_written_nor_heard() -> None:
     board.mark(Phase.READING, 1)
+    assert not board.is_called_together()

@@ -1,22 +1,33 @@
 """Agents that agree on starting their ranks again, over real connections: the leader here, the others on threads."""
 
 import json
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from pretrain_trainer.agent import peers
-from pretrain_trainer.agent.peers import Follower, Leader
+from pretrain_trainer.agent.peers import Begun, Follower, Leader
 from pretrain_trainer.agent.place import Place
 from pretrain_trainer.agent.restarts import Loss
-from pretrain_trainer.process import HEEDED
-from pretrain_trainer.stopping import Stop
 
 NODES = 3
 LOSS = Loss(rank=1, code=137, node=1)
+
+
+class Calls:
+    """What ends all waiting, here at a word of the test."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def descriptors(self) -> list[int]:
+        return []
+
+    def have_come(self) -> bool:
+        return self.came
 
 
 class World:
@@ -25,9 +36,9 @@ class World:
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
-        self.pool, self.stop, self.may_go_on = pool, Stop(), True
-        self.leader = Leader(self.place(0), self.stop, lambda: self.may_go_on)
-        self.followers = [Follower(self.place(node), self.stop) for node in range(1, NODES)]
+        self.pool, self.calls, self.may_go_on = pool, Calls(), True
+        self.leader = Leader(self.place(0), self.calls, lambda: self.may_go_on)
+        self.followers = [Follower(self.place(node), self.calls) for node in range(1, NODES)]
 
     def place(self, node: int) -> Place:
         return Place(ranks=1, nodes=NODES, node=node, address="127.0.0.1", port=self.port, world="1-token")
@@ -37,13 +48,9 @@ class World:
 
     def begin(self, attempt: int) -> int:
         """All begin an attempt; the port, which every one of them was told."""
-        told = self.others(lambda follower: follower.begin(attempt))
-        begun = self.leader.begin(attempt)
-        assert begun is not None
-        port, meeting = begun
-        assert meeting is not None
-        meeting.close()
-        assert [future.result(30) for future in told] == [(port, None)] * (NODES - 1)
+        told = self.others(lambda follower: follower.begin(attempt, 0))
+        port = met(self.leader.begin(attempt, attempt))
+        assert [future.result(30) for future in told] == [Begun(port, attempt)] * (NODES - 1)
         return port
 
     def close(self) -> None:
@@ -51,15 +58,20 @@ class World:
             each.close()
 
 
+def met(begun: Begun | None) -> int:
+    """The port at which ranks would meet."""
+    assert begun is not None
+    assert begun.meeting is not None
+    begun.meeting.close()
+    return begun.port
+
+
 @pytest.fixture
 def world() -> Iterator[World]:
-    before = {number: signal.getsignal(number) for number in HEEDED}
     with ThreadPoolExecutor(NODES) as pool:
         found = World(pool)
         yield found
         found.close()
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def test_an_attempt_begins_when_all_are_ready_and_each_has_a_place_of_its_own(world: World) -> None:
@@ -101,27 +113,70 @@ def test_after_too_many_losses_nothing_begins_again(world: World) -> None:
     assert [future.result(30) for future in told] == [None, None]
 
 
-def test_nothing_begins_again_once_an_agent_is_lost(world: World) -> None:
+def test_the_loss_of_an_agent_ends_the_world_and_not_the_training(world: World) -> None:
     world.begin(0)
+    assert not world.leader.has_lost_one
     world.followers[1].close()
     world.leader._wait(30)
+    told = world.pool.submit(world.followers[0].decision, 0, LOSS)
     assert world.leader.decision(0, LOSS) is None
-    assert world.leader.begin(1) is None
-    assert world.followers[0].decision(0, LOSS) is None
+    assert world.leader.begin(1, 1) is None
+    assert told.result(30) is None
+    assert [each.has_lost_one for each in (world.leader, world.followers[0])] == [True, True]
 
 
-def test_nothing_begins_again_once_the_leader_is_lost(world: World) -> None:
+def test_so_does_the_loss_of_the_leader(world: World) -> None:
     world.begin(0)
     world.leader.close()
     for follower in world.followers:
         assert follower.decision(0, LOSS) is None
-        assert follower.begin(1) is None
+        assert follower.has_lost_one
+        assert follower.begin(1, 1) is None
 
 
-def test_who_waits_leaves_when_it_is_asked_to_stop(world: World) -> None:
-    world.stop.was_asked = True
-    assert world.leader.begin(0) is None
-    assert world.followers[0].begin(0) is None
+def test_once_the_end_was_told_nobody_is_lost(world: World) -> None:
+    world.begin(0)
+    world.may_go_on = False
+    told = world.others(lambda f: f.decision(0, LOSS))
+    assert world.leader.decision(0, LOSS) is None
+    assert [future.result(30) for future in told] == [None, None]
+    world.leader.close()
+    for follower in world.followers:
+        follower._hear()
+        assert not follower.has_lost_one
+
+
+def test_who_waits_leaves_at_a_call(world: World) -> None:
+    world.calls.came = True
+    assert world.leader.begin(0, 0) is None
+    assert world.followers[0].begin(0, 0) is None
+
+
+def test_a_leader_that_knows_of_another_world_lets_the_others_wait_for_it(world: World) -> None:
+    world.begin(0)
+    told = world.pool.submit(world.followers[0].decision, 0, LOSS)
+    world.leader._wait(30)
+    world.calls.came = True
+    assert world.leader.decision(0, None) is None
+    assert told.result(30) is None
+    world.followers[0]._wait(1)
+    assert world.followers[0].has_lost_one
+
+
+def test_who_comes_while_the_world_before_still_answers_asks_again(world: World) -> None:
+    """The leader's door closes with its old world and opens anew with the next."""
+    early = world.followers[0]
+    early._place = replace(early._place, world="2-token")
+    world.leader.close()
+    old = Leader(replace(world.place(0), nodes=2), world.calls, lambda: True)
+    told = world.pool.submit(early.begin, 0, 0)
+    old._wait(30)
+    while old._strangers:
+        old._wait(30)
+    old.close()
+    world.leader = Leader(replace(world.place(0), nodes=2, world="2-token"), world.calls, lambda: True)
+    port = met(world.leader.begin(0, 4))
+    assert told.result(30) == Begun(port, 4)
 
 
 @pytest.mark.parametrize(
@@ -140,10 +195,6 @@ def test_what_comes_in_one_piece_is_taken_apart(world: World) -> None:
     with socket.create_connection(("127.0.0.1", world.port)) as other:
         messages = ({"world": "1-token", "node": 2}, {"ready": 0})
         other.sendall(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
-        told = world.pool.submit(world.followers[0].begin, 0)
-        begun = world.leader.begin(0)
-        assert begun is not None
-        port, meeting = begun
-        assert meeting is not None
-        meeting.close()
-        assert told.result(30) == (port, None)
+        told = world.pool.submit(world.followers[0].begin, 0, 0)
+        port = met(world.leader.begin(0, 0))
+        assert told.result(30) == Begun(port, 0)

@@ -4,13 +4,25 @@ from datetime import UTC, datetime
 
 from pretrain_api.events import Outcome
 from pretrain_trainer.agent.board import Board, Phase
-from pretrain_trainer.agent.restarts import MOST_IN_VAIN, Death, Deaths, Loss, is_recoverable, recovery
+from pretrain_trainer.agent.place import Place
+from pretrain_trainer.agent.restarts import MOST_IN_VAIN, Break, Deaths, changed, is_recoverable, recovery
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def a_death(at: float) -> Death:
-    return Death(Loss(rank=1, code=137, node=0), Deaths(count=2, furthest=7), at, NOON, stopped=at + 0.5)
+def a_death(at: float) -> Break:
+    return Break("Restart", "exit -9 (SIGKILL)", Deaths(count=2, furthest=7), at, NOON, stopped=at + 0.5, rank=1)
+
+
+def a_place(*machines: str) -> Place:
+    return Place(1, len(machines), 0, "10.0.0.1", 29400, "1-token", 1, machines)
+
+
+class TestChange:
+    def test_is_called_by_what_became_of_the_roster(self) -> None:
+        assert changed(a_place("a", "b", "c"), a_place("a", "c")) == ("Shrink", "b")
+        assert changed(a_place("a", "b"), a_place("a", "c")) == ("Replace", "b")
+        assert changed(a_place("a"), a_place("a", "b")) == ("Grow", "b")
 
 
 class TestWhetherItHelps:

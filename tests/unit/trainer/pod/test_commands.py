@@ -7,7 +7,7 @@ from pathlib import Path
 from pretrain_api.events import ENV_EVENTS, ENV_OUTCOME
 from pretrain_api.stages import Stage
 from pretrain_trainer.pod import commands
-from pretrain_trainer.pod.commands import Meeting, Place
+from pretrain_trainer.pod.commands import Place
 
 PLACE = Place(Stage.PREPARE, Path("/etc/pretrain/job.json"), ["Collect=0123"], 2, "filter", 3, 8)
 TMP = Path("/tmp/x")
@@ -21,14 +21,11 @@ def test_a_phase_has_its_share_and_the_cores_of_its_pod() -> None:
     ]  # fmt: skip
 
 
-def test_training_meets_at_the_leader_with_a_rank_for_each_worker() -> None:
+def test_training_has_an_agent_that_is_told_of_worlds() -> None:
     place = replace(PLACE, stage=Stage.TRAIN, phase="finish", index=0, parts=1)
-    command = commands.training(place, Meeting(nodes=4, node_rank=2, address="10.0.0.1", port=29400, token="t"), 8, TMP)
+    command = commands.training(place, "uid-7", 9, 8, TMP)
     agent, _, own = " ".join(command).partition(" -- ")
-    assert agent == (
-        f"{sys.executable} -m pretrain_trainer.agent --ranks 8 --world 2-t --nodes 4 --node-rank 2 "
-        "--master 10.0.0.1:29400"
-    )
+    assert agent == f"{sys.executable} -m pretrain_trainer.agent --ranks 8 --worlds 9 --uid uid-7 --attempt 2"
     assert own.startswith("--stage Train")
 
 

@@ -1,14 +1,12 @@
-"""Waiting for the world: for the right generation, with the pod in it, however the API server behaves."""
+"""Following the world: each newer one once, however the API server behaves."""
 
+import itertools
 from collections.abc import Iterator
-
-import pytest
 
 from pretrain_api.cluster import WORLD_KEY
 from pretrain_api.world import Member, World
-from pretrain_trainer.context import Stopped
 from pretrain_trainer.pod.api_server import ApiServer, Refused
-from pretrain_trainer.pod.worlds import wait_for_world
+from pretrain_trainer.pod.worlds import told_of_worlds, worlds
 
 
 def a_world(generation: int, *uids: str) -> dict[str, str]:
@@ -25,37 +23,43 @@ class Answers(ApiServer):
         self.left = list(watches)
 
     def watch(self, name: str, seconds: int) -> Iterator[dict[str, str]]:
-        for answer in self.left.pop(0):
+        for answer in self.left.pop(0) if self.left else [OSError("away")]:
             if isinstance(answer, Exception):
                 raise answer
             yield answer
 
 
-def waited(*watches: list[dict[str, str] | Exception], generation: int = 2) -> tuple[World, list[float]]:
+def followed(count: int, *watches: list[dict[str, str] | Exception]) -> tuple[list[int], list[float]]:
+    """The generations of so many worlds, and the pauses in between."""
     pauses: list[float] = []
-    world = wait_for_world(Answers(*watches), "gpt-world", "b", generation, pauses.append)
-    return world, pauses
+    found = worlds(Answers(*watches), "gpt-world", pauses.append)
+    return [world.generation for world in itertools.islice(found, count)], pauses
 
 
-def test_earlier_generations_and_rosters_without_the_pod_are_waited_out() -> None:
-    world, pauses = waited([a_world(1, "a", "b"), {}, a_world(2, "a"), a_world(2, "a", "b")])
-    assert (world.generation, world.rank_of("b"), pauses) == (2, 1, [])
-
-
-def test_a_later_generation_with_the_pod_will_do() -> None:
-    assert waited([a_world(3, "b")])[0].generation == 3
-
-
-def test_a_later_generation_without_the_pod_ends_it() -> None:
-    with pytest.raises(Stopped, match="generation 3"):
-        waited([a_world(3, "a")])
+def test_each_newer_world_is_told_once() -> None:
+    watch: list[dict[str, str] | Exception] = [
+        a_world(2, "a"),
+        {},
+        a_world(2, "a"),
+        a_world(1, "a"),
+        a_world(4, "a", "b"),
+    ]
+    assert followed(2, watch) == ([2, 4], [])
 
 
 def test_errors_and_what_cannot_be_read_are_waited_out_with_growing_pauses() -> None:
-    world, pauses = waited(
-        [Refused(403, "forbidden")], [OSError("no route")], [{WORLD_KEY: "{}"}], [a_world(1, "b"), ValueError("cut")],
-        [a_world(2, "b")],
+    found, pauses = followed(
+        2, [Refused(403, "forbidden")], [OSError("no route")], [{WORLD_KEY: "{}"}], [a_world(1, "b"), ValueError("cut")],
+        [a_world(1, "b"), a_world(2, "b")],
     )  # fmt: skip
-    assert world.generation == 2
+    assert found == [1, 2]
     assert all(0.1 <= pause <= 15 for pause in pauses)
     assert len(pauses) == 4
+
+
+def test_they_come_out_of_a_pipe_until_nobody_reads() -> None:
+    with (
+        told_of_worlds(Answers([a_world(1, "a"), a_world(2, "a")]), "gpt-world") as pipe,
+        open(pipe, closefd=False) as out,
+    ):
+        assert [World.model_validate_json(out.readline()).generation for _ in range(2)] == [1, 2]
