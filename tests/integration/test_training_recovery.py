@@ -22,11 +22,11 @@ from support.token_runs import (
     outcome,
     ranks_of,
     record,
+    recoveries,
     start,
     steps_done,
 )
 
-from pretrain_api.recoveries import Recovery
 from pretrain_api.storage import Storage
 from pretrain_trainer.agent.restarts import MOST_IN_VAIN
 from pretrain_trainer.auditing.audit import audit
@@ -37,15 +37,6 @@ STEPS = 120
 KILLS = 3
 
 pytestmark = pytest.mark.slow
-
-
-def recoveries(root: Path) -> list[Recovery]:
-    """What the agent told of, in order."""
-    try:
-        events = [json.loads(line) for line in (root / "events.jsonl").read_text().splitlines()]
-    except FileNotFoundError:
-        return []
-    return [Recovery.model_validate(event["recovery"]) for event in events if event["recovery"]]
 
 
 def one_killed(root: Path, agent: Forked, rng: random.Random) -> None:

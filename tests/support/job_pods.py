@@ -48,10 +48,16 @@ class Surroundings:
         metadata = {"name": name, "namespace": self.namespace}
         self.plane.kubectl.apply({"apiVersion": version, "kind": kind, "metadata": metadata, **content})
 
-    def publish(self, generation: int, uids: Sequence[str], port: int) -> None:
-        """The world with these pods, all of them on this machine."""
-        roster = tuple(Member(worker=n, pod=f"w{n}", uid=uid, address="127.0.0.1") for n, uid in enumerate(uids))
-        world = World(generation=generation, attempt=generation, roster=roster, leader="127.0.0.1", port=port)
+    def publish(
+        self, generation: int, uids: Sequence[str], port: int, attempt: int | None = None, *, planned: bool = True
+    ) -> None:
+        """The world with these pods, all of them on this machine; of an attempt of the same number, if not told
+        otherwise."""
+        roster = tuple(Member(worker=n, pod=f"w-{uid}", uid=uid, address="127.0.0.1") for n, uid in enumerate(uids))
+        world = World(
+            generation=generation, attempt=attempt or generation, roster=roster, leader="127.0.0.1", port=port,
+            planned=planned,
+        )  # fmt: skip
         self._apply("v1", "ConfigMap", self.world, data={cluster.WORLD_KEY: world.model_dump_json()})
 
     def reported(self) -> Report | None:

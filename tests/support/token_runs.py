@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from support import zygote
 from support.zygote import Forked
 
 from pretrain_api import layout
+from pretrain_api.recoveries import Recovery
 from pretrain_api.shards import Manifest, Split
 from pretrain_api.storage import Storage
 from pretrain_trainer.data import shards as token_shards
@@ -128,9 +130,16 @@ def a_job(root: Path, *, sources: tuple[str, ...] = ("even", "odd"), model: Any 
 
 def start(root: Path, job: dict[str, Any], ranks: int = 1, **environment: str) -> Forked:
     """The Train stage of the job, under an agent, in a session of its own. Its log is `<root>/train.log`."""
+    return start_agent(root, job, ["--ranks", str(ranks)], **environment)
+
+
+def start_agent(
+    root: Path, job: dict[str, Any], own_arguments: Sequence[str], inherited: Sequence[int] = (), **environment: str
+) -> Forked:
+    """The same with arguments of the agent; log, outcome and events lie in the folder."""
     path = root / "job.json"
     path.write_text(json.dumps(job))
-    arguments = ["--ranks", str(ranks), "--", "--stage", "Train", "--job", str(path)]
+    arguments = [*own_arguments, "--", "--stage", "Train", "--job", str(path)]
     for stage, fingerprint in UPSTREAM.items():
         arguments += ["--upstream", f"{stage}={fingerprint}"]
     outcome = root / "outcome.json"
@@ -143,7 +152,7 @@ def start(root: Path, job: dict[str, Any], ranks: int = 1, **environment: str) -
         **environment,
     }
     with open(root / "train.log", "ab") as log:
-        return zygote.start("pretrain_trainer.agent.program", arguments, own, log)
+        return zygote.start("pretrain_trainer.agent.program", arguments, own, log, inherited)
 
 
 def ranks_of(agent: Forked) -> list[psutil.Process]:
@@ -190,6 +199,15 @@ def steps_done(root: Path) -> int:
     except FileNotFoundError:
         return 0
     return int(max((json.loads(line)["done"] for line in lines), default=0))
+
+
+def recoveries(root: Path) -> list[Recovery]:
+    """What the agent told of, in order."""
+    try:
+        events = [json.loads(line) for line in (root / "events.jsonl").read_text().splitlines()]
+    except FileNotFoundError:
+        return []
+    return [Recovery.model_validate(event["recovery"]) for event in events if event["recovery"]]
 
 
 def kill_everything(process: Forked) -> None:

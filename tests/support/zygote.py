@@ -24,6 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+_MOST_DESCRIPTORS = 4
+
 
 class Forked:
     """A program, with what of `subprocess.Popen` the tests use."""
@@ -73,12 +75,15 @@ class _Ends:
             return self._codes.pop(pid)
 
 
-def start(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> Forked:
-    """Run `main(arguments)` of a module of the trainer, as `python -m` would."""
+def start(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], log: IO[bytes], inherited: Sequence[int] = ()
+) -> Forked:
+    """Run `main(arguments)` of a module of the trainer, as `python -m` would. `inherited`: descriptors that it keeps; an
+    argument "{0}" is the first one's number there."""
     asking, ends = _zygote()
     request = {"module": module, "arguments": list(arguments), "environment": dict(environment)}
     content = json.dumps(request).encode()
-    descriptors = array.array("i", [log.fileno()])
+    descriptors = array.array("i", [log.fileno(), *inherited])
     asking.sendmsg([len(content).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
     asking.sendall(content)
     pid = int.from_bytes(asking.recv(4), "big")
@@ -117,22 +122,23 @@ def _serve(asked: socket.socket, telling: socket.socket) -> None:
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             telling.sendall(json.dumps({"pid": pid, "code": code}).encode() + b"\n")
         if asked in ready:
-            message, ancillary, _, _ = asked.recvmsg(4, socket.CMSG_SPACE(4))
+            message, ancillary, _, _ = asked.recvmsg(4, socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS))
             if not message:
                 return
-            (log,) = array.array("i", ancillary[0][2])
+            log, *inherited = array.array("i", ancillary[0][2])
             content = b""
             while len(content) < int.from_bytes(message, "big"):
                 content += asked.recv(1 << 20)
             pid = os.fork()
             if not pid:
-                _become(json.loads(content), log, [asked.fileno(), telling.fileno(), *running])
-            os.close(log)
+                _become(json.loads(content), log, inherited, [asked.fileno(), telling.fileno(), *running])
+            for theirs in (log, *inherited):
+                os.close(theirs)
             running[os.pidfd_open(pid)] = pid
             asked.sendall(pid.to_bytes(4, "big"))
 
 
-def _become(request: dict[str, Any], log: int, others: Sequence[int]) -> None:
+def _become(request: dict[str, Any], log: int, inherited: Sequence[int], others: Sequence[int]) -> None:
     code = 1
     try:
         for descriptor in others:
@@ -142,7 +148,9 @@ def _become(request: dict[str, Any], log: int, others: Sequence[int]) -> None:
             os.dup2(log, standard)
         os.environ.clear()
         os.environ.update(request["environment"])
-        code = importlib.import_module(request["module"]).main(request["arguments"])
+        code = importlib.import_module(request["module"]).main(
+            [argument.format(*inherited) if argument.startswith("{") else argument for argument in request["arguments"]]
+        )
     except BaseException:  # noqa: BLE001 - the border of the process
         traceback.print_exc()
     finally:

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -41,13 +41,13 @@ _LEAVE_SECONDS = 60.0
 """How long ranks are waited for once one has left as it should."""
 _Ending = tuple[Outcome | None, int]
 """Outcome and exit code."""
-_STOPPED: _Ending = Outcome(outcome="stopped", message="stopped before training began"), EXIT_STOPPED
+_STOPPED: _Ending = Outcome(outcome="stopped", message="stopped while it waited for the others"), EXIT_STOPPED
 _NOT_MET: _Ending = (
     Outcome(outcome="failed", kind="Join", message="the workers did not find each other"),
     EXIT_FAILURE,
 )
 _NOTICE_SECONDS = 2.0
-"""How long after a request to leave a world without this machine is waited for."""
+"""How long after a stop was asked for a world without this machine is waited for."""
 _LOOK_SECONDS = 0.1
 """Time between two looks at the board while ranks recover."""
 
@@ -148,15 +148,11 @@ class Agent:
             attempt, ending = 0, _NOT_MET
             while not self._stop.was_asked and (begun := peers.begin(attempt, self._deaths.count)):
                 self._deaths = replace(self._deaths, count=max(self._deaths.count, begun.breaks))
-                board, said = (
-                    Board(self._place.ranks),
-                    self._folder / f"outcome-{self._place.generation}-{attempt}.json",
-                )
-                self._board = board
+                said = self._folder / f"outcome-{self._place.generation}-{attempt}.json"
+                self._board = board = Board(self._place.ranks)
                 ranks = self._started(begun, said, attempt)
                 try:
-                    with self._stop.passed_on(self._on_stop(ranks)):
-                        ended, at = self._watched(ranks, peers, attempt, past)
+                    ended, at = self._watched(ranks, peers, attempt, past)
                 finally:
                     ranks.kill()
                 ending, self._broken_at = endings.ending(ended, outcome_at(said), self._stop.was_asked), at
@@ -176,7 +172,7 @@ class Agent:
     def _changed(self, before: Place, after: Place) -> Break:
         """The break between two worlds in which this machine was."""
         kind, worker = changed(before, after)
-        self._deaths = self._deaths.and_one(self._board.step)
+        self._deaths = self._deaths.and_a_change(self._board.step)
         now, world = time.monotonic(), self._worlds.newer(before)
         cause = world.reason if world else ""
         return Break(kind, cause, self._deaths, self._broken_at or now, datetime.now(UTC), now, worker=worker)
@@ -184,11 +180,6 @@ class Agent:
     def _killed(self, loss: Loss, at: float) -> Break:
         cause, now = exits.in_words(loss.code), time.monotonic()
         return Break("Restart", cause, self._deaths, at, datetime.now(UTC), now, rank=loss.rank, node=loss.node)
-
-    def _on_stop(self, ranks: Ranks) -> Callable[[], object]:
-        """Where the roster may change, whoever asks this machine to leave may have told the others to go on without it:
-        then they change over at the end of a step, and nothing need be saved."""
-        return (lambda: None) if self._worlds.may_change else ranks.ask_to_stop
 
     def _peers(self) -> Peers:
         calls = _Calls(self._stop, self._worlds, self._place)
@@ -259,7 +250,8 @@ class Agent:
 
 
 class _Notice:
-    """A stop that was asked for: heeded some time later, when no new world has made it needless."""
+    """A stop that was asked for. Where the roster may change, whoever asks this machine to leave may have told the others
+    to go on without it: then they change over at the end of a step and nothing need be saved, so it is heeded later."""
 
     def __init__(self, stop: Stop, ranks: Ranks, seconds: float) -> None:
         self._stop, self._ranks, self._seconds = stop, ranks, seconds

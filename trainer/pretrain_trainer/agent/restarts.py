@@ -32,6 +32,7 @@ class Deaths:
     """The deaths so far."""
 
     count: int = 0
+    """With the changes of the roster, which break training off as well."""
     in_vain: int = 0
     """Of the last ones, those with no new step before them."""
     furthest: int = -1
@@ -41,6 +42,10 @@ class Deaths:
         """With one more, at so many steps."""
         in_vain = 0 if step > self.furthest else self.in_vain + 1
         return Deaths(self.count + 1, in_vain, max(self.furthest, step))
+
+    def and_a_change(self, step: int) -> Deaths:
+        """With a change of the roster, which nobody died of here."""
+        return Deaths(self.count + 1, self.in_vain, max(self.furthest, step))
 
     @property
     def are_too_many(self) -> bool:

@@ -49,6 +49,13 @@ class TestDeaths:
         assert deaths.are_too_many
         assert (deaths.count, deaths.furthest) == (1 + MOST_IN_VAIN, 5)
 
+    def test_a_change_of_the_roster_is_none(self) -> None:
+        deaths = Deaths().and_one(step=5)
+        for _ in range(MOST_IN_VAIN):
+            deaths = deaths.and_a_change(step=5)
+        assert not deaths.are_too_many
+        assert deaths.count == 1 + MOST_IN_VAIN
+
     def test_before_the_first_step_count_as_well(self) -> None:
         deaths = Deaths()
         for _ in range(MOST_IN_VAIN):
