@@ -131,7 +131,9 @@ def _worker(pod: Pod, made_with: str, now: datetime) -> Worker:
     is_alive = pod.is_alive(now)
     said = pod.outcome
     is_complete = said is not None and said.outcome == "complete"
-    if (pod.taken_away and not is_complete) or (pod.leave_by and not pod.is_over):
+    # Whoever was asked to leave has ended because of it, unless its program says that something else came first.
+    has_left = pod.leave_by and (not pod.is_over or said is None or said.outcome == "stopped")
+    if (pod.taken_away and not is_complete) or has_left:
         state, said = "Lost", None
     elif pod.is_over:
         state = "Ended"
