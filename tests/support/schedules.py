@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from support.jobs import a_job
 
+from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobSpec
 from pretrain_operator.bodies.simulated.kubernetes import (
     Fate,
@@ -15,6 +16,8 @@ from pretrain_operator.bodies.simulated.kubernetes import (
 from pretrain_operator.brain import conditions, lifecycle, stages
 
 LIMIT_SECONDS = 20_000
+_MOST = 3
+"""The most workers of a schedule."""
 _KINDS = ("crash", "kill", "evict", "vanish", "missing")
 
 
@@ -95,6 +98,7 @@ def _is_over(cluster: SimulatedKubernetes) -> bool:
 
 def _check(cluster: SimulatedKubernetes, complete: set[str], seed: int, allow_again: bool) -> None:
     assert cluster.most_gangs <= 1, f"seed {seed}: {cluster.most_gangs} gangs at once"
+    assert cluster.trained_seconds >= cluster.saved_seconds, f"seed {seed}: what was saved is lost"
     for entry in cluster.status.stages:
         if entry.name in complete and not allow_again:
             assert entry.state == "Complete", f"seed {seed}: {entry.name} runs again"
@@ -105,11 +109,13 @@ def _check(cluster: SimulatedKubernetes, complete: set[str], seed: int, allow_ag
 def _check_end(cluster: SimulatedKubernetes, is_deleted: bool, budget: int, seed: int) -> None:
     status, recovery = cluster.status, cluster.status.recovery
     assert not any(not life.pod.is_over and life.asked is None for life in cluster.lives.values()), f"seed {seed}: left"
-    attempts = sum(entry.attempts for entry in status.stages)
-    assert recovery.failures + recovery.disruptions <= attempts, f"seed {seed}: an attempt was counted twice"
-    own = {start for start, kinds in cluster.faults.items() if kinds & {"crash", "kill"}}
-    outside = {start for start, kinds in cluster.faults.items() if kinds - {"crash", "kill"}}
-    assert recovery.failures <= len(own) + len(outside), f"seed {seed}: {recovery.failures} failures of {own}"
+    own = sum(fault.kind in ("crash", "kill") for fault in cluster.faults)
+    outside = sum(fault.kind in ("evict", "vanish") for fault in cluster.faults)
+    assert recovery.failures <= own, f"seed {seed}: {recovery.failures} failures of {own} programs"
+    assert recovery.disruptions <= outside, f"seed {seed}: {recovery.disruptions} disruptions of {outside} programs"
+    for attempt, made in cluster.workers_made.items():
+        ends = sum((fault.stage, fault.attempt) == (Stage.TRAIN, attempt) for fault in cluster.faults)
+        assert made <= _MOST + ends, f"seed {seed}: {made} workers in start {attempt} for {ends} that ended"
     if cluster.is_gone:
         assert is_deleted, f"seed {seed}: deleted by nobody"
         return
