@@ -104,10 +104,11 @@ def _following(
         return None
     if not lost and len(candidates) < wanted and (left := _settling(joiners, observed.now)) > 0:
         return left
-    why = f"{named([w.pod for w in lost.values()] or [w.pod for w in joiners])} {'lost' if lost else 'joined'}"
-    reason = f"{why}; {size} of {counted(wanted, 'worker')} {noun(size, 'trains', 'train')}."
+    chosen, known = candidates[:size], {m.uid for m in published.roster}
+    who = [w.pod for w in lost.values()] or [m.pod for m in chosen if m.uid not in known]
+    reason = f"{named(who)} {'lost' if lost else 'joined'}; {size} of {counted(wanted, 'worker')} train."
     is_planned = all(w.is_alive for w in lost.values())
-    return _world(recorded, observed, published.attempt, candidates[:size], reason, is_planned)
+    return _world(recorded, observed, published.attempt, chosen, reason, is_planned)
 
 
 def named(pods: Sequence[str]) -> str:

@@ -13,7 +13,9 @@ from pretrain_trainer.pod.worlds import wait_for_world
 
 def a_world(generation: int, *uids: str) -> dict[str, str]:
     roster = tuple(Member(worker=n, pod=f"w{n}", uid=uid, address=f"10.0.0.{n}") for n, uid in enumerate(uids))
-    return {WORLD_KEY: World(generation=generation, attempt=generation, roster=roster, leader="10.0.0.0").model_dump_json()}
+    return {
+        WORLD_KEY: World(generation=generation, attempt=generation, roster=roster, leader="10.0.0.0").model_dump_json()
+    }
 
 
 class Answers(ApiServer):
