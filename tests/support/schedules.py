@@ -30,14 +30,15 @@ class Ended:
     turns: int
 
 
-def _spec(most: int, budget: int, suspend: bool = False) -> PretrainJobSpec:
+def _spec(fewest: int, most: int, budget: int, suspend: bool = False) -> PretrainJobSpec:
     data = {**a_job().manifest["spec"]["data"], "prepare": {"parallelism": 2}}
-    job = a_job().with_budget(budget).with_spec(workers={"min": 1, "max": most}, suspend=suspend, data=data)
+    job = a_job().with_budget(budget).with_spec(workers={"min": fewest, "max": most}, suspend=suspend, data=data)
     return job.spec
 
 
-SPECS = {(most, budget, suspend): _spec(most, budget, suspend)
-         for most in (1, 2, 3) for budget in (1, 3, 50) for suspend in (False, True)}  # fmt: skip
+SPECS = {(all_or_none, most, budget, suspend): _spec(most if all_or_none else 1, most, budget, suspend)
+         for all_or_none in (False, True) for most in (1, 2, 3) for budget in (1, 3, 50)
+         for suspend in (False, True)}  # fmt: skip
 
 
 def run(seed: int) -> Ended:
@@ -51,8 +52,8 @@ def run(seed: int) -> Ended:
             return None
         return chance.choice(_KINDS), chance.uniform(0, 15)  # type: ignore[return-value]
 
-    most = chance.choice((1, 2, 3))
-    cluster = SimulatedKubernetes(SPECS[most, budget, False], fate)
+    all_or_none, most = chance.choice((False, True)), chance.choice((1, 2, 3))
+    cluster = SimulatedKubernetes(SPECS[all_or_none, most, budget, False], fate)
     operators = [SimulatedOperator(cluster, chance, lag, death) for _ in range(chance.choice((1, 1, 2)))]
     edits_left, is_suspended, is_deleted, turns = chance.randint(0, 3), False, False, 0
     wakes = [0.0] * len(operators)
@@ -65,7 +66,7 @@ def run(seed: int) -> Ended:
             is_suspended = not is_suspended if is_suspended or chance.random() < 0.5 else False
             edits_left -= not is_suspended
             edits_left, most = max(0, edits_left), chance.choice((1, 2, 3))
-            cluster.edit(SPECS[most, budget, is_suspended])
+            cluster.edit(SPECS[all_or_none, most, budget, is_suspended])
             wakes = [0.0] * len(operators)
         if edits_left and chance.random() < 0.002:
             cluster.deleted, is_deleted = cluster.now, True

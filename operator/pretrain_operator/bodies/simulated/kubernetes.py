@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
+from zlib import crc32
 
 from pretrain_api import cluster as names
 from pretrain_api.errors import PretrainError
@@ -70,7 +71,7 @@ class Life:
     fate: Fate | None
     asked: datetime | None = None
     roster: World | None = None
-    """The newest one that named it."""
+    """The one that it follows: the newest that named it, a moment after it was published."""
 
 
 @dataclass
@@ -105,6 +106,7 @@ class SimulatedKubernetes:
         self.lives: dict[str, Life] = {}
         self.jobs: dict[str, BatchJob] = {}
         self.world: World | None = None
+        self.published = self.now
         self.trained_seconds = 0.0
         self.saved_seconds = 0.0
         self.report: Report | None = None
@@ -115,7 +117,7 @@ class SimulatedKubernetes:
         """Of every start that made a child, by the child's name."""
         self.views: list[Views] = [Views()]
         self.most_gangs = 0
-        """The most rosters of which members trained at one time."""
+        """The most rosters that trained at one time, and the most attempts whose workers followed one."""
         self.faults: list[Fault] = []
         """What happened to pods, one by one."""
         self.workers_made: dict[int, int] = {}
@@ -200,7 +202,7 @@ class SimulatedKubernetes:
             for life in self.lives.values()
         ):
             raise Outdated("world")
-        self.world = world
+        self.world, self.published = world, self.now
 
     # What controllers and kubelets do
 
@@ -227,11 +229,17 @@ class SimulatedKubernetes:
     def _live_in_gang(self, life: Life) -> None:
         """A worker that no roster names waits for one, and so does one that has lost another member of its own."""
         pod = life.pod
-        if self.world is None or self.world.rank_of(pod.uid) is None:
+        if self.world and self.world.rank_of(pod.uid) is not None and self.now >= self.published + self._delay(pod):
+            life.roster = self.world
+        if life.roster is None:
             return
-        life.roster = self.world
         if self._is_recorded(pod) or self.trained_seconds >= TRAINING_SECONDS:
             self._end(life, 0, self._complete(pod))
+
+    def _delay(self, pod: Pod) -> timedelta:
+        """How long after its publication a roster is seen: by some of its members later than by others."""
+        assert self.world is not None
+        return timedelta(seconds=(crc32(pod.uid.encode()) + self.world.generation) % 3)
 
     def _strike(self, life: Life, kind: str) -> None:
         pod = life.pod
@@ -285,17 +293,22 @@ class SimulatedKubernetes:
         self.holders &= set(running)
         if not self.holders:
             self.trained_seconds = self.saved_seconds
-        roster = {member.uid for member in self.world.roster} if self.world else set()
-        if self.world and roster and roster <= set(running):
-            if not self.holders & roster:
+        followed = {life.roster.generation: life.roster for life in running.values() if life.roster}
+        training = [
+            world
+            for world in followed.values()
+            if all(m.uid in running and running[m.uid].roster == world for m in world.roster)
+        ]
+        for world in training:
+            members = {member.uid for member in world.roster}
+            if not self.holders & members:
                 self.trained_seconds = self.saved_seconds
-            self.holders = roster
+            self.holders = members
             self.trained_seconds += seconds
             saved = self.trained_seconds // CHECKPOINT_SECONDS * CHECKPOINT_SECONDS
             self.saved_seconds = max(self.saved_seconds, saved)
-            self._report(self.world)
-        gangs = {life.roster.attempt for life in running.values() if life.roster}
-        self.most_gangs = max(self.most_gangs, len(gangs))
+            self._report(world)
+        self.most_gangs = max(self.most_gangs, len(training), len({world.attempt for world in followed.values()}))
 
     def _report(self, world: World) -> None:
         if self.trained_seconds >= _STEP_SECONDS:
