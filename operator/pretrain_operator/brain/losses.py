@@ -7,7 +7,7 @@ twice.
 from dataclasses import replace
 
 from pretrain_api import exits
-from pretrain_api.nouns import counted
+from pretrain_api.nouns import counted, noun
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.world import World
 from pretrain_operator.brain import conditions, failures, roster, world
@@ -63,8 +63,8 @@ def waiting(recorded: PretrainJobStatus, spec: PretrainJobSpec, observed: Observ
         return ""
     left = sum(roster.is_there(w) for w in roster.members(published, observed))
     return (
-        f"{counted(left, 'worker')} of the last roster wait for others, as at least {world.fewest(recorded, spec)} must "
-        f"train; new ones are started. {_NOTHING_TO_DO}"
+        f"{counted(left, 'worker')} of the last roster {noun(left, 'waits', 'wait')} for others, as at least "
+        f"{world.fewest(recorded, spec)} must train; new ones are started. {_NOTHING_TO_DO}"
     )
 
 

@@ -14,7 +14,8 @@ from pretrain_operator.brain.observed import Observed, Worker
 
 def missing(recorded: PretrainJobStatus, observed: Observed, published: World) -> tuple[int, ...]:
     """Numbers of workers to start: above all that were ever seen."""
-    there = sum(roster.is_there(w) and not _is_outdated(w, published) for w in observed.workers)
+    members = {m.uid for m in published.roster}
+    there = sum(roster.is_there(w) and (w.uid in members or not w.is_outdated) for w in observed.workers)
     newest = max([*(w.worker for w in observed.workers), *(m.worker for m in published.roster)])
     return tuple(range(newest + 1, newest + 1 + recorded.world.workers - there))
 
@@ -23,8 +24,8 @@ def surplus(recorded: PretrainJobStatus, observed: Observed, published: World) -
     """Numbers of workers to end: those that an older view made too many, and those that never ran and would be made
     in another way now. Members stay."""
     others = [w for w in roster.others(published, observed) if roster.is_there(w)]
-    outdated = [w for w in others if _is_outdated(w, published)]
-    spare = sorted((w for w in others if w not in outdated), key=lambda w: (w.state == "Running", -w.worker))
+    outdated = [w for w in others if w.is_outdated]
+    spare = sorted((w for w in others if not w.is_outdated), key=lambda w: (w.state == "Running", -w.worker))
     there = sum(roster.is_there(w) for w in observed.workers) - len(outdated)
     return tuple(w.worker for w in (*outdated, *spare[: max(0, there - recorded.world.workers)]))
 
@@ -46,7 +47,3 @@ def pause_seconds(recorded: PretrainJobStatus, observed: Observed, published: Wo
 
 def _age(ended: list[Worker], now: datetime) -> float:
     return (now - max(w.ended or w.started or now for w in ended)).total_seconds()
-
-
-def _is_outdated(worker: Worker, published: World) -> bool:
-    return worker.is_outdated and published.rank_of(worker.uid) is None

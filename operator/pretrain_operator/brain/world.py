@@ -96,7 +96,8 @@ def _following(
     if not roster.goes_on(members):
         return None
     lost = {w.uid: w for w in members if roster.is_lost(w)}
-    joiners = [w for w in roster.others(published, observed) if _can_join(w) and w.uid not in recorded.world.lost]
+    counted_as_lost = set(recorded.world.lost)
+    joiners = [w for w in roster.others(published, observed) if _can_join(w) and w.uid not in counted_as_lost]
     candidates = [*(m for m in published.roster if m.uid not in lost), *(_member(w) for w in joiners)]
     wanted = recorded.world.workers
     size = _greatest_size(spec, min(len(candidates), wanted))
