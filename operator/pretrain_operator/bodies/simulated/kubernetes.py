@@ -120,6 +120,8 @@ class SimulatedKubernetes:
         """The most rosters that trained at one time, and the most attempts whose workers followed one."""
         self.faults: list[Fault] = []
         """What happened to pods, one by one."""
+        self.asked_to_leave: set[int] = set()
+        """Attempts at training of which an operator asked workers to leave."""
         self.workers_made: dict[int, int] = {}
         """How many training pods were made, by attempt."""
         self._numbers = 0
@@ -170,6 +172,8 @@ class SimulatedKubernetes:
         life = self.lives.get(name)
         if life is None or life.pod.uid != uid:
             return
+        if life.pod.worker >= 0:
+            self.asked_to_leave.add(life.pod.attempt)
         grace = timedelta(seconds=1 if at_once else 300)
         if life.pod.is_over or (life.pod.began is None and not life.pod.is_running):
             del self.lives[name]
