@@ -93,9 +93,9 @@ class Cluster:
     def edit(self, name: str = "test", **spec: Any) -> None:
         self.api.merge(f"{JOBS.format(self.namespace)}/{name}", {"spec": spec})
 
-    def report_step(self, step: int, attempt: int = 1) -> None:
+    def report_step(self, step: int, attempt: int = 1, time: str = "2026-01-01T00:00:00Z") -> None:
         """Tell the operator what worker 0 of a training would, and wait until it knows."""
-        told = {"version": 1, "stage": "Train", "attempt": attempt, "time": "2026-01-01T00:00:00Z"}
+        told = {"version": 1, "stage": "Train", "attempt": attempt, "time": time}
         content = json.dumps({**told, "figures": {"step": step}})
         path = f"/api/v1/namespaces/{self.namespace}/configmaps/test-report"
         self.api.merge(path, {"data": {"report": content}})
@@ -161,9 +161,10 @@ class Cluster:
         return eventually(look, lambda pods: len(pods) == count, within_seconds, every_seconds=0.2)
 
     def training(self, workers: int, attempt: int, within_seconds: float = 90) -> list[Manifest]:
-        """The workers of an attempt once their roster is published."""
-        self.until(lambda s: s.get("world", {}).get("generation") == attempt, within_seconds)
-        eventually(self.world, lambda world: world.get("generation") == attempt, within_seconds, every_seconds=0.2)
+        """The workers of an attempt once a roster of it is published, and recorded as the newest one."""
+        self.until(lambda s: s.get("world", {}).get("generation", 0) > 0, within_seconds)
+        eventually(self.world, lambda world: world.get("attempt") == attempt, within_seconds, every_seconds=0.2)
+        self.until(lambda s: s["world"]["generation"] == self.world()["generation"], within_seconds)
         return self.running("train", workers, within_seconds)
 
     def world(self, name: str = "test") -> Manifest:

@@ -69,13 +69,15 @@ class World(ApiModel):
     """The workers that train together."""
 
     generation: int = 0
-    """Number of the roster."""
+    """Number of the newest roster."""
     workers: int = 0
-    """Workers in the roster."""
+    """Workers that are wanted."""
     ready: int = 0
-    """Workers that are ready."""
+    """Members of the roster that run; before there is one, workers that run."""
     summary: ShortText = ""
-    """Ready workers and those in the roster, for people: 15/16."""
+    """Ready workers and those that are wanted, for people: 15/16."""
+    lost: Annotated[list[ShortText], Field(max_length=65536)] = []
+    """UIDs of workers whose loss was counted and that are not long gone, so that none is counted twice."""
 
 
 class Progress(ApiModel):

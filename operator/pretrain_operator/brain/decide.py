@@ -15,9 +15,12 @@ from pretrain_operator.brain import (
     failures,
     gang,
     lifecycle,
+    losses,
     phases,
     progress,
     recoveries,
+    replacements,
+    roster,
     stages,
     tenants,
     troubles,
@@ -59,7 +62,7 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
     status = lifecycle.opened(recorded, now, observed.generation)
     if spec is None:
         return Decision(edits.unreadable(status, observed.invalid, now))
-    observed = gang.joined(status, observed)
+    observed = gang.joined(status, spec, observed)
 
     # 2. Edits of the spec: what may change is followed.
     edited, keep = edits.Edits(spec), tuple[Action, ...]()
@@ -83,6 +86,8 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
         run = endings.current(status, observed, stage)
         if run and run.state != "Running":
             status = endings.taken_in(status, run, must_stop or conditions.is_stopping(status), spec, observed)
+    if not (must_stop or conditions.is_stopping(status)):
+        status = losses.taken_in(status, spec, train, observed)
 
     # 5. A user's mistake or too many failures end the job.
     if mistake := failures.user_error(status):
@@ -157,11 +162,15 @@ def _working(
     if waits := troubles.seconds_of_doubt(status, run, observed.now):
         plan.append(Requeue(waits))
     now, message = observed.now, f"{stage} is at work; wait for it."
+    waits_for = losses.waiting(status, spec, observed, entry.attempts) if stage is Stage.TRAIN else ""
     if observed.is_queued:
         # Without a queue, somebody has suspended the Job or closed a gate of a pod by hand.
         queue = f"queue {spec.scheduling.queue_name}" if spec.scheduling.queue_name else "whoever holds it back"
         message = f"{stage} waits until {queue} admits it; nothing needs to be done."
         status = conditions.stated(status, conditions.RUNNING, "False", "Queued", message, now)
+    elif waits_for:
+        message = waits_for
+        status = conditions.stated(status, conditions.RUNNING, "False", "WaitingForWorkers", message, now)
     else:
         status = conditions.stated(status, conditions.RUNNING, "True", stage, message, now)
     if conditions.condition(status, conditions.SUSPENDED).status == "True":
@@ -170,23 +179,37 @@ def _working(
     return Decision(_summary(status, "Unknown", "Working", message, observed), tuple(plan))
 
 
-def _started(status: PretrainJobStatus, stage: Stage, observed: Observed) -> StartStage:
+def _started(
+    status: PretrainJobStatus, stage: Stage, observed: Observed, numbers: tuple[int, ...] | None = None
+) -> StartStage:
+    """The start of a stage; of training with all its workers, or with these."""
     entry = stages.entry(status, stage)
     parts = observed.parts if phases.named(stage, entry.phase).indexed else 1
+    workers: tuple[int, ...] = ()
     if stage is Stage.TRAIN:
         parts = status.world.workers
-    return StartStage(stage, entry.attempts, stages.upstream(status, stage), _start(status, stage).phase, parts)
+        workers = tuple(range(parts)) if numbers is None else numbers
+    start = _start(status, stage)
+    return StartStage(stage, start.attempt, stages.upstream(status, stage), start.phase, parts, workers)
 
 
 def _gathered(spec: PretrainJobSpec, status: PretrainJobStatus, observed: Observed, attempt: int) -> list[Action]:
-    """The workers' roster, when it is time for one, and the end of those that it leaves out."""
+    """The workers' roster, when it is time for one, and new workers for those that were lost."""
+    plan: list[Action] = []
     match world.next_world(status, spec, observed, attempt):
-        case World() as roster:
-            return [PublishWorld(roster)]
+        case World() as following:
+            plan.append(PublishWorld(following))
         case float(seconds):
-            return [Requeue(seconds)]
-    late = world.left_out(observed, attempt)
-    return [DropWorkers(attempt, late)] if late else []
+            plan.append(Requeue(seconds))
+    published = roster.published(observed, attempt)
+    if published is None or not roster.is_elastic(spec) or not roster.goes_on(roster.members(published, observed)):
+        return plan
+    if too_many := replacements.surplus(status, observed, published):
+        plan.append(DropWorkers(attempt, too_many))
+    if numbers := replacements.missing(status, observed, published):
+        pause = replacements.pause_seconds(status, observed, published)
+        plan.append(Requeue(pause) if pause > 0 else _started(status, Stage.TRAIN, observed, numbers))
+    return plan
 
 
 def _pausing(status: PretrainJobStatus, stage: Stage, pause: float, observed: Observed) -> Decision:

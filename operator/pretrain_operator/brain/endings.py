@@ -5,7 +5,7 @@ Each attempt is taken in once: it is the recorded attempt of a stage that is rec
 
 from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
-from pretrain_operator.brain import conditions, failures, phases, progress, stages
+from pretrain_operator.brain import conditions, failures, phases, progress, roster, stages
 from pretrain_operator.brain.failures import Verdict
 from pretrain_operator.brain.observed import Observed, StageRun
 
@@ -49,18 +49,29 @@ def taken_in(
         case Verdict.DISRUPTION:
             where = f" ({run.worker} on node {run.node}: {run.reason})" if run.reason else ""
             message = f"{stage} was stopped from outside{where}. {_ADVICE}"
-            status = stages.changed(failures.disrupted(recorded), stage, state="Pending", message=message)
+            counted = recorded if run.is_counted else failures.disrupted(recorded)
+            status = stages.changed(counted, stage, state="Pending", message=message)
             return _recovering(status, run, message, observed)
         case Verdict.FAILURE:
             failed = failures.failure(run, now)
             status = stages.changed(recorded, stage, state="Failed", message=failures.headline(failed))
-            status = failures.counted(status, failed, spec, now)
+            status = status if run.is_counted else failures.counted(status, failed, spec, now)
             return _recovering(status, run, f"{stage} failed: {failures.described(failed)}\n{_ADVICE}", observed)
 
 
 def stepping(recorded: PretrainJobStatus, train: StageRun | None, observed: Observed) -> PretrainJobStatus:
-    """The status once training makes steps again."""
-    return _recovered(recorded, train, observed) if train and progress.has_stepped(train) else recorded
+    """The status once training makes steps again. After the loss of a worker the figures of the same attempt may be
+    older, and while nobody has its place there can be no new ones."""
+    if train is None or not progress.has_stepped(train):
+        return recorded
+    recovering = conditions.condition(recorded, conditions.RECOVERING)
+    if recovering.status == "True" and recovering.reason in (conditions.SHRINKING, conditions.REPLACING):
+        since, published = recovering.last_transition_time, roster.published(observed, train.attempt)
+        if since and train.figures_time and train.figures_time <= since:
+            return recorded
+        if published and any(roster.is_lost(w) for w in roster.members(published, observed)):
+            return recorded
+    return _recovered(recorded, train, observed)
 
 
 def _recovering(recorded: PretrainJobStatus, run: StageRun, message: str, observed: Observed) -> PretrainJobStatus:

@@ -160,11 +160,12 @@ def pause_seconds(recorded: PretrainJobStatus, now: datetime) -> float:
         times.append((recovery.waits, recovery.last_failure.time))
     ages = [(count, (now - newest).total_seconds()) for count, newest in times]
     # A failure further ahead than a pause was put down before the clock was set back; it would hold the job for the jump.
-    pauses = (_pause(count) - age for count, age in ages if age > -LONGEST_PAUSE_SECONDS)
+    pauses = (pause_after(count) - age for count, age in ages if age > -LONGEST_PAUSE_SECONDS)
     return max(0.0, *pauses, 0.0)
 
 
-def _pause(count: int) -> float:
+def pause_after(count: int) -> float:
+    """Seconds between so many failures in a row and the next try."""
     return min(FIRST_PAUSE_SECONDS * 2.0 ** min(count - 1, 30), LONGEST_PAUSE_SECONDS)
 
 

@@ -41,6 +41,8 @@ class StageRun:
     """What the machine calls the end: OOMKilled, Evicted, Preempted, Deleted ..."""
     last_lines: str = ""
     """The last lines of its log."""
+    is_counted: bool = False
+    """Train: what ended it was counted when it did not yet end it."""
     is_outdated: bool = False
     """Nothing of it ever ran, and the body would start it in another way now."""
     figures: Mapping[str, float] = field(default_factory=dict)

@@ -23,7 +23,9 @@ class StartStage:
     phase: str = FINISH.name
     """The part of the stage to do."""
     parts: int = 1
-    """Into how many parts its work is divided; for training, the number of workers."""
+    """Into how many parts its work is divided; for training, the number of workers that are wanted."""
+    workers: tuple[int, ...] = ()
+    """Training: numbers of the workers to start."""
 
 
 @dataclass(frozen=True)

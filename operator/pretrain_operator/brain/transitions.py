@@ -38,9 +38,13 @@ def between(before: PretrainJobStatus, after: PretrainJobStatus) -> Iterator[Hap
         if old is not None and old.state != stage.state and stage.state in ("Complete", "Failed"):
             kind: Literal["Normal", "Warning"] = "Normal" if stage.state == "Complete" else "Warning"
             yield Happening(kind, f"Stage{stage.state}", f"{stage.name}: {stage.message or stage.state.lower()}")
+    recovering = conditions.condition(after, conditions.RECOVERING)
+    lost = recovering.message if recovering.reason in (conditions.SHRINKING, conditions.REPLACING) else ""
     if after.recovery.disruptions > before.recovery.disruptions:
-        what = next((s.message for s in after.stages if s.message and s.state == "Pending"), "")
+        what = next((s.message for s in after.stages if s.message and s.state == "Pending"), lost)
         yield Happening("Normal", "Disrupted", what or "A program was stopped from outside.")
+    elif after.recovery.failures > before.recovery.failures and lost:
+        yield Happening("Warning", recovering.reason, lost)
     for kind_ in _SHOWN:
         old_condition, condition = conditions.condition(before, kind_), conditions.condition(after, kind_)
         if condition.status == "Unknown" or condition.status == old_condition.status:

@@ -1,83 +1,144 @@
-"""Who trains together: one roster of workers, started and restarted as a gang.
+"""Who trains together: a roster of workers, published under a number and replaced by the next one.
 
-Each start of the training stage is a new generation, with workers of its own. A roster is published once, when its
-workers run; membership is decided here and nowhere else.
+Each start of the training stage is an attempt, with workers of its own. Its first roster is published when its workers
+run. A member that is lost is left out of the next roster at once, and workers that come later are taken in. Membership
+is decided here and nowhere else.
+
+Nobody waits until a member that was left out is gone, as it has to be before another attempt begins: a roster trains
+only while all its members follow it, and the log of checkpoints refuses what is left of an older one.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pretrain_api.nouns import counted, noun
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import World as Summary
 from pretrain_api.world import Member, World
-from pretrain_operator.brain import conditions
+from pretrain_operator.brain import conditions, roster
 from pretrain_operator.brain.observed import Observed, StageRun, Worker
 
 PATIENCE_SECONDS = 30.0
-"""How long the fewest workers that can train wait for the others."""
+"""How long the fewest workers that can train wait for the others before the first roster."""
+SETTLE_SECONDS = 5.0
+"""How long those that came later wait for more of them, so that training changes over once for all."""
 
 
 def planned(recorded: PretrainJobStatus, spec: PretrainJobSpec, attempt: int, most: int) -> PretrainJobStatus:
-    """The status at a start of training: as many workers as there may be."""
-    return _summarized(recorded, attempt, max(1, min(spec.workers.max, most)), 0)
+    """The status at a start of training: as many workers are wanted as there may be."""
+    return _summarized(recorded, recorded.world.generation, max(1, min(spec.workers.max, most)), 0, ())
 
 
 def gang(recorded: PretrainJobStatus, observed: Observed, train: StageRun | None) -> PretrainJobStatus:
     """The status with the world of the training stage's newest start, as far as it is seen."""
     if train is None:
         return recorded
-    known = recorded.world.workers if recorded.world.generation == train.attempt else 1
-    workers, ready = known, known if train.state == "Running" else 0
-    if observed.workers:
-        published = published_world(observed, train.attempt)
-        uids = {member.uid for member in published.roster} if published else set()
-        workers = len(published.roster) if published else workers
-        running = [w for w in observed.workers if w.state == "Running" and (not uids or w.uid in uids)]
-        ready = min(len(running), workers)
-    return _summarized(recorded, train.attempt, workers, ready)
-
-
-def published_world(observed: Observed, attempt: int) -> World | None:
-    """The roster of this attempt, if it was published."""
-    return observed.world if observed.world and observed.world.generation == attempt else None
+    known, wanted = recorded.world, recorded.world.workers or 1
+    if observed.world is None and not observed.workers:  # one program, whose every start is a world
+        return _summarized(recorded, train.attempt, wanted, wanted if train.state == "Running" else 0, ())
+    published = roster.published(observed, train.attempt)
+    counting = roster.members(published, observed) if published else observed.workers
+    ready = sum(w.state == "Running" for w in counting)
+    newest, lost = observed.world.generation if observed.world else 0, tuple(known.lost)
+    if published and newest > known.generation:  # those that are long gone need not be known any more
+        there = {w.uid for w in (*counting, *observed.workers)}
+        lost = tuple(uid for uid in lost if uid in there)
+    return _summarized(recorded, max(known.generation, newest), wanted, min(ready, wanted), lost)
 
 
 def is_whole(recorded: PretrainJobStatus, observed: Observed, attempt: int) -> bool:
-    """Whether every worker of the attempt was started. Once the roster is published, it alone counts."""
-    return bool(published_world(observed, attempt)) or len(observed.workers) >= recorded.world.workers
+    """Whether every worker that an attempt begins with was started. Once there is a roster, they were."""
+    return bool(roster.published(observed, attempt)) or len(observed.workers) >= recorded.world.workers
 
 
 def next_world(
     recorded: PretrainJobStatus, spec: PretrainJobSpec, observed: Observed, attempt: int
 ) -> World | float | None:
     """The roster to publish; or the seconds to wait for more workers; None when there is nothing to do but wait."""
-    running = sorted((w for w in observed.workers if w.state == "Running" and w.address), key=lambda w: w.worker)
-    if published_world(observed, attempt) or (observed.world and observed.world.generation > attempt):
+    published = roster.published(observed, attempt)
+    if published:
+        return _following(recorded, spec, observed, published)
+    if observed.world and observed.world.attempt > attempt:
         return None
-    size = _greatest_size(spec, min(len(running), recorded.world.workers))
-    if size < min(spec.workers.min, recorded.world.workers):
+    return _first(recorded, spec, observed, attempt)
+
+
+def fewest(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> int:
+    """The fewest workers that may train."""
+    return min(spec.workers.min, recorded.world.workers)
+
+
+def _first(
+    recorded: PretrainJobStatus, spec: PretrainJobSpec, observed: Observed, attempt: int
+) -> World | float | None:
+    running = sorted((w for w in observed.workers if _can_join(w)), key=lambda w: w.worker)
+    wanted = recorded.world.workers
+    size = _greatest_size(spec, min(len(running), wanted))
+    if size < fewest(recorded, spec):
         return None
-    if size < recorded.world.workers and (left := _patience(running, spec.workers.min, observed.now)) > 0:
+    if size < wanted and (left := _patience(running, spec.workers.min, observed.now)) > 0:
         return left
-    roster = tuple(Member(worker=w.worker, pod=w.pod, uid=w.uid, address=w.address) for w in running[:size])
-    reason = (
-        f"{size} of {counted(recorded.world.workers, 'worker')} {noun(size, 'runs', 'run')}."
-        if attempt > 1
-        else "Training begins."
-    )
-    planned = conditions.condition(recorded, conditions.RECOVERING).status != "True"
+    runs = f"{size} of {counted(wanted, 'worker')} {noun(size, 'runs', 'run')}."
+    is_planned = conditions.condition(recorded, conditions.RECOVERING).status != "True"
+    chosen = [_member(w) for w in running[:size]]
+    return _world(recorded, observed, attempt, chosen, runs if attempt > 1 else "Training begins.", is_planned)
+
+
+def _following(
+    recorded: PretrainJobStatus, spec: PretrainJobSpec, observed: Observed, published: World
+) -> World | float | None:
+    """The roster after one of the same attempt: without those that were lost, with those that came later.
+
+    Members keep their order, so that the leader stays if it can. A worker that would not let a larger number of them
+    train stays outside, ready to take the place of a lost one.
+    """
+    members = roster.members(published, observed)
+    if not roster.goes_on(members):
+        return None
+    lost = {w.uid: w for w in members if roster.is_lost(w)}
+    counted_as_lost = set(recorded.world.lost)
+    joiners = [w for w in roster.others(published, observed) if _can_join(w) and w.uid not in counted_as_lost]
+    candidates = [*(m for m in published.roster if m.uid not in lost), *(_member(w) for w in joiners)]
+    wanted = recorded.world.workers
+    size = _greatest_size(spec, min(len(candidates), wanted))
+    if size < fewest(recorded, spec) or (not lost and size <= len(published.roster)):
+        return None
+    if not lost and len(candidates) < wanted and (left := _settling(joiners, observed.now)) > 0:
+        return left
+    chosen, known = candidates[:size], {m.uid for m in published.roster}
+    who = [w.pod for w in lost.values()] or [m.pod for m in chosen if m.uid not in known]
+    reason = f"{named(who)} {'lost' if lost else 'joined'}; {size} of {counted(wanted, 'worker')} train."
+    is_planned = all(w.is_alive for w in lost.values())
+    return _world(recorded, observed, published.attempt, chosen, reason, is_planned)
+
+
+def named(pods: Sequence[str]) -> str:
+    """The first of several workers, for messages."""
+    more = len(pods) - 1
+    return f"worker {pods[0]}" + (f" and {more:,} {noun(more, 'other')}" if more else "")
+
+
+def _can_join(worker: Worker) -> bool:
+    return worker.state == "Running" and bool(worker.address)
+
+
+def _member(worker: Worker) -> Member:
+    return Member(worker=worker.worker, pod=worker.pod, uid=worker.uid, address=worker.address)
+
+
+def _world(
+    recorded: PretrainJobStatus, observed: Observed, attempt: int, chosen: Sequence[Member], reason: str, planned: bool
+) -> World:
+    # What was published is known from the status too, should somebody have deleted it.
+    before = max(recorded.world.generation, observed.world.generation if observed.world else 0)
     return World(
-        generation=attempt, attempt=attempt, roster=roster, leader=roster[0].address, reason=reason, planned=planned
+        generation=before + 1,
+        attempt=attempt,
+        roster=tuple(chosen),
+        leader=chosen[0].address,
+        reason=reason,
+        planned=planned,
     )
-
-
-def left_out(observed: Observed, attempt: int) -> tuple[int, ...]:
-    """Workers that came too late for the roster."""
-    published = published_world(observed, attempt)
-    if published is None:
-        return ()
-    members = {member.uid for member in published.roster}
-    return tuple(w.worker for w in observed.workers if w.uid not in members and w.is_alive)
 
 
 def _greatest_size(spec: PretrainJobSpec, most: int) -> int:
@@ -86,12 +147,22 @@ def _greatest_size(spec: PretrainJobSpec, most: int) -> int:
     return next((n for n in range(most, 0, -1) if n * processes % shard == 0), 0)
 
 
-def _patience(running: list[Worker], fewest: int, now: datetime) -> float:
+def _patience(running: Sequence[Worker], fewest: int, now: datetime) -> float:
     """Seconds still to wait for more workers, from the moment when the fewest ran."""
     since = sorted(w.started or now for w in running)[min(fewest, len(running)) - 1]
     return (since + timedelta(seconds=PATIENCE_SECONDS) - now).total_seconds()
 
 
-def _summarized(recorded: PretrainJobStatus, generation: int, workers: int, ready: int) -> PretrainJobStatus:
-    summary = Summary(generation=generation, workers=workers, ready=ready, summary=f"{ready}/{workers}")
+def _settling(joiners: Sequence[Worker], now: datetime) -> float:
+    """Seconds still to wait for more, from the moment when the newest began to run."""
+    since = max(w.started or now for w in joiners)
+    return min(SETTLE_SECONDS, (since + timedelta(seconds=SETTLE_SECONDS) - now).total_seconds())
+
+
+def _summarized(
+    recorded: PretrainJobStatus, generation: int, workers: int, ready: int, lost: Sequence[str]
+) -> PretrainJobStatus:
+    summary = Summary(
+        generation=generation, workers=workers, ready=ready, summary=f"{ready}/{workers}", lost=list(lost)
+    )
     return recorded.model_copy(update={"world": summary})

@@ -98,7 +98,8 @@ class TestDeadline:
 
 class TestLostWorker:
     @pytest.mark.parametrize("how", ["deleted", "evicted"])
-    def test_is_a_disruption_and_restarts_the_gang(self, cluster: Cluster, how: str) -> None:
+    def test_is_a_disruption_and_replaced_in_the_same_start(self, cluster: Cluster, how: str) -> None:
+        """With fewer than the least that may train left, the other one waits for the new one."""
         cluster.apply(a_cluster_job(workers=TWO).manifest)
         with Programs(cluster, succeeds_except("train")).playing() as programs:
             first = cluster.training(2, attempt=1)
@@ -108,13 +109,51 @@ class TestLostWorker:
             else:
                 eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": first[0]["metadata"]}
                 cluster.api("POST", f"{pod}/eviction", eviction)
-            second = cluster.training(2, attempt=2)
-            assert not {p["metadata"]["uid"] for p in first} & {p["metadata"]["uid"] for p in second}
+            world = eventually(cluster.world, lambda world: world["generation"] == 2, 60)
+            second = cluster.training(2, attempt=1)
+            kept, new = (
+                first[1]["metadata"],
+                next(p["metadata"] for p in second if p["metadata"]["name"] == "test-w2-1"),
+            )
+            assert [member["uid"] for member in world["roster"]] == [kept["uid"], new["uid"]]
+            assert cluster.condition("Recovering")["status"] == "True"
+            cluster.report_step(3, time="2100-01-01T00:00:00Z")
+            assert cluster.condition("Recovering")["status"] == "False"
+            programs.fate = succeeds
+            status = cluster.until_state("Succeeded", "Failed")
+        assert status["state"] == "Succeeded"
+        assert of(status, "Train")["attempts"] == 1
+        assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 1)
+        [told] = [message for reason, message in cluster.events() if reason == "Disrupted"]
+        assert "Worker test-w0-1" in told
+
+    def test_is_left_out_at_once_and_another_one_joins_later(self, cluster: Cluster) -> None:
+        cluster.apply(a_cluster_job(workers={"min": 1, "max": 3}).manifest)
+        with Programs(cluster, succeeds_except("train")).playing() as programs:
+            first = cluster.training(3, attempt=1)
+            lost = first[1]["metadata"]
+            cluster.api("DELETE", f"/api/v1/namespaces/{cluster.namespace}/pods/{lost['name']}")
+            eventually(cluster.world, lambda world: world["generation"] > 1, 60, every_seconds=0.1)
+            world = eventually(cluster.world, lambda world: len(world["roster"]) == 3 and world["generation"] > 2, 60)
+            assert [member["worker"] for member in world["roster"]] == [0, 2, 3]
+            assert (world["attempt"], world["planned"]) == (1, True)
             programs.fate = succeeds
             status = cluster.until_state("Succeeded", "Failed")
         assert status["state"] == "Succeeded"
         assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 1)
-        assert "Disrupted" in [reason for reason, _ in cluster.events()]
+
+    def test_that_the_machine_killed_is_a_failure_and_replaced_in_the_same_start(self, cluster: Cluster) -> None:
+        cluster.apply(a_cluster_job(workers=TWO).manifest)
+        with Programs(cluster, succeeds_except("train")).playing() as programs:
+            cluster.training(2, attempt=1)
+            cluster.end("test-w0-1", 137)
+            eventually(cluster.world, lambda world: world["generation"] == 2, 60)
+            programs.fate = succeeds
+            status = cluster.until_state("Succeeded", "Failed")
+        assert status["state"] == "Succeeded"
+        assert of(status, "Train")["attempts"] == 1
+        assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (1, 0)
+        assert status["recovery"]["lastFailure"]["worker"] == "test-w0-1"
 
     def test_that_fails_is_counted_and_named(self, cluster: Cluster) -> None:
         cluster.apply(a_cluster_job(workers=TWO, recovery={"maxFailures": 2}).manifest)

@@ -1,4 +1,5 @@
-"""A roster is published only when nobody of the one before is there, whatever the operator's cache says."""
+"""The first roster of an attempt is published only when nobody of an earlier one is there, whatever the operator's cache
+says; those that follow it wait for nobody."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -31,12 +32,12 @@ def a_worker(cluster: Cluster, attempt: int) -> Manifest:
     return eventually(lambda: cluster.api.get(f"{pods}/{name}"), lambda p: p["status"].get("phase") == "Running", 60)
 
 
-def a_world(generation: int, *pods: Manifest) -> World:
+def a_world(generation: int, *pods: Manifest, attempt: int | None = None) -> World:
     roster = [
         Member(worker=i, pod=p["metadata"]["name"], uid=p["metadata"]["uid"], address=p["status"]["podIP"])
         for i, p in enumerate(pods)
     ]
-    return World(generation=generation, attempt=generation, roster=tuple(roster), leader=roster[0].address)
+    return World(generation=generation, attempt=attempt or generation, roster=tuple(roster), leader=roster[0].address)
 
 
 async def publish(cluster: Cluster, job: Manifest, config: Manifest, world: World) -> None:
@@ -62,19 +63,8 @@ def test_waits_until_the_workers_of_the_roster_before_are_gone(
     monkeypatch.setenv("KUBECONFIG", str(simulated_nodes.plane.kubeconfig))
     monkeypatch.setattr(body, "_ASKED_BY_NAME", asked_by_name)
     cluster.apply(a_cluster_job().manifest)
-    job = cluster.job()
     old, new = a_worker(cluster, 1), a_worker(cluster, 2)
-    configs = f"/api/v1/namespaces/{cluster.namespace}/configmaps"
-    owner = {
-        "apiVersion": job["apiVersion"],
-        "kind": job["kind"],
-        "name": "test",
-        "uid": job["metadata"]["uid"],
-        "controller": True,
-    }
-    metadata = {"name": world_name("test"), "labels": {LABEL_JOB: "test"}, "ownerReferences": [owner]}
-    data = {"world": a_world(1, old).model_dump_json()}
-    config = cluster.api("POST", configs, {"metadata": metadata, "data": data})
+    job, config = cluster.job(), with_world(cluster, a_world(1, old))
 
     with pytest.raises(Outdated, match="test-w0-1"):
         asyncio.run(publish(cluster, job, config, a_world(2, new)))
@@ -84,3 +74,31 @@ def test_waits_until_the_workers_of_the_roster_before_are_gone(
     eventually(lambda: len(cluster.pods()), lambda count: count == 1, 60)
     asyncio.run(publish(cluster, job, config, a_world(2, new)))
     assert cluster.world()["generation"] == 2
+
+
+def test_of_the_same_attempt_waits_for_nobody_and_follows_only_the_one_that_was_seen(
+    simulated_nodes: SimulatedNodes, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(simulated_nodes.plane.kubeconfig))
+    cluster.apply(a_cluster_job().manifest)
+    worker = a_worker(cluster, 1)
+    job, config = cluster.job(), with_world(cluster, a_world(7, worker, attempt=1))
+    asyncio.run(publish(cluster, job, config, a_world(8, worker, attempt=1)))
+    assert cluster.world()["generation"] == 8
+    with pytest.raises(Outdated):  # by somebody who has not seen the eighth
+        asyncio.run(publish(cluster, job, config, a_world(9, worker, attempt=1)))
+    assert cluster.world()["generation"] == 8
+
+
+def with_world(cluster: Cluster, world: World) -> Manifest:
+    """The job's ConfigMap with this roster in it."""
+    job, configs = cluster.job(), f"/api/v1/namespaces/{cluster.namespace}/configmaps"
+    owner = {
+        "apiVersion": job["apiVersion"],
+        "kind": job["kind"],
+        "name": "test",
+        "uid": job["metadata"]["uid"],
+        "controller": True,
+    }
+    metadata = {"name": world_name("test"), "labels": {LABEL_JOB: "test"}, "ownerReferences": [owner]}
+    return cluster.api("POST", configs, {"metadata": metadata, "data": {"world": world.model_dump_json()}})

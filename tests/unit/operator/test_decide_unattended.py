@@ -6,15 +6,19 @@ from typing import Any
 
 from support.jobs import a_job
 from support.stage_runs import NOON, a_run, an_ended_run
+from support.worlds import a_worker, a_world, evicted, killed, waiting
 
+from pretrain_api.events import Outcome
 from pretrain_api.stages import PHASES, Stage
-from pretrain_api.types import PretrainJobStatus
-from pretrain_operator.brain import conditions, edits, lifecycle, stages
+from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
+from pretrain_api.world import World
+from pretrain_operator.brain import conditions, edits, lifecycle, stages, world
 from pretrain_operator.brain.decide import decide
 from pretrain_operator.brain.observed import Observed, Start, Trouble, Worker
 from pretrain_operator.brain.plan import (
     Decision,
     DeleteJob,
+    DropWorkers,
     KeepSpec,
     KillStage,
     PublishWorld,
@@ -202,6 +206,100 @@ class TestLeftovers:
         assert any(isinstance(a, PublishWorld) for a in decide(SPEC, status, seen(**parts)).plan)
         old = {**parts, "alive": parts["alive"] | {Start(Stage.TRAIN, 0)}}
         assert decide(SPEC, status, seen(**old)).actions == (KillStage(Stage.TRAIN, 0),)
+
+
+def elastic(
+    fewest: int, *workers: Worker, before: World, **parts: Any
+) -> tuple[PretrainJobSpec, PretrainJobStatus, Any]:
+    """A job of three workers that trains with a roster."""
+    spec = a_job().with_spec(workers={"min": fewest, "max": 3}, **parts).spec
+    status, seen_parts = training(*workers)
+    status = world.planned(status.model_copy(update={"accepted_job": edits.digest(spec)}), spec, 1, 3)
+    return spec, status, replace(seen(**seen_parts), accepted=spec, world=before)
+
+
+class TestLostMember:
+    def test_is_left_out_and_replaced_at_once(self) -> None:
+        spec, status, observed = elastic(1, a_worker(0), evicted(1), a_worker(2), before=a_world(0, 1, 2))
+        decision = decide(spec, status, observed)
+        [publishes] = [a for a in decision.plan if isinstance(a, PublishWorld)]
+        [starts] = [a for a in decision.plan if isinstance(a, StartStage)]
+        assert [m.worker for m in publishes.world.roster] == [0, 2]
+        assert (starts.attempt, starts.workers, starts.parts) == (1, (3,), 3)
+        assert stages.entry(decision.recorded, Stage.TRAIN).state == "Running"
+        assert decision.recorded.state == "Recovering"
+        assert (decision.recorded.recovery.disruptions, decision.recorded.world.lost) == (1, ["uid-1"])
+
+    def test_is_counted_once_when_the_operator_dies_before_it_acts(self) -> None:
+        spec, status, observed = elastic(1, a_worker(0), killed(1), a_worker(2), before=a_world(0, 1, 2))
+        first = decide(spec, status, observed)
+        second = decide(spec, first.recorded, observed)
+        assert (second.plan, second.recorded.recovery.failures) == (first.plan, 1)
+
+    def test_ends_the_job_when_too_many_were_killed(self) -> None:
+        workers = (a_worker(0), killed(1), killed(2))
+        spec, status, observed = elastic(1, *workers, before=a_world(0, 1, 2), recovery={"maxFailures": 2})
+        decision = decide(spec, status, observed)
+        assert decision.recorded.state == "Failed"
+        assert "worker w1 on node node-1, OutOfMemory" in conditions.condition(decision.recorded, "Succeeded").message
+
+    def test_is_waited_for_below_the_fewest_and_said(self) -> None:
+        spec, status, observed = elastic(2, a_worker(0), evicted(1), evicted(2), before=a_world(0, 1, 2))
+        decision = decide(spec, status, observed)
+        assert [type(a) for a in decision.actions] == [StartStage]
+        running = conditions.condition(decision.recorded, conditions.RUNNING)
+        assert (running.status, running.reason) == ("False", "WaitingForWorkers")
+        assert "at least 2" in running.message
+        there = replace(observed, workers=(a_worker(0), a_worker(3), waiting(4)))
+        decision = decide(spec, decision.recorded, there)
+        [publishes] = decision.actions
+        assert isinstance(publishes, PublishWorld)
+        assert conditions.condition(decision.recorded, conditions.RUNNING).status == "True"
+
+    def test_ends_the_attempt_where_the_group_was_counted(self) -> None:
+        workers = (a_worker(0), evicted(1), a_worker(2))
+        spec, status, observed = elastic(1, *workers, before=a_world(0, 1, 2), scheduling={"queueName": "research"})
+        decision = decide(spec, status, observed)
+        assert decision.actions == (StopStage(Stage.TRAIN, 1),)
+        assert decision.recorded.recovery.disruptions == 1
+
+    def test_changes_nothing_while_the_job_stops(self) -> None:
+        spec, status, observed = elastic(1, a_worker(0), evicted(1), a_worker(2), before=a_world(0, 1, 2), suspend=True)
+        decision = decide(spec, status, observed)
+        assert decision.actions == (StopStage(Stage.TRAIN, 1),)
+        assert decision.recorded.recovery.disruptions == 0
+
+    def test_that_was_counted_is_not_counted_again_when_it_ends_the_attempt_after_all(self) -> None:
+        spec, status, observed = elastic(1, a_worker(0), killed(1), before=a_world(0, 1))
+        counted = decide(spec, status, observed).recorded
+        failed = a_worker(0, state="Ended", is_alive=False, exit_code=1, outcome=Outcome(outcome="failed"))
+        gone = replace(observed, workers=(failed, killed(1)), alive=frozenset())
+        decision = decide(spec, counted, gone)
+        assert stages.entry(decision.recorded, Stage.TRAIN).state == "Failed"
+        assert decision.recorded.recovery.failures == 1
+
+    def test_is_made_up_for_by_joiners_together(self) -> None:
+        spec, status, observed = elastic(1, a_worker(0), a_worker(3), waiting(4), before=a_world(0, generation=2))
+        waits = decide(spec, status, observed)
+        assert (waits.actions, waits.look_again_seconds) == ((), world.SETTLE_SECONDS)
+        [publishes] = decide(spec, status, replace(observed, workers=(*(a_worker(n) for n in (0, 3, 4)),))).actions
+        assert isinstance(publishes, PublishWorld)
+        assert (publishes.world.generation, publishes.world.planned) == (3, True)
+
+    def test_is_not_replaced_by_more_than_are_wanted(self) -> None:
+        workers = (a_worker(0), a_worker(1), a_worker(2), waiting(3))
+        spec, status, observed = elastic(1, *workers, before=a_world(0, 1, 2))
+        assert decide(spec, status, observed).actions == (DropWorkers(1, (3,)),)
+
+    def test_is_replaced_after_a_pause_when_replacements_end_before_they_join(self) -> None:
+        workers = (a_worker(0), a_worker(1, state="Ended", is_alive=False, exit_code=1, ended=NOON))
+        spec, status, observed = elastic(1, *workers, before=a_world(0))
+        waits = decide(spec, status, observed)
+        assert (waits.actions, waits.look_again_seconds) == ((), 1)
+        [starts] = decide(spec, waits.recorded, replace(observed, now=NOON + timedelta(seconds=2))).actions
+        assert isinstance(starts, StartStage)
+        assert starts.workers == (2, 3)
+        assert waits.recorded.recovery.failures == 0
 
 
 class TestQueue:

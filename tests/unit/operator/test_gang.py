@@ -5,15 +5,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from support.jobs import a_job
 from support.stage_runs import NOON
 
 from pretrain_api.events import Outcome
+from pretrain_api.recoveries import Recovery
+from pretrain_api.report import Report
 from pretrain_api.stages import Stage
-from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.world import Member, World
 from pretrain_operator.brain import conditions, gang, stages
 from pretrain_operator.brain.observed import Observed, StageRun, Worker
 
+PLAIN = a_job().spec
+GROUP = a_job().with_spec(scheduling={"gang": {"native": {}}}).spec
+"""Of a job whose start ends with the first worker that is lost."""
 BEGUN = stages.changed(stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=1, phase="finish")
 
 
@@ -39,9 +45,12 @@ def roster(*workers: Worker) -> World:
     return World(generation=1, attempt=1, roster=members, leader="10.0.0.1")
 
 
-def joined(*workers: Worker, world: World | None = None, recorded: PretrainJobStatus = BEGUN) -> StageRun | None:
+def joined(
+    *workers: Worker, world: World | None = None, recorded: PretrainJobStatus = BEGUN, spec: PretrainJobSpec = GROUP
+) -> StageRun | None:
+    """The workers as one run, by default those of the roster of a job that is placed as a group."""
     seen = Observed(NOON, workers=workers, world=world or roster(*workers))
-    return gang.joined(recorded, seen).runs.get(Stage.TRAIN)
+    return gang.joined(recorded, spec, seen).runs.get(Stage.TRAIN)
 
 
 class TestRunning:
@@ -101,3 +110,61 @@ class TestCause:
         run = joined(replace(worker(0), uid="another"), world=roster(worker(0)))
         assert run is not None
         assert run.state == "Lost"
+
+
+def counted(*uids: str) -> PretrainJobStatus:
+    return BEGUN.model_copy(update={"world": BEGUN.world.model_copy(update={"lost": list(uids)})})
+
+
+class TestElastic:
+    """An attempt goes on while one member is there and none has ended by its own word."""
+
+    @pytest.mark.parametrize("gone", [lost(1), killed(1)], ids=["lost", "killed"])
+    def test_goes_on_without_a_member(self, gone: Worker) -> None:
+        run = joined(worker(0), gone, spec=PLAIN)
+        assert run is not None
+        assert run.state == "Running"
+
+    @pytest.mark.parametrize("scheduling", [{"queueName": "research"}, {"gang": {"volcano": {}}}])
+    def test_does_not_go_on_where_its_group_was_counted(self, scheduling: dict[str, Any]) -> None:
+        run = joined(worker(0), lost(1), spec=a_job().with_spec(scheduling=scheduling).spec)
+        assert run is not None
+        assert run.state == "Lost"
+
+    @pytest.mark.parametrize("said", ["failed", "userError", "stopped", "complete"])
+    def test_ends_with_what_a_member_says(self, said: str) -> None:
+        run = joined(worker(0), worker(1, said), worker(2), spec=PLAIN)
+        assert run is not None
+        assert run.state == "Ended"
+
+    def test_ends_when_nobody_is_left(self) -> None:
+        run = joined(lost(0), killed(1), world=roster(worker(0), worker(1)), spec=PLAIN)
+        assert run is not None
+        assert (run.state, run.worker) == ("Lost", "w0")
+
+    def test_ends_though_others_wait_to_join(self) -> None:
+        run = joined(lost(0), worker(1), world=roster(worker(0)), spec=PLAIN)
+        assert run is not None
+        assert run.state == "Lost"
+
+    def test_ends_with_a_worker_that_is_lost_before_the_first_roster(self) -> None:
+        seen = Observed(NOON, workers=(worker(0), lost(1)))
+        assert gang.joined(BEGUN, PLAIN, seen).runs[Stage.TRAIN].state == "Lost"
+
+    def test_names_the_member_whose_loss_was_not_counted_yet(self) -> None:
+        run = joined(lost(0), killed(1), recorded=counted("uid-0"), spec=PLAIN)
+        assert run is not None
+        assert (run.worker, run.is_counted) == ("w1", False)
+
+    def test_tells_what_was_counted_when_a_neighbour_fails_of_it(self) -> None:
+        run = joined(killed(0), worker(1, "failed"), recorded=counted("uid-0"), spec=PLAIN)
+        assert run is not None
+        assert (run.worker, run.is_counted) == ("w0", True)
+
+    def test_names_a_recovered_worker_by_its_place_in_the_roster(self) -> None:
+        recovery = Recovery(
+            number=1, kind="Restart", rank=1, node=1, cause="exit -9", time=NOON, seconds=1, lost_steps=0, phases={}
+        )
+        report = Report(stage=Stage.TRAIN, attempt=1, time=NOON, recovery=recovery)
+        seen = Observed(NOON, workers=(worker(0), worker(3)), world=roster(worker(3), worker(0)), report=report)
+        assert gang.joined(BEGUN, PLAIN, seen).runs[Stage.TRAIN].recovered == "w0"

@@ -3,14 +3,16 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from support.stage_runs import NOON
 
 from pretrain_api.cluster import phase_name
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
+from pretrain_api.world import Member, World
 from pretrain_operator.bodies.kubernetes import observe, seen
 from pretrain_operator.bodies.kubernetes.observe import Children
-from pretrain_operator.bodies.kubernetes.seen import BatchJob, Pod
+from pretrain_operator.bodies.kubernetes.seen import BatchJob, Config, Pod
 from pretrain_operator.brain import stages
 from pretrain_operator.brain.observed import StageRun, Start, Worker
 
@@ -76,6 +78,17 @@ class TestWorker:
     def test_that_somebody_deleted_is_lost_while_it_leaves(self) -> None:
         found = worker(**RUNNING, metadata={"deletionTimestamp": AT})
         assert (found.state, found.reason, found.is_alive) == ("Lost", "Deleted", True)
+
+    @pytest.mark.parametrize("said", ["", '{"outcome": "stopped"}'])
+    def test_that_somebody_deleted_is_lost_once_it_has_ended_as_well(self, said: str) -> None:
+        found = worker(**ended(137, said), metadata={"deletionTimestamp": AT})
+        assert (found.state, found.reason, found.outcome, found.is_alive) == ("Lost", "Deleted", None, False)
+
+    @pytest.mark.parametrize("said", ["complete", "failed", "userError"])
+    def test_that_somebody_deleted_is_not_lost_when_its_program_says_why_it_ended(self, said: str) -> None:
+        found = worker(**ended(1, f'{{"outcome": "{said}"}}'), metadata={"deletionTimestamp": AT})
+        assert found.outcome is not None
+        assert (found.state, found.outcome.outcome) == ("Ended", said)
 
     def test_on_a_node_that_does_not_answer_is_not_alive_for_ever(self) -> None:
         pod = seen.POD.of(a_pod(**RUNNING, metadata={"deletionTimestamp": AT}))
@@ -176,6 +189,19 @@ class TestForgotten:
         assert ([job.attempt for job in jobs], pods) == ([1, 2, 3], [])
         jobs, pods = observe.forgotten(self.starts(), Stage.TRAIN, 8, OWN)
         assert (jobs, [pod.attempt for pod in pods]) == ([], [1, 2, 3])
+
+    def test_are_workers_that_were_replaced_long_ago(self) -> None:
+        """Those of the roster stay, and the newest, for their logs."""
+        pods = []
+        for number in range(20):
+            manifest = a_pod(f"w{number}", **ended(137))
+            manifest["metadata"]["labels"]["pretrain.dev/worker"] = str(number)
+            pods.append(seen.POD.of(manifest))
+        member = Member(worker=1, pod="w1", uid="uid-w1", address="10.0.0.1")
+        world = World(generation=3, attempt=1, roster=(member,), leader="10.0.0.1")
+        config = Config("gpt-world", "u", OWN, "1", {"world": world.model_dump_json()})
+        _, forgotten = observe.forgotten(Children(pods, {}, {"gpt-world": config}), Stage.TRAIN, 1, OWN)
+        assert [pod.worker for pod in forgotten] == [0, 2, 3]
 
     def test_is_nothing_that_may_still_run_or_belongs_to_somebody_else(self) -> None:
         assert observe.forgotten(self.starts(**RUNNING), Stage.TRAIN, 8, OWN) == ([], [])

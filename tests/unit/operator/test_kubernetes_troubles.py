@@ -64,6 +64,12 @@ def test_a_pod_that_fits_nowhere_names_the_fields_after_a_moment() -> None:
     assert list(troubles.of_pods(Children([pod], {}, {}), SPEC, {}, NOON + timedelta(seconds=5))) == []
 
 
+def test_a_pod_that_is_to_take_a_lost_worker_s_place_is_named_beside_those_that_run() -> None:
+    runs = a_pod(node="a17", phase="Running", containerStatuses=[{"state": {"running": {"startedAt": None}}}])
+    [trouble] = found(runs, a_pod(phase="Pending", conditions=[UNSCHEDULABLE]))
+    assert trouble.reason == "Unschedulable"
+
+
 def test_a_pod_that_waits_for_a_claim_names_the_claim_and_the_volumes() -> None:
     message = 'persistentvolumeclaim "data" not found.'
     [trouble] = found(a_pod(phase="Pending", conditions=[{**UNSCHEDULABLE, "message": message}]))

@@ -1,8 +1,60 @@
-"""Random schedules of a cluster that misbehaves, the first of many (tests/integration/test_schedules.py)."""
+"""Random schedules of a cluster that misbehaves, the first of many (tests/integration/test_schedules.py), and some that
+are told."""
 
+import random
+
+import pytest
+from support.jobs import a_job
 from support.schedules import run
+
+from pretrain_api.stages import Stage
+from pretrain_operator.bodies.simulated.kubernetes import Fate, SimulatedKubernetes, SimulatedOperator
+from pretrain_operator.brain import stages
 
 
 def test_every_job_ends_well() -> None:
     for seed in range(40):
         run(seed)
+
+
+def played(fewest: int, fates: dict[str, Fate]) -> tuple[SimulatedKubernetes, list[float]]:
+    """A job of three workers to its end, and how far its training was all the time. `fates`: by the pod's name, with the
+    seconds of training after which they are met."""
+    spec = a_job().with_spec(workers={"min": fewest, "max": 3}).spec
+    cluster, trained = SimulatedKubernetes(spec, lambda: None), [0.0]
+    operator = SimulatedOperator(cluster, random.Random(1))
+    while cluster.status.state not in ("Succeeded", "Failed"):
+        assert len(trained) < 1000
+        operator.turn()
+        for name, (kind, seconds) in fates.items():
+            if name in cluster.lives and trained[-1] < seconds <= cluster.trained_seconds:
+                cluster.lives[name].fate = kind, 0.0
+        trained.append(cluster.trained_seconds)
+        cluster.advance()
+    return cluster, trained
+
+
+class TestLostWorker:
+    @pytest.mark.parametrize("fewest", [1, 3])
+    @pytest.mark.parametrize(("kind", "counts"), [("kill", (1, 0)), ("evict", (0, 1)), ("vanish", (0, 1))])
+    def test_costs_no_start_and_nothing_that_was_learned(self, kind: str, counts: tuple[int, int], fewest: int) -> None:
+        cluster, trained = played(fewest, {"simulated-w1-1": (kind, 15.0)})  # type: ignore[dict-item]
+        assert stages.entry(cluster.status, Stage.TRAIN).attempts == 1
+        assert (cluster.status.recovery.failures, cluster.status.recovery.disruptions) == counts
+        assert cluster.workers_made == {1: 4}
+        assert trained == sorted(trained)
+        assert cluster.world is not None
+        assert [member.worker for member in cluster.world.roster] == [0, 2, 3]
+
+    def test_and_the_one_in_its_place_cost_one_each(self) -> None:
+        cluster, trained = played(1, {"simulated-w1-1": ("kill", 15.0), "simulated-w3-1": ("evict", 30.0)})
+        assert (cluster.status.recovery.failures, cluster.status.recovery.disruptions) == (1, 1)
+        assert cluster.workers_made == {1: 5}
+        assert trained == sorted(trained)
+
+    def test_as_the_last_one_ends_the_start_and_the_next_goes_on_from_what_is_saved(self) -> None:
+        fates: dict[str, Fate] = {f"simulated-w{number}-1": ("vanish", 18.0) for number in range(3)}
+        cluster, trained = played(1, fates)
+        assert stages.entry(cluster.status, Stage.TRAIN).attempts == 2
+        assert trained != sorted(trained)
+        assert cluster.status.state == "Succeeded"

@@ -132,7 +132,7 @@ class KubernetesBody:
         seen, now = self._children(), self.around.now()
         attempt = stages.entry(self._status, Stage.TRAIN).attempts
         published = observe.world(seen.configs.get(cluster.world_name(self.key[1])))
-        if published and published.generation == attempt and not self._status.completion_time:
+        if published and published.attempt == attempt and not self._status.completion_time:
             known = {pod.uid for pod in seen.pods} | self._gone
             missing = [member for member in published.roster if member.uid not in known]
             await apply.gathered(self._look_for(member.pod, member.uid) for member in missing)
@@ -155,7 +155,7 @@ class KubernetesBody:
         published = observe.world(seen.configs.get(cluster.world_name(self.key[1])))
         attempt = stages.entry(recorded, Stage.TRAIN).attempts
         workers = observe.workers(seen, recorded, self.uid, made_with, now)
-        if published and published.generation == attempt:
+        if published and published.attempt == attempt:
             workers = _with_unconfirmed(workers, published, self._gone)
         reported = observe.report(seen.configs.get(cluster.report_name(self.key[1])))
         run = observe.stage_run(seen, recorded, self.key[1], made_with, now)
@@ -303,7 +303,7 @@ class KubernetesBody:
     async def _make_workers(self, owner: Owner, start: StartStage) -> None:
         await self._group(owner, start)
         existing = {pod.worker for pod in self._training_pods(start.attempt)}
-        missing = [worker for worker in range(start.parts) if worker not in existing]
+        missing = [worker for worker in start.workers if worker not in existing]
         pods = [children.training_pod(owner, start, worker, self.around.settings) for worker in missing]
         await apply.gathered(self._make_pod(pod) for pod in pods)
 
@@ -319,7 +319,7 @@ class KubernetesBody:
         before = observe.world(found)
         if before and before.generation >= action.world.generation:
             return
-        if before:
+        if before and before.attempt != action.world.attempt:
             await self._left(before)
         patch = {
             "metadata": {"uid": found.uid, "resourceVersion": found.version},
@@ -333,9 +333,11 @@ class KubernetesBody:
             raise
 
     async def _left(self, before: World) -> None:
-        """Raises Outdated while a worker of the roster before is there, whatever the cache says: gangs must not meet.
+        """Raises Outdated while a worker of an earlier attempt's roster is there, whatever the cache says: gangs must
+        not meet.
 
-        No other pod of an earlier attempt can train: one that was in no roster waits for one that never comes.
+        No other pod of that attempt can train: one that was in no roster waits for one that never comes, and one that
+        was left out of the last one lacks the members that followed it.
         """
         for pod in await self._now_there(before):
             if pod.is_alive(self.around.now()):
@@ -347,9 +349,7 @@ class KubernetesBody:
         if len(world.roster) <= _ASKED_BY_NAME:
             found = await apply.gathered(self._pod_now(member.pod, member.uid) for member in world.roster)
             return [pod for pod in found if isinstance(pod, Pod)]
-        selector = (
-            f"{cluster.LABEL_JOB}={self.key[1]},{cluster.LABEL_WORKER},{cluster.LABEL_ATTEMPT}={world.generation}"
-        )
+        selector = f"{cluster.LABEL_JOB}={self.key[1]},{cluster.LABEL_WORKER},{cluster.LABEL_ATTEMPT}={world.attempt}"
         members, query = {member.uid for member in world.roster}, {"labelSelector": selector, "limit": "500"}
         pods: list[Pod] = []
         while True:

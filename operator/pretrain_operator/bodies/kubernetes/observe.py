@@ -21,6 +21,8 @@ from pretrain_operator.brain.observed import StageRun, Start, Worker
 _LAST_LINES = 20
 _KEPT_STARTS = 5
 """So many starts of a stage before the newest keep their Jobs and pods, for their logs."""
+_KEPT_WORKERS = 16
+"""So many workers of the newest start keep their pods after their end, when they are in no roster any more."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ def alive(children: Children, now: datetime) -> frozenset[Start]:
 
 
 def forgotten(children: Children, stage: Stage, attempt: int, uid: str) -> tuple[list[BatchJob], list[Pod]]:
-    """Jobs and training pods that ended some starts before this one. Their logs have been superseded, and a stage that
-    waits for days until somebody mends its storage would leave thousands of them."""
+    """Jobs and training pods that ended some starts before this one, or many replacements ago in this one. Their logs
+    have been superseded, and a stage that waits for days until somebody mends its storage would leave thousands of them.
+    """
     oldest = attempt - _KEPT_STARTS
     jobs = [
         job
@@ -59,7 +62,24 @@ def forgotten(children: Children, stage: Stage, attempt: int, uid: str) -> tuple
         for pod in children.pods
         if pod.stage is stage and pod.attempt <= oldest and pod.owner == uid and pod.is_over and not pod.leave_by
     ]
-    return jobs, pods
+    return jobs, [*pods, *_replaced(children, attempt, uid)] if stage is Stage.TRAIN else pods
+
+
+def _replaced(children: Children, attempt: int, uid: str) -> list[Pod]:
+    """Ended training pods of an attempt that are in no roster, without the newest."""
+    published = next((found for c in children.configs.values() if (found := world(c))), None)
+    members = {member.uid for member in published.roster} if published else set()
+    ended = [
+        pod
+        for pod in children.pods
+        if pod.worker >= 0
+        and pod.attempt == attempt
+        and pod.owner == uid
+        and pod.is_over
+        and not pod.leave_by
+        and pod.uid not in members
+    ]
+    return sorted(ended, key=lambda pod: pod.worker)[:-_KEPT_WORKERS]
 
 
 def stage_run(
@@ -131,7 +151,9 @@ def _worker(pod: Pod, made_with: str, now: datetime) -> Worker:
     is_alive = pod.is_alive(now)
     said = pod.outcome
     is_complete = said is not None and said.outcome == "complete"
-    if (pod.taken_away and not is_complete) or (pod.leave_by and not pod.is_over):
+    # Whoever was asked to leave has ended because of it, unless its program says that something else came first.
+    has_left = pod.leave_by and (not pod.is_over or said is None or said.outcome == "stopped")
+    if (pod.taken_away and not is_complete) or has_left:
         state, said = "Lost", None
     elif pod.is_over:
         state = "Ended"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
+from zlib import crc32
 
 from pretrain_api import cluster as names
 from pretrain_api.errors import PretrainError
@@ -46,8 +47,6 @@ CHECKPOINT_SECONDS = 10.0
 """Work between two checkpoints."""
 SAVE_SECONDS = 3.0
 """What a program takes to save and leave."""
-CONNECTION_SECONDS = 2.0
-"""How soon a worker fails after another one is gone."""
 TICK_SECONDS = 1.0
 _STEP_SECONDS = 1.0
 
@@ -71,8 +70,8 @@ class Life:
     begins: datetime
     fate: Fate | None
     asked: datetime | None = None
-    alone_since: datetime | None = None
-    """When it lost the others of its roster."""
+    roster: World | None = None
+    """The one that it follows: the newest that named it, a moment after it was published."""
 
 
 @dataclass
@@ -83,6 +82,15 @@ class Views:
     jobs: dict[str, BatchJob] = field(default_factory=dict)
     world: World | None = None
     report: Report | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What was done to a pod."""
+
+    stage: Stage
+    attempt: int
+    kind: str
 
 
 class SimulatedKubernetes:
@@ -98,16 +106,24 @@ class SimulatedKubernetes:
         self.lives: dict[str, Life] = {}
         self.jobs: dict[str, BatchJob] = {}
         self.world: World | None = None
+        self.published = self.now
         self.trained_seconds = 0.0
         self.saved_seconds = 0.0
+        self.report: Report | None = None
+        self.holders: set[str] = set()
+        """UIDs of the pods that have what was learned in memory."""
         self.records: dict[Stage, set[str]] = {stage: set() for stage in Stage}
         self.upstream: dict[str, dict[Stage, str]] = {}
         """Of every start that made a child, by the child's name."""
         self.views: list[Views] = [Views()]
         self.most_gangs = 0
-        """The most rosters of which members trained at one time."""
-        self.faults: dict[tuple[Stage, int], set[str]] = {}
-        """What happened to each attempt's pods."""
+        """The most rosters that trained at one time, and the most attempts whose workers followed one."""
+        self.faults: list[Fault] = []
+        """What happened to pods, one by one."""
+        self.asked_to_leave: set[int] = set()
+        """Attempts at training of which an operator asked workers to leave."""
+        self.workers_made: dict[int, int] = {}
+        """How many training pods were made, by attempt."""
         self._numbers = 0
         self._identities: dict[tuple[str, str, int], str] = {}
 
@@ -137,6 +153,8 @@ class SimulatedKubernetes:
         if pod.name not in self.lives:
             begins = self.now + timedelta(seconds=1 + self._number() % 3)
             self.upstream[pod.name] = upstream
+            if pod.worker >= 0:
+                self.workers_made[pod.attempt] = self.workers_made.get(pod.attempt, 0) + 1
             made = replace(pod, uid=f"uid-{self._number()}", created=self.now)
             self.lives[pod.name] = Life(made, begins, self.chance())
 
@@ -154,6 +172,8 @@ class SimulatedKubernetes:
         life = self.lives.get(name)
         if life is None or life.pod.uid != uid:
             return
+        if life.pod.worker >= 0:
+            self.asked_to_leave.add(life.pod.attempt)
         grace = timedelta(seconds=1 if at_once else 300)
         if life.pod.is_over or (life.pod.began is None and not life.pod.is_running):
             del self.lives[name]
@@ -182,11 +202,11 @@ class SimulatedKubernetes:
     def publish(self, seen: World | None, world: World) -> None:
         """Write the roster over the one that was seen, unless workers of other attempts are there."""
         if seen != self.world or any(
-            life.pod.worker >= 0 and life.pod.attempt != world.generation and not life.pod.is_over
+            life.pod.worker >= 0 and life.pod.attempt != world.attempt and not life.pod.is_over
             for life in self.lives.values()
         ):
             raise Outdated("world")
-        self.world = world
+        self.world, self.published = world, self.now
 
     # What controllers and kubelets do
 
@@ -211,21 +231,24 @@ class SimulatedKubernetes:
             self._end(life, 0, self._complete(pod))
 
     def _live_in_gang(self, life: Life) -> None:
-        pod, members = life.pod, self._members()
-        if self.world is None or pod.uid not in {m.uid for m in self.world.roster}:
+        """A worker that no roster names waits for one, and so does one that has lost another member of its own."""
+        pod = life.pod
+        if self.world and self.world.rank_of(pod.uid) is not None and self.now >= self.published + self._delay(pod):
+            life.roster = self.world
+        if life.roster is None:
             return
         if self._is_recorded(pod) or self.trained_seconds >= TRAINING_SECONDS:
             self._end(life, 0, self._complete(pod))
-        elif len(members) < len(self.world.roster):
-            life.alone_since = life.alone_since or self.now
-            if (self.now - life.alone_since).total_seconds() >= CONNECTION_SECONDS:
-                said = Outcome(outcome="failed", kind="Connection", message="a worker is gone", rank=pod.worker)
-                self._end(life, 1, said)
+
+    def _delay(self, pod: Pod) -> timedelta:
+        """How long after its publication a roster is seen: by some of its members later than by others."""
+        assert self.world is not None
+        return timedelta(seconds=(crc32(pod.uid.encode()) + self.world.generation) % 3)
 
     def _strike(self, life: Life, kind: str) -> None:
         pod = life.pod
         if pod.stage:
-            self.faults.setdefault((pod.stage, pod.attempt), set()).add(kind)
+            self.faults.append(Fault(pod.stage, pod.attempt, kind))
         life.fate = None
         match kind:
             case "vanish":
@@ -268,30 +291,37 @@ class SimulatedKubernetes:
     def _is_recorded(self, pod: Pod) -> bool:
         return pod.stage is not None and self._identity(pod) in self.records[pod.stage]
 
-    def _members(self) -> list[Pod]:
-        """Workers of the roster that run."""
-        if self.world is None:
-            return []
-        uids = {m.uid for m in self.world.roster}
-        return [life.pod for life in self.lives.values() if life.pod.uid in uids and life.pod.is_running]
-
     def _train(self, seconds: float) -> None:
-        training = self._members()
-        if self.world and training and len(training) == len(self.world.roster):
-            self.trained_seconds += seconds
-            self.saved_seconds = max(
-                self.saved_seconds, self.trained_seconds // CHECKPOINT_SECONDS * CHECKPOINT_SECONDS
-            )
-        elif not training:
+        """One of the members that has the state in memory gives it to the others; where none is left, storage does."""
+        running = {life.pod.uid: life for life in self.lives.values() if life.pod.worker >= 0 and life.pod.is_running}
+        self.holders &= set(running)
+        if not self.holders:
             self.trained_seconds = self.saved_seconds
-        waiting = {p.attempt for p in (life.pod for life in self.lives.values()) if p.worker >= 0 and p.is_running}
-        gangs = {self.world.generation} & waiting if self.world else set()
-        old = {
-            life.pod.attempt
-            for life in self.lives.values()
-            if life.pod.is_running and life.pod.worker >= 0 and life.alone_since and life.pod.attempt not in gangs
-        }
-        self.most_gangs = max(self.most_gangs, len(gangs | old))
+        followed = {life.roster.generation: life.roster for life in running.values() if life.roster}
+        training = [
+            world
+            for world in followed.values()
+            if all(m.uid in running and running[m.uid].roster == world for m in world.roster)
+        ]
+        for world in training:
+            members = {member.uid for member in world.roster}
+            if not self.holders & members:
+                self.trained_seconds = self.saved_seconds
+            self.holders = members
+            self.trained_seconds += seconds
+            saved = self.trained_seconds // CHECKPOINT_SECONDS * CHECKPOINT_SECONDS
+            self.saved_seconds = max(self.saved_seconds, saved)
+            self._report(world)
+        self.most_gangs = max(self.most_gangs, len(training), len({world.attempt for world in followed.values()}))
+
+    def _report(self, world: World) -> None:
+        if self.trained_seconds >= _STEP_SECONDS:
+            saved, step = int(self.saved_seconds), int(self.trained_seconds)
+            kept = ReportedCheckpoint(step=saved, uri="x", time=self.now) if saved else None
+            figures = {"step": float(step), "totalSteps": TRAINING_SECONDS}
+            self.report = Report(
+                stage=Stage.TRAIN, attempt=world.attempt, time=self.now, figures=figures, checkpoint=kept
+            )
 
     def _run_jobs(self) -> None:
         for job in list(self.jobs.values()):
@@ -319,16 +349,8 @@ class SimulatedKubernetes:
         self.make_pod(pod, upstream)
 
     def _view(self) -> Views:
-        report = None
-        if self.world and self.trained_seconds >= _STEP_SECONDS and self._members():
-            saved, step = int(self.saved_seconds), int(self.trained_seconds)
-            kept = ReportedCheckpoint(step=saved, uri="x", time=self.now) if saved else None
-            figures = {"step": float(step), "totalSteps": TRAINING_SECONDS}
-            report = Report(
-                stage=Stage.TRAIN, attempt=self.world.generation, time=self.now, figures=figures, checkpoint=kept
-            )
         pods = {name: life.pod for name, life in self.lives.items()}
-        return Views(pods, dict(self.jobs), self.world, report or self.views[-1].report)
+        return Views(pods, dict(self.jobs), self.world, self.report)
 
     def _number(self) -> int:
         self._numbers += 1
@@ -380,7 +402,7 @@ class SimulatedOperator:
             run = None if run.reason != "PodGone" else observe.stage_run(self._fresh(), recorded, JOB, "", now)
         workers = observe.workers(seen, recorded, UID, "", now)
         attempt = stages.entry(recorded, Stage.TRAIN).attempts
-        if view.world and view.world.generation == attempt:
+        if view.world and view.world.attempt == attempt:
             known = {w.uid for w in workers}
             there = {life.pod.uid for life in cluster.lives.values()}
             missing = [m for m in view.world.roster if m.uid not in known and m.uid in there]
@@ -408,7 +430,7 @@ class SimulatedOperator:
         match action:
             case StartStage(stage=Stage.TRAIN):
                 existing = {p.worker for p in view.pods.values() if p.worker >= 0 and p.attempt == action.attempt}
-                for worker in range(action.parts):
+                for worker in action.workers:
                     if worker not in existing:
                         self._live()
                         name = names.worker_name(JOB, worker, action.attempt)

@@ -1,0 +1,49 @@
+"""Which workers of a running attempt are started or ended, so that as many are there as are wanted.
+
+A worker that takes another's place has a new number, and with it a pod of another name: one that hangs on a node that
+does not answer is never waited for. Whoever decides on an older view asks for the same number, and it is one pod.
+"""
+
+from datetime import datetime
+
+from pretrain_api.types import PretrainJobStatus
+from pretrain_api.world import World
+from pretrain_operator.brain import failures, roster
+from pretrain_operator.brain.observed import Observed, Worker
+
+
+def missing(recorded: PretrainJobStatus, observed: Observed, published: World) -> tuple[int, ...]:
+    """Numbers of workers to start: above all that were ever seen."""
+    members = {m.uid for m in published.roster}
+    there = sum(roster.is_there(w) and (w.uid in members or not w.is_outdated) for w in observed.workers)
+    newest = max([*(w.worker for w in observed.workers), *(m.worker for m in published.roster)])
+    return tuple(range(newest + 1, newest + 1 + recorded.world.workers - there))
+
+
+def surplus(recorded: PretrainJobStatus, observed: Observed, published: World) -> tuple[int, ...]:
+    """Numbers of workers to end: those that an older view made too many, and those that never ran and would be made
+    in another way now. Members stay."""
+    others = [w for w in roster.others(published, observed) if roster.is_there(w)]
+    outdated = [w for w in others if w.is_outdated]
+    spare = sorted((w for w in others if not w.is_outdated), key=lambda w: (w.state == "Running", -w.worker))
+    there = sum(roster.is_there(w) for w in observed.workers) - len(outdated)
+    return tuple(w.worker for w in (*outdated, *spare[: max(0, there - recorded.world.workers)]))
+
+
+def pause_seconds(recorded: PretrainJobStatus, observed: Observed, published: World) -> float:
+    """Seconds to wait before another one is started, after some that ended before they were in a roster: 1, 2, 4 ... 30.
+
+    They cost no budget, since nothing was lost with them; but what ended them may end the next one.
+    """
+    newest, lost = max(m.worker for m in published.roster), set(recorded.world.lost)
+    vain = [
+        w for w in roster.others(published, observed) if w.state == "Ended" and w.worker > newest and w.uid not in lost
+    ]
+    if not vain:
+        return 0.0
+    pause = failures.pause_after(len(vain))
+    return min(pause, pause - _age(vain, observed.now))
+
+
+def _age(ended: list[Worker], now: datetime) -> float:
+    return (now - max(w.ended or w.started or now for w in ended)).total_seconds()

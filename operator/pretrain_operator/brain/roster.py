@@ -1,0 +1,57 @@
+"""The published roster beside what is seen of its members: who is in it, who was lost, and whether the others go on."""
+
+from collections.abc import Sequence
+
+from pretrain_api import exits
+from pretrain_api.types import PretrainJobSpec
+from pretrain_api.world import World
+from pretrain_operator.brain.observed import Observed, Worker
+
+
+def published(observed: Observed, attempt: int) -> World | None:
+    """The newest roster, if it is one of this attempt."""
+    return observed.world if observed.world and observed.world.attempt == attempt else None
+
+
+def members(world: World, observed: Observed) -> list[Worker]:
+    """The members in the roster's order. Whoever is not seen any more is lost."""
+    seen = {w.uid: w for w in observed.workers}
+    return [
+        seen.get(m.uid) or Worker(m.worker, m.pod, m.uid, "Lost", is_alive=False, reason="Deleted")
+        for m in world.roster
+    ]
+
+
+def others(world: World, observed: Observed) -> list[Worker]:
+    """The workers outside of the roster, by their numbers."""
+    uids = {member.uid for member in world.roster}
+    return sorted((w for w in observed.workers if w.uid not in uids), key=lambda w: w.worker)
+
+
+def was_killed(worker: Worker) -> bool:
+    """Whether the machine ended it; what its neighbours say is then what the lost connection did to them."""
+    return worker.reason == "OOMKilled" or bool(exits.signal_of(worker.exit_code or 0))
+
+
+def is_lost(worker: Worker) -> bool:
+    """Whether it was taken away or killed, so that its end says nothing about the training."""
+    return worker.state == "Lost" or (worker.state == "Ended" and worker.outcome is None and was_killed(worker))
+
+
+def is_there(worker: Worker) -> bool:
+    """Whether it runs or will."""
+    return worker.state in ("Running", "Waiting")
+
+
+def goes_on(workers: Sequence[Worker]) -> bool:
+    """Whether the attempt does with some members lost: another one is there, and none has ended by its own word."""
+    return any(is_there(w) for w in workers) and all(is_there(w) or is_lost(w) for w in workers)
+
+
+def is_elastic(spec: PretrainJobSpec) -> bool:
+    """Whether the attempt may go on without a lost member, and another worker take its place.
+
+    Not in a queue or a scheduler's group: their groups are counted when the attempt starts, and a later pod is none of
+    theirs. There a lost worker ends the attempt, and the next one has a group of its own.
+    """
+    return not spec.scheduling.queue_name and spec.scheduling.gang is None
