@@ -143,13 +143,14 @@ class RecoveryRecord(ApiModel):
     """A recovery that needed no new start of the stage."""
 
     kind: ShortText = ""
-    """The rung of the ladder. Restart: the ranks of a worker were started again in place."""
+    """The rung of the ladder. Restart: the ranks were started again in place. Shrink: the workers that were left went on.
+    Replace: others took the place of those that were lost. Grow: more came to those that were there."""
     worker: ShortText = ""
-    """The worker."""
+    """The worker that was lost, or that came; of a restart, the one whose rank was lost."""
     rank: int = -1
-    """The rank that was lost."""
+    """The rank that was lost; -1 where the roster changed."""
     cause: ShortText = ""
-    """How it was lost: exit -9 (SIGKILL)."""
+    """How it was lost: exit -9 (SIGKILL); or why the roster changed."""
     seconds: ShortText = ""
     """From the loss to the next step, a decimal number."""
     phases: ShortText = ""
@@ -157,7 +158,7 @@ class RecoveryRecord(ApiModel):
     lost_steps: int = 0
     """Steps that had to be done again."""
     time: datetime | None = None
-    """When the rank was lost."""
+    """When the ranks had ended."""
     attempt: int = 0
     """The start of the Train stage that it belongs to."""
     number: int = 0
@@ -172,7 +173,7 @@ class RecoveryStatus(ApiModel):
     disruptions: int = 0
     """Disruptions since the start."""
     restarts: int = 0
-    """How often ranks were started again in place since the start."""
+    """How often ranks began again within a start of the stage since the job began: in place, or in another roster."""
     last_recovery: RecoveryRecord | None = None
     """The newest recovery that needed no new start of the stage."""
     recent_failures: Annotated[list[datetime], Field(max_length=1000)] = []

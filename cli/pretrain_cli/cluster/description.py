@@ -220,7 +220,7 @@ def _failures(status: PretrainJobStatus, now: datetime) -> Iterator[str]:
     yield f"  {tally}"
     if record := recovery.last_recovery:
         since = f" {age(record.time, now)} ago" if record.time else ""
-        yield f"  last restart in place{since}: worker {record.worker}, {words.described(record)}"
+        yield f"  last {words.titled(record)}{since}: worker {record.worker}, {words.described(record)}"
     first, last = recovery.first_failure, recovery.last_failure
     if first:
         yield from _failure("first failure of this streak" if first != last else "last failure", first, now)

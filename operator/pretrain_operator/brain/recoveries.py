@@ -1,4 +1,4 @@
-"""Recoveries that a worker made by itself, as recorded status. They cost no budget: the stage went on."""
+"""Recoveries within a start of training, as recorded status. They cost no budget by themselves: the stage went on."""
 
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import RecoveryRecord
@@ -17,7 +17,7 @@ def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJob
         return recorded
     record = RecoveryRecord(
         kind=found.kind,
-        worker=train.recovered or train.worker,
+        worker=found.worker or train.recovered or train.worker,
         rank=found.rank,
         cause=found.cause,
         seconds=f"{found.seconds:.3f}",

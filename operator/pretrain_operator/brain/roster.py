@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pretrain_api import exits
+from pretrain_api.events import SIGNAL, Outcome
 from pretrain_api.types import PretrainJobSpec
 from pretrain_api.world import World
 from pretrain_operator.brain.observed import Observed, Worker
@@ -35,7 +36,15 @@ def was_killed(worker: Worker) -> bool:
 
 def is_lost(worker: Worker) -> bool:
     """Whether it was taken away or killed, so that its end says nothing about the training."""
-    return worker.state == "Lost" or (worker.state == "Ended" and worker.outcome is None and was_killed(worker))
+    return worker.state == "Lost" or (
+        worker.state == "Ended" and was_killed(worker) and not _has_spoken(worker.outcome)
+    )
+
+
+def _has_spoken(said: Outcome | None) -> bool:
+    """Whether the training program itself came to say something. When its agent was killed, the pod's program says that
+    alone; when a rank was killed again and again, the agent says which one, and gives up."""
+    return said is not None and not (said.kind == SIGNAL and said.rank < 0)
 
 
 def is_there(worker: Worker) -> bool:

@@ -7,6 +7,7 @@ from support.jobs import a_job
 from support.stage_runs import NOON, a_run
 from support.worlds import a_worker, a_world, after, evicted, killed, waiting
 
+from pretrain_api.events import Outcome
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import World as Summary
 from pretrain_operator.brain import conditions, endings, losses, transitions, world
@@ -43,6 +44,17 @@ class TestCount:
         assert failed is not None
         assert (failed.worker, failed.node, failed.kind) == ("w1", "node-1", "OutOfMemory")
         assert status.recovery.recent_failures == [NOON]
+
+    def test_is_a_failure_when_its_agent_was_killed(self) -> None:
+        said = Outcome(outcome="failed", kind="Signal", rank=-1, message="exit -9 (SIGKILL)")
+        agent = a_worker(1, state="Ended", is_alive=False, exit_code=137, outcome=said)
+        assert counts(taken_in(a_worker(0), agent, a_worker(2))) == (1, 0)
+
+    def test_is_not_made_where_an_agent_gave_up(self) -> None:
+        """Its ranks were killed again and again: another worker would not help."""
+        said = Outcome(outcome="failed", kind="Signal", rank=1, message="exit -9 (SIGKILL)")
+        agent = a_worker(1, state="Ended", is_alive=False, exit_code=137, outcome=said)
+        assert counts(taken_in(a_worker(0), agent, a_worker(2))) == (0, 0)
 
     def test_is_a_disruption_when_it_was_asked_to_leave(self) -> None:
         asked = a_worker(1, state="Ended", is_alive=False, exit_code=143)

@@ -37,6 +37,13 @@ def test_a_recovery_is_recorded_with_who_why_and_how_long() -> None:
     assert (record.seconds, record.phases) == ("0.412", "stop 0.100, step 0.312")
 
 
+def test_a_change_of_the_roster_names_the_worker_that_was_lost() -> None:
+    change = a_recovery(1).model_copy(update={"kind": "Shrink", "worker": "gpt-w1", "rank": -1})
+    record = recoveries.taken_in(PretrainJobStatus(), replace(a_run(), recovery=change)).recovery.last_recovery
+    assert record is not None
+    assert (record.kind, record.worker, record.rank) == ("Shrink", "gpt-w1", -1)
+
+
 def test_the_same_one_seen_again_counts_once() -> None:
     once = recoveries.taken_in(PretrainJobStatus(), recovered(1))
     assert recoveries.taken_in(once, recovered(1)) == once
