@@ -199,8 +199,11 @@ class TestTraining:
         seen = eventually(functools.partial(recovered, surroundings), lambda r: r is not None and r.number == 3, 120)
         assert seen is not None
         assert (seen.kind, seen.worker) == ("Replace", "w-uid-2-1")
-        assert again.pods[0].process.poll() is None
         assert again.pods[0].log.count("from memory") == 3
+        left = [again.pods[0], again.pods[2]]
+        for pod in left:
+            pod.process.send_signal(signal.SIGTERM)
+        assert [pod.ended() for pod in left] == [EXIT_STOPPED] * 2
 
     def test_a_pod_that_is_stopped_while_it_waits_leaves_at_once(
         self, tmp_path: Path, surroundings: Surroundings
