@@ -164,6 +164,16 @@ class RemoteJob:
         """Names of pods at work."""
         return [p["metadata"]["name"] for p in self.pods(selector) if p["status"].get("phase") == "Running"]
 
+    def recovered(self, count: int) -> dict[str, Any]:
+        """The newest recovery, once there were so many within starts of training."""
+        status = eventually(self.status, lambda s: s["recovery"].get("restarts", 0) >= count, 180, every_seconds=0.2)
+        found: dict[str, Any] = status["recovery"]["lastRecovery"]
+        return found
+
+    def attempts(self, stage: str) -> int:
+        """How often a stage was started."""
+        return next(int(entry["attempts"]) for entry in self.status()["stages"] if entry["name"] == stage)
+
     def until(self, state: str, within_seconds: float = 600) -> dict[str, Any]:
         """Wait for a state; a job that failed meanwhile fails the test with all that is known."""
         ends = {state, "Succeeded", "Failed"}
