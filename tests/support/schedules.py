@@ -16,7 +16,7 @@ from pretrain_operator.bodies.simulated.kubernetes import (
 from pretrain_operator.brain import conditions, lifecycle, stages
 
 LIMIT_SECONDS = 20_000
-_MOST = 3
+_MOST = 4
 """The most workers of a schedule."""
 _KINDS = ("crash", "kill", "evict", "vanish", "missing")
 
@@ -37,7 +37,7 @@ def _spec(fewest: int, most: int, budget: int, suspend: bool = False) -> Pretrai
 
 
 SPECS = {(all_or_none, most, budget, suspend): _spec(most if all_or_none else 1, most, budget, suspend)
-         for all_or_none in (False, True) for most in (1, 2, 3) for budget in (1, 3, 50)
+         for all_or_none in (False, True) for most in (1, 2, 4) for budget in (1, 3, 50)
          for suspend in (False, True)}  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def run(seed: int) -> Ended:
             return None
         return chance.choice(_KINDS), chance.uniform(0, 15)  # type: ignore[return-value]
 
-    all_or_none, most = chance.choice((False, True)), chance.choice((1, 2, 3))
+    all_or_none, most = chance.choice((False, True)), chance.choice((1, 2, 4))
     cluster = SimulatedKubernetes(SPECS[all_or_none, most, budget, False], fate)
     operators = [SimulatedOperator(cluster, chance, lag, death) for _ in range(chance.choice((1, 1, 2)))]
     edits_left, is_suspended, is_deleted, turns = chance.randint(0, 3), False, False, 0
@@ -65,7 +65,7 @@ def run(seed: int) -> Ended:
         if (edits_left and chance.random() < 0.03) or (is_suspended and chance.random() < 0.1):
             is_suspended = not is_suspended if is_suspended or chance.random() < 0.5 else False
             edits_left -= not is_suspended
-            edits_left, most = max(0, edits_left), chance.choice((1, 2, 3))
+            edits_left, most = max(0, edits_left), chance.choice((1, 2, 4))
             cluster.edit(SPECS[all_or_none, most, budget, is_suspended])
             wakes = [0.0] * len(operators)
         if edits_left and chance.random() < 0.002:
