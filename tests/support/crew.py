@@ -60,6 +60,8 @@ class Crew:
     def __init__(self, root: Path, job: dict[str, Any], ranks: int = 1) -> None:
         self._root, self._job, self._ranks = root, job, ranks
         self.workers: dict[str, Worker] = {}
+        self._ports: dict[str, int] = {}
+        """Of each worker that has led: its machine's own, as far as it can tell."""
         self._generation = 0
 
     def start(self, *names: str) -> None:
@@ -69,13 +71,14 @@ class Crew:
     def publish(self, *names: str, planned: bool = True, to: tuple[str, ...] = ()) -> None:
         """A world of these workers, told to everybody who lives, or only `to` some."""
         self._generation += 1
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = int(free.getsockname()[1])
+        if names[0] not in self._ports:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self._ports[names[0]] = int(free.getsockname()[1])
         roster = tuple(
             Member(worker=n, pod=name, uid=f"uid-{name}", address="127.0.0.1") for n, name in enumerate(names)
         )
         world = World(
-            generation=self._generation, attempt=1, roster=roster, leader="127.0.0.1", port=port,
+            generation=self._generation, attempt=1, roster=roster, leader="127.0.0.1", port=self._ports[names[0]],
             reason="the test wants it", planned=planned,
         )  # fmt: skip
         for name in to or tuple(self.workers):

@@ -62,6 +62,9 @@ class Peers(Protocol):
     def descriptors(self) -> list[int]:
         """What becomes readable when one of them has something to say."""
 
+    def asks_for(self, world: str) -> int:
+        """How many other machines have asked here whether that world has begun: so many are ready for it."""
+
     def begin(self, attempt: int, breaks: int) -> Begun | None:
         """Wait until all are ready for an attempt; `breaks`: how many this agent knows of. None when there will be no
         such attempt."""
@@ -87,6 +90,9 @@ class Alone:
 
     def descriptors(self) -> list[int]:
         return []
+
+    def asks_for(self, world: str) -> int:
+        return 0
 
     def begin(self, attempt: int, breaks: int) -> Begun | None:
         family = socket.AF_INET6 if ":" in self._place.address else socket.AF_INET
@@ -116,11 +122,17 @@ class Leader:
         self._felt: float | None = None
         """When somebody first told of ranks that had ended, in this attempt."""
         self._loss: Loss | None = None
+        self._askers: set[tuple[str, int]] = set()
+        """World and place of those that are ahead of this one."""
         self.has_lost_one = False
 
     def descriptors(self) -> list[int]:
         links = [*self._strangers, *self._links.values()]
         return [self._door.fileno(), *(link.fileno() for link in links if link.is_open)]
+
+    def asks_for(self, world: str) -> int:
+        self._hear()
+        return sum(name == world for name, _ in self._askers)
 
     def begin(self, attempt: int, breaks: int) -> Begun | None:
         others, until = self._place.nodes - 1, time.monotonic() + _JOIN_SECONDS
@@ -183,6 +195,8 @@ class Leader:
                 self._links[node := int(first["node"])] = link
                 for message in others:
                     self._take_in(node, message)
+            elif "world" in first and "node" in first:
+                self._askers.add((str(first["world"]), int(first["node"])))
             if first or not link.is_open:
                 self._strangers.remove(link)
             if first and link not in self._links.values():
@@ -226,6 +240,9 @@ class Follower:
 
     def descriptors(self) -> list[int]:
         return [self._link.fileno()] if self._link and self._link.is_open else []
+
+    def asks_for(self, world: str) -> int:
+        return 0
 
     def begin(self, attempt: int, breaks: int) -> Begun | None:
         until = time.monotonic() + _JOIN_SECONDS

@@ -21,6 +21,7 @@ from pretrain_api.errors import EXIT_FAILURE, EXIT_STOPPED
 from pretrain_api.events import ENV_OUTCOME, Outcome, fitted, outcome_at
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
+from pretrain_api.world import World
 from pretrain_trainer import program
 from pretrain_trainer.agent import endings
 from pretrain_trainer.agent.board import Board, write_to
@@ -29,7 +30,7 @@ from pretrain_trainer.agent.place import ENV_MEMORY, ENV_STORE, Place, environme
 from pretrain_trainer.agent.preload import preload
 from pretrain_trainer.agent.ranks import Ended, Ranks
 from pretrain_trainer.agent.restarts import Break, Deaths, Loss, changed, is_recoverable, recovery
-from pretrain_trainer.agent.worlds import One, Told, Worlds
+from pretrain_trainer.agent.worlds import One, Told, Worlds, is_next, name_of
 from pretrain_trainer.process import die_with_parent
 from pretrain_trainer.progress import Progress
 from pretrain_trainer.stopping import Stop
@@ -48,6 +49,8 @@ _NOT_MET: _Ending = (
 )
 _NOTICE_SECONDS = 2.0
 """How long after a stop was asked for a world without this machine is waited for."""
+_JOINERS_SECONDS = 120.0
+"""How long training goes on without those that a planned world takes in and that do not come."""
 _LOOK_SECONDS = 0.1
 """Time between two looks at the board while ranks recover."""
 
@@ -128,13 +131,15 @@ class Agent:
         self._board, self._deaths = Board(ranks), Deaths()
         self._broken_at: float | None = None
         """When the newest world's training was broken off."""
+        self._joiners_since: float | None = None
+        """Since when those that come to the next world are waited for."""
 
     def run(self) -> _Ending:
         """Until the training has ended; outcome and exit code."""
         before, ending = None, _STOPPED
         while place := self._worlds.next(before, self._stop):
             past = None if before is None or self._board.step < 0 else self._changed(before, place)
-            self._place, self._broken_at = place, None
+            self._place, self._broken_at, self._joiners_since = place, None, None
             self._progress = Progress(Stage.TRAIN, path=None if place.node == 0 else "")
             ending, is_over = self._trained(past)
             if is_over:
@@ -183,7 +188,7 @@ class Agent:
 
     def _peers(self) -> Peers:
         calls = _Calls(self._stop, self._worlds, self._place)
-        if self._place.nodes == 1:
+        if not self._worlds.may_change:
             return Alone(self._place, self._may_go_on)
         if self._place.node == 0:
             return Leader(self._place, calls, self._may_go_on)
@@ -228,15 +233,17 @@ class Agent:
         first, notice = 0.0, _Notice(self._stop, ranks, _NOTICE_SECONDS if self._worlds.may_change else 0.0)
         while ranks.are_alive:
             others = [*self._stop.descriptors(), *self._worlds.descriptors(), *peers.descriptors()]
-            ended += ranks.wait(_LOOK_SECONDS if past or notice.is_given else None, others)
+            is_due = past or notice.is_given or self._joiners_since is not None
+            ended += ranks.wait(_LOOK_SECONDS if is_due else None, others)
             if past and (told := recovery(past, self._board)):
                 self._progress.recovered(told)
                 past = None
             newer = self._worlds.newer(self._place)
-            if newer and newer.planned and not self._board.calls_together:
+            is_planned = newer is not None and is_next(self._place, newer)
+            if newer and is_planned and not self._board.calls_together and self._is_time_for(newer, peers):
                 first = first or time.monotonic()
                 self._board.call_together()
-            is_called = not ended and (peers.call(attempt) or bool(newer and not newer.planned))
+            is_called = not ended and (peers.call(attempt) or bool(newer and not is_planned))
             first = first or (time.monotonic() if ended or is_called else 0.0)
             if is_called:
                 ended += ranks.wait_for_all(0.0)
@@ -247,6 +254,18 @@ class Agent:
             elif not newer:
                 notice.heed()
         return ended, first
+
+    def _is_time_for(self, newer: World, peers: Peers) -> bool:
+        """Whether to change over to a planned world now. Where the leader stays it is its to say, once those that come have
+        imported what they need and ask for the world: until then training goes on."""
+        if newer.roster[0].pod != self._place.machines[0]:
+            return True
+        if self._place.node:
+            return False
+        self._joiners_since = self._joiners_since or time.monotonic()
+        come = sum(member.pod not in self._place.machines for member in newer.roster)
+        waited = time.monotonic() - self._joiners_since
+        return peers.asks_for(name_of(newer)) >= come or waited > _JOINERS_SECONDS
 
 
 class _Notice:

@@ -20,6 +20,17 @@ _LOGGER = logging.getLogger(__name__)
 _AT_ONCE = 1 << 16
 
 
+def name_of(world: World) -> str:
+    """What its members call it to each other."""
+    return f"{world.generation}-{world.token}"
+
+
+def is_next(place: Place, world: World) -> bool:
+    """Whether that place's members can change over to the world by themselves. Where one in between was missed, nobody
+    knows whether all still train."""
+    return world.planned and world.generation == place.generation + 1
+
+
 class Worlds(Protocol):
     """Where an agent's places come from."""
 
@@ -106,14 +117,13 @@ class Told:
     def _place(self, world: World) -> Place:
         node = world.rank_of(self._uid)
         assert node is not None
-        name = f"{world.generation}-{world.token}"
         return Place(
             self._ranks,
             len(world.roster),
             node,
             world.leader,
             world.port,
-            name,
+            name_of(world),
             world.generation,
             tuple(member.pod for member in world.roster),
         )

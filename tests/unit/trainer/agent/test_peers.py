@@ -198,3 +198,14 @@ def test_what_comes_in_one_piece_is_taken_apart(world: World) -> None:
         told = world.pool.submit(world.followers[0].begin, 0, 0)
         port = met(world.leader.begin(0, 0))
         assert told.result(30) == Begun(port, 0)
+
+
+def test_a_leader_hears_who_is_ready_for_the_next_world(world: World) -> None:
+    world.begin(0)
+    for node in (1, 1, 2):
+        with socket.create_connection(("127.0.0.1", world.port)) as early:
+            early.sendall(json.dumps({"world": "2-token", "node": node}).encode() + b"\n")
+            world.leader._wait(30)
+    world.leader._wait(0.2)
+    assert (world.leader.asks_for("2-token"), world.leader.asks_for("3-token")) == (2, 0)
+    assert not world.leader.has_lost_one

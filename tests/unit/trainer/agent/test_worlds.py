@@ -9,7 +9,7 @@ import pytest
 
 from pretrain_api.world import Member, World
 from pretrain_trainer.agent.place import Place
-from pretrain_trainer.agent.worlds import One, Told
+from pretrain_trainer.agent.worlds import One, Told, is_next
 from pretrain_trainer.process import HEEDED
 from pretrain_trainer.stopping import Stop
 
@@ -94,3 +94,12 @@ def test_a_lone_machine_has_one_world(stop: Stop) -> None:
     assert worlds.next(None, stop) == place
     assert worlds.newer(place) is None
     assert worlds.next(place, stop) is None
+
+
+def test_only_the_very_next_world_can_be_changed_over_to() -> None:
+    """Where one in between was missed, somebody may have been lost with it."""
+    place = Place(2, 1, 0, "10.0.0.0", 29400, "4-token", 4)
+    world = World(generation=5, attempt=2, roster=(), leader="10.0.0.0")
+    assert is_next(place, world)
+    assert not is_next(place, world.model_copy(update={"planned": False}))
+    assert not is_next(place, world.model_copy(update={"generation": 6}))
