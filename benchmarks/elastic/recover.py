@@ -1,0 +1,219 @@
+"""From a kill to the next optimizer step: three workers with a rank each, beside stock torchrun (c10d, two to three nodes).
+
+    .venv/bin/python benchmarks/elastic/recover.py --output benchmarks/elastic/results/recover.json
+    .venv/bin/python benchmarks/elastic/recover.py --rounds 1 --only ours
+
+All on this machine, a model of some 20,000 parameters, in turns. A rank is killed; a worker with its agent; the worker
+that leads (ours) or serves the store (torchrun). Last, a third worker joins two: the time is the pause of the training. Of ours the next roster is published as soon as the kill is done: what an
+operator needs to see a lost pod is not in it, and is measured with `benchmarks/operator/run.py`. The time runs until every rank that
+is left has made a step. Lost steps are those that had to be done again.
+"""
+
+# ruff: noqa: E402 - what the tests share is found once sys.path names it
+import argparse
+import json
+import os
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(1, str(HERE.parents[1] / "tests"))
+
+import psutil
+import torch
+from rich.progress import track
+from support import token_runs
+from support.crew import Crew, Worker
+from support.eventually import eventually
+
+EVENTS = ("rank", "worker", "leader", "join")
+PATIENCE_SECONDS = 90.0
+"""After this a recovery counts as one that never came."""
+Measured = dict[str, float | None]
+"""`seconds` and `lostSteps` of one recovery; None when it never came."""
+_NEVER: Measured = {"seconds": None, "lostSteps": None}
+
+
+def ours(event: str, folder: Path) -> Measured:
+    """One recovery of ours."""
+    job = token_runs.a_job(folder, steps=1_000_000, globalBatchSize=12)
+    job["spec"]["checkpoint"]["everySeconds"] = 100_000
+    crew = Crew(folder, job)
+    try:
+        names = ("a", "b", "c")
+        first = names[:2] if event == "join" else names
+        crew.start(*first)
+        crew.publish(*first)
+        _until_steps(crew.workers["a"])
+        if event == "join":
+            crew.start("c")
+            crew.publish(*names)
+            if _first(lambda: _recovered_at(crew.workers["a"])) is None:
+                return _NEVER
+            (told,) = crew.workers["a"].recoveries
+            return {"seconds": told.seconds, "lostSteps": told.lost_steps}
+        victim, leader = ("a", "b") if event == "leader" else ("b", "a")
+        began = time.time()
+        if event == "rank":
+            token_runs.ranks_of(crew.workers[victim].agent)[0].kill()
+        else:
+            crew.workers[victim].kill()
+            crew.publish(*(name for name in names if name != victim), planned=False)
+        found = _first(lambda: _recovered_at(crew.workers[leader]))
+        return {"seconds": found[0] - began, "lostSteps": found[1]} if found else _NEVER
+    finally:
+        crew.close()
+
+
+def stock(event: str, folder: Path) -> Measured:
+    """One recovery of torchrun."""
+    endpoint = _endpoint()
+    with open(folder / "log", "wb") as log:
+        agents = [_agent(folder, endpoint, log, number) for number in range(2 if event == "join" else 3)]
+        try:
+            eventually(
+                lambda: len(t := _told(folder)) == len(agents) and min(map(len, t.values())) > 20, within_seconds=120
+            )
+            ranks = {process.pid for agent in agents for process in psutil.Process(agent.pid).children()}
+            began, expected = time.time(), 2
+            if event == "rank":
+                psutil.Process(agents[1].pid).children()[0].kill()
+                expected = 3
+            elif event == "join":
+                agents.append(_agent(folder, endpoint, log, 2))
+                expected = 3
+            else:
+                os.killpg(agents[0 if event == "leader" else 1].pid, signal.SIGKILL)
+            found = _first(lambda: _all_step(folder, ranks, expected))
+            if found is None:
+                return _NEVER
+            before = [steps[-1] for pid, steps in _told(folder).items() if pid in ranks]
+            if event == "join":
+                began = max(at for at, _ in before)
+            return {"seconds": found[0] - began, "lostSteps": max(0, max(step for _, step in before) + 1 - found[1])}
+        finally:
+            for agent in agents:
+                for process in [*_below(agent.pid), agent]:
+                    process.kill()
+                agent.wait()
+
+
+def _endpoint() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def _agent(folder: Path, endpoint: str, log: IO[bytes], number: int) -> "subprocess.Popen[bytes]":
+    """A node of torchrun, in a session of its own; the first one serves the store."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2:3", "--nproc-per-node=1"]
+    command += ["--rdzv-backend=c10d", "--rdzv-id=bench", f"--rdzv-endpoint={endpoint}", "--max-restarts=100"]
+    command += ["--rdzv-conf", f"is_host={'false' if number else 'true'}", str(HERE / "stock.py"), str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+
+def _all_step(folder: Path, before: set[int], ranks: int) -> tuple[float, int] | None:
+    """When the last of so many new processes had made its first step, and which one that was."""
+    new = [steps[0] for pid, steps in _told(folder).items() if pid not in before and steps]
+    return (max(at for at, _ in new), new[0][1]) if len(new) >= ranks else None
+
+
+def _told(folder: Path) -> dict[int, list[tuple[float, int]]]:
+    """Times and numbers of the steps of each process of torchrun."""
+    found = {}
+    for path in folder.glob("steps-*"):
+        lines = (line.split() for line in path.read_text().splitlines())
+        found[int(path.name.removeprefix("steps-"))] = [
+            (float(a), int(b)) for a, b in (x for x in lines if len(x) == 2)
+        ]
+    return found
+
+
+def _below(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _until_steps(leader: Worker) -> None:
+    eventually(lambda: leader.steps, lambda step: step > 20, within_seconds=120)
+
+
+def _recovered_at(leader: Worker) -> tuple[float, int] | None:
+    """When the first recovery was told, and its lost steps."""
+    try:
+        lines = (leader.folder / "events.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    events = [json.loads(line) for line in lines]
+    return next(((e["time"], e["recovery"]["lost_steps"]) for e in events if e["recovery"]), None)
+
+
+def _first(look: Callable[[], tuple[float, int] | None]) -> tuple[float, int] | None:
+    try:
+        return eventually(look, within_seconds=PATIENCE_SECONDS)
+    except AssertionError:
+        return None
+
+
+CONTENDERS: dict[str, Callable[[str, Path], Measured]] = {"ours": ours, "torchrun": stock}
+
+
+def summary(measured: dict[str, dict[str, list[Measured]]]) -> dict[str, Any]:
+    """Per event and contender: how many came back, and quantiles of those that did."""
+    found: dict[str, Any] = {}
+    for event, by_contender in measured.items():
+        for name, each in by_contender.items():
+            seconds = sorted(m["seconds"] for m in each if m["seconds"] is not None)
+            lost = [m["lostSteps"] for m in each if m["lostSteps"] is not None]
+            found.setdefault(event, {})[name] = {
+                "recovered": f"{len(seconds)} of {len(each)}",
+                "p50Seconds": round(statistics.median(seconds), 2) if seconds else None,
+                "mostSeconds": round(seconds[-1], 2) if seconds else None,
+                "mostLostSteps": max(lost, default=None),
+            }
+    return found
+
+
+def main() -> int:
+    """Run all rounds, contender by contender in turns, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--only", choices=list(CONTENDERS))
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    names = [options.only] if options.only else list(CONTENDERS)
+    load = os.getloadavg()[0]
+    measured: dict[str, dict[str, list[Measured]]] = {event: {name: [] for name in names} for event in EVENTS}
+    turns = [(event, name) for _ in range(options.rounds) for event in EVENTS for name in names]
+    for event, name in track(turns, "kills"):
+        with tempfile.TemporaryDirectory() as folder:
+            measured[event][name].append(CONTENDERS[name](event, Path(folder)))
+    table = summary(measured)
+    for event, by_contender in table.items():
+        for name, figures in by_contender.items():
+            print(f"{event:8} {name:10} " + "  ".join(f"{key} {value}" for key, value in figures.items()))
+    if options.output:
+        machine = {"cores": os.cpu_count(), "processor": platform.machine(), "kernel": platform.release()}
+        content = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "loadBefore": load,
+            "torch": torch.__version__, "python": platform.python_version(), "summary": table, "measured": measured,
+        }  # fmt: skip
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(content, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
