@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -145,15 +146,21 @@ class TestGivenShards:
         status = job.until("Succeeded")
         assert (status["progress"]["step"], status["recovery"].get("failures", 0)) == (100, 0)
 
-        (tmp_path / "job.yaml").write_text(yaml.safe_dump(job.manifest))
-        audited = subprocess.run(
-            [PRETRAIN, "data", "audit", str(tmp_path / "job.yaml"), "-o", "json"],
-            env={**os.environ, **installed.s3.environment}, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        assert audited.returncode == 0, audited.stdout + audited.stderr
-        found = json.loads(audited.stdout)
+        found = audited(job, tmp_path)
         assert (found["steps"], found["weights"]) == (100, 2)
         assert found["samplesRead"] == 100 * spec["training"]["globalBatchSize"]
+
+
+def audited(job: RemoteJob, folder: Path) -> dict[str, Any]:
+    """What `pretrain data audit` finds out about a job; that all is well, above all."""
+    (folder / "job.yaml").write_text(yaml.safe_dump(job.manifest))
+    done = subprocess.run(
+        [PRETRAIN, "data", "audit", str(folder / "job.yaml"), "-o", "json"],
+        env={**os.environ, **job.cluster.s3.environment}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 KILL = """
@@ -201,12 +208,7 @@ class TestElastic:
         job.edit(suspend=True)
         status = job.until("Suspended", 120)
         assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (1, 1)
-        (tmp_path / "job.yaml").write_text(yaml.safe_dump(job.manifest))
-        audited = subprocess.run(
-            [PRETRAIN, "data", "audit", str(tmp_path / "job.yaml"), "-o", "json"],
-            env={**os.environ, **installed.s3.environment}, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        assert audited.returncode == 0, audited.stdout + audited.stderr
+        audited(job, tmp_path)
         job.delete()
 
 
