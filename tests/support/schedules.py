@@ -118,6 +118,7 @@ def _check_end(cluster: SimulatedKubernetes, is_deleted: bool, budget: int, seed
     assert recovery.disruptions <= outside, f"seed {seed}: {recovery.disruptions} disruptions of {outside} programs"
     for attempt, made in cluster.workers_made.items():
         ends = sum((fault.stage, fault.attempt) == (Stage.TRAIN, attempt) for fault in cluster.faults)
+        ends += len(cluster.ended_by_operators.get(attempt, ()))
         # An older view may make one again that is gone, beside the one that takes its place.
         assert made <= 2 * (_MOST + ends), f"seed {seed}: {made} workers in start {attempt} for {ends} that ended"
     if cluster.is_gone:

@@ -122,6 +122,9 @@ class SimulatedKubernetes:
         """What happened to pods, one by one."""
         self.asked_to_leave: set[int] = set()
         """Attempts at training of which an operator asked workers to leave."""
+        self.ended_by_operators: dict[int, set[str]] = {}
+        """UIDs of training pods whose whole start an operator ended, by attempt. One that sees the past may take the newest
+        start for a leftover."""
         self.workers_made: dict[int, int] = {}
         """How many training pods were made, by attempt."""
         self._numbers = 0
@@ -451,6 +454,8 @@ class SimulatedOperator:
                     same = (pod.stage, pod.attempt) == (action.stage, action.attempt)
                     if same and (pod.phase or FINISH.name) == action.phase and not pod.is_over:
                         self._live()
+                        if pod.worker >= 0:
+                            cluster.ended_by_operators.setdefault(pod.attempt, set()).add(pod.uid)
                         cluster.delete_pod(pod.name, pod.uid, at_once=isinstance(action, KillStage))
             case PublishWorld():
                 cluster.publish(view.world, action.world)
