@@ -6,11 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from pathlib import Path
 from types import FrameType
 
 from pretrain_api.child import ENV_PROGRAM
 from pretrain_api.errors import EXIT_FAILURE
+from pretrain_api.process_tree import tree
 
 HEEDED = (signal.SIGTERM, signal.SIGINT)
 """Signals that ask a program to stop."""
@@ -79,18 +79,6 @@ def heed_no_more_signals() -> None:
 
 def end_leftovers() -> None:
     """Kill everything below this process, orphans that it adopted included."""
-    found = _children(os.getpid())
-    for pid in found:
-        found += _children(pid)
-    for pid in found:
+    for pid in tree(os.getpid())[1:]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError):
-                found += [int(n) for n in Path(f"/proc/{pid}/task/{thread}/children").read_text().split()]
-    return found

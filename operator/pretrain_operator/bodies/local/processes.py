@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from pretrain_api import child
+from pretrain_api.process_tree import tree
 
 
 @dataclass(frozen=True)
@@ -55,24 +56,6 @@ def start(program: Sequence[str], environment: Mapping[str, str], log: IO[bytes]
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-
-
-def children(pid: int) -> list[int]:
-    """Numbers of a process's children."""
-    found = []
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError):
-                found += [int(n) for n in Path(f"/proc/{pid}/task/{thread}/children").read_text().split()]
-    return found
-
-
-def tree(pid: int) -> list[int]:
-    """A process and everything below it, parents first."""
-    found = [pid]
-    for number in found:
-        found += children(number)
-    return found
 
 
 def end(found: ProcessIdentity, timeout_seconds: float = 10.0) -> None:
