@@ -87,7 +87,7 @@ class Gang:
                 Stage.TRAIN,
                 self._job,
                 token_runs.UPSTREAM,
-                *("--worker", str(worker), "--attempt", str(self._attempt)),
+                *("--attempt", str(self._attempt)),
                 service_account=self._surroundings.service_account,
                 **self._surroundings.environment(uid),
                 **self._environment,

@@ -64,8 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attempt", type=int, default=0, help="the start of the stage that this pod belongs to")
     parser.add_argument("--phase", default=FINISH.name)
     parser.add_argument("--parts", type=int, default=1, help="how many pods share the phase")
-    parser.add_argument("--worker", type=int, default=0, help="Train: which worker this is")
-    parser.add_argument("--workers", type=int, default=1, help="Train: how many there are")
     parser.add_argument("--termination-log", type=Path, default=Path(cluster.TERMINATION_LOG))
     parser.add_argument("--service-account", type=Path, default=SERVICE_ACCOUNT, help="folder of token and ca.crt")
     return parser
@@ -97,7 +95,8 @@ def _run(place: Place, service_account: Path, folder: Path, stop: Stop) -> tuple
 
 @contextlib.contextmanager
 def _reporting(events: Path, place: Place, service_account: Path, is_speaker: bool) -> Iterator[None]:
-    """One pod of all reports; without an API server in the environment nobody does."""
+    """Of each phase the first pod reports, of training whichever has news; without an API server in the environment
+    nobody does."""
     name = os.environ.get(cluster.ENV_REPORT)
     if not is_speaker or not name or "KUBERNETES_SERVICE_HOST" not in os.environ:
         yield

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,7 +165,6 @@ def training_pod(owner: Owner, start: StartStage, worker: int, settings: PodSett
     """The pod of a training worker."""
     name = cluster.worker_name(owner.name, worker, start.attempt)
     labels = {**_start_labels(start), cluster.LABEL_WORKER: str(worker)}
-    arguments = ["--worker", str(worker), "--workers", str(start.parts)]
     child = _child(owner, PODS, name)
     group_name = cluster.group_name(owner.name, start.attempt)
     group = gangs.group(owner.job.spec, group_name, start.parts)
@@ -175,7 +174,7 @@ def training_pod(owner: Owner, start: StartStage, worker: int, settings: PodSett
     child["metadata"]["annotations"] = {
         **_annotations(owner, settings), **queue_annotations, **(group.annotations if group else {})
     }  # fmt: skip
-    return child | {"spec": _pod_spec(owner, start, settings, arguments) | (group.pod_spec if group else {})}
+    return child | {"spec": _pod_spec(owner, start, settings) | (group.pod_spec if group else {})}
 
 
 def pod_group(owner: Owner, start: StartStage) -> tuple[gangs.Group, Manifest] | None:
@@ -187,7 +186,7 @@ def pod_group(owner: Owner, start: StartStage) -> tuple[gangs.Group, Manifest] |
     return group, _child(owner, group.resource, name, _start_labels(start)) | {"spec": group.spec}
 
 
-def _pod_spec(owner: Owner, start: StartStage, settings: PodSettings, arguments: list[str]) -> Manifest:
+def _pod_spec(owner: Owner, start: StartStage, settings: PodSettings, arguments: Sequence[str] = ()) -> Manifest:
     spec, is_training = owner.job.spec, start.stage is Stage.TRAIN
     template = spec.workers.template
     command = ["python", "-m", "pretrain_trainer.pod", "--stage", start.stage.value]
