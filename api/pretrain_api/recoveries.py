@@ -7,6 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+Kind = Literal["Restart", "Shrink", "Replace", "Grow"]
+"""The rung of the ladder. Restart: the ranks were started again in place. Shrink: the workers that were left went on;
+Replace: with others in the place of those that were lost; Grow: more came to those that were there."""
+
 
 class Recovery(BaseModel):
     """From a loss to the next step."""
@@ -15,9 +19,7 @@ class Recovery(BaseModel):
 
     number: int
     """Which one it was within its start of the stage, from 1."""
-    kind: Literal["Restart", "Shrink", "Replace", "Grow"]
-    """The rung of the ladder. Restart: the ranks were started again in place. Shrink: the workers that were left went on;
-    Replace: with others in the place of those that were lost; Grow: more came to those that were there."""
+    kind: Kind
     rank: int
     """The rank that was lost; -1 where it was a worker."""
     node: int = 0

@@ -4,9 +4,10 @@
     .venv/bin/python benchmarks/elastic/recover.py --rounds 1 --only ours
 
 All on this machine, a model of some 20,000 parameters, in turns. A rank is killed; a worker with its agent; the worker
-that leads (ours) or serves the store (torchrun). Last, a third worker joins two: the time is the pause of the training. Of ours the next roster is published as soon as the kill is done: what an
-operator needs to see a lost pod is not in it, and is measured with `benchmarks/operator/run.py`. The time runs until every rank that
-is left has made a step. Lost steps are those that had to be done again.
+that leads (ours) or serves the store (torchrun). Last, a third worker joins two: the time is the pause of the training.
+Of ours the next roster is published as soon as the kill is done: what an operator needs to see a lost pod is not in it,
+and is measured with `benchmarks/operator/run.py`. The time runs until every rank that is left has made a step. Lost
+steps are those that had to be done again.
 """
 
 # ruff: noqa: E402 - what the tests share is found once sys.path names it

@@ -1,5 +1,5 @@
-"""What one would write for torchrun by hand: data-parallel steps on the CPU, a checkpoint every so many of them, and the newest
-one loaded at the start. Tells of each step in a file of its own, `time step`."""
+"""What one would write for torchrun by hand: data-parallel steps on the CPU, a checkpoint every so many of them, and the
+newest one loaded at the start. Tells of each step in a file of its own, `time step`."""
 
 import os
 import sys

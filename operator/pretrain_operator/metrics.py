@@ -44,7 +44,11 @@ class JobFigures(Collector):
         age = _gauge("pretrain_job_checkpoint_age_seconds", "Age of the newest checkpoint.")
         failures = CounterMetricFamily("pretrain_job_failures", "Failures since the job began.", labels=_JOB)
         disruptions = CounterMetricFamily("pretrain_job_disruptions", "Disruptions since the job began.", labels=_JOB)
-        restarts = CounterMetricFamily("pretrain_job_restarts", "Restarts of ranks in place.", labels=_JOB)
+        restarts = CounterMetricFamily(
+            "pretrain_job_restarts",
+            "How often ranks began again within a start: in place, or in another roster.",
+            labels=_JOB,
+        )
         now = self._now()
         for key, status in self._jobs.items():
             info.add_metric([*key, status.stage], 1)

@@ -41,6 +41,13 @@ def until_it_makes_steps(leader: Worker) -> int:
     return eventually(lambda: leader.steps, lambda step: step > before + 3, within_seconds=120)
 
 
+def two_that_train(crew: Crew) -> None:
+    """Workers a, which leads, and b."""
+    crew.start("a", "b")
+    crew.publish("a", "b")
+    until_it_makes_steps(crew.workers["a"])
+
+
 def until_recovered(leader: Worker, number: int) -> None:
     found = eventually(lambda: leader.recoveries, lambda told: told and told[-1].number >= number, within_seconds=120)
     assert found[-1].number == number, leader.log
@@ -111,9 +118,7 @@ def test_a_roster_that_shrinks_and_grows_loses_no_sample_and_hardly_a_step(crew:
 
 
 def test_survivors_wait_for_a_world_for_as_long_as_it_takes(crew: Crew, tmp_path: Path) -> None:
-    crew.start("a", "b")
-    crew.publish("a", "b")
-    until_it_makes_steps(crew.workers["a"])
+    two_that_train(crew)
     crew.workers["b"].kill()
     eventually(lambda: "waiting for a world of attempt 1 behind 1" in crew.workers["a"].log, within_seconds=60)
     assert crew.workers["a"].agent.poll() is None
@@ -126,9 +131,7 @@ def test_survivors_wait_for_a_world_for_as_long_as_it_takes(crew: Crew, tmp_path
 
 
 def test_who_is_asked_to_leave_hands_over_without_a_checkpoint(crew: Crew, tmp_path: Path) -> None:
-    crew.start("a", "b")
-    crew.publish("a", "b")
-    until_it_makes_steps(crew.workers["a"])
+    two_that_train(crew)
     crew.workers["a"].agent.terminate()
     crew.publish("b")
     assert crew.workers["a"].agent.wait(timeout=60) == EXIT_STOPPED
@@ -141,9 +144,7 @@ def test_who_is_asked_to_leave_hands_over_without_a_checkpoint(crew: Crew, tmp_p
 
 
 def test_without_such_a_world_they_save_and_the_others_wait(crew: Crew, tmp_path: Path) -> None:
-    crew.start("a", "b")
-    crew.publish("a", "b")
-    until_it_makes_steps(crew.workers["a"])
+    two_that_train(crew)
     crew.workers["b"].agent.terminate()
     assert crew.workers["b"].agent.wait(timeout=60) == EXIT_STOPPED
     assert json.loads((crew.workers["b"].folder / "outcome.json").read_text())["outcome"] == "stopped"

@@ -10,6 +10,7 @@ from support.worlds import a_worker, a_world, after, evicted, killed, waiting
 from pretrain_api.events import Outcome
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import World as Summary
+from pretrain_api.world import World
 from pretrain_operator.brain import conditions, endings, losses, transitions, world
 from pretrain_operator.brain.observed import Observed, Worker
 
@@ -20,9 +21,9 @@ THREE = a_world(0, 1, 2)
 
 
 def taken_in(
-    *workers: Worker, recorded: PretrainJobStatus = BEGUN, before: object = THREE, spec: PretrainJobSpec = SPEC
+    *workers: Worker, recorded: PretrainJobStatus = BEGUN, before: World | None = THREE, spec: PretrainJobSpec = SPEC
 ) -> PretrainJobStatus:
-    seen = Observed(NOON, workers=workers, world=before)  # type: ignore[arg-type]
+    seen = Observed(NOON, workers=workers, world=before)
     return losses.taken_in(recorded, spec, a_run(), seen)
 
 

@@ -36,9 +36,13 @@ def played(fewest: int, fates: dict[str, Fate]) -> tuple[SimulatedKubernetes, li
 
 class TestLostWorker:
     @pytest.mark.parametrize("fewest", [1, 3])
-    @pytest.mark.parametrize(("kind", "counts"), [("kill", (1, 0)), ("evict", (0, 1)), ("vanish", (0, 1))])
-    def test_costs_no_start_and_nothing_that_was_learned(self, kind: str, counts: tuple[int, int], fewest: int) -> None:
-        cluster, trained = played(fewest, {"simulated-w1-1": (kind, 15.0)})  # type: ignore[dict-item]
+    @pytest.mark.parametrize(
+        ("fate", "counts"), [(("kill", 15.0), (1, 0)), (("evict", 15.0), (0, 1)), (("vanish", 15.0), (0, 1))]
+    )
+    def test_costs_no_start_and_nothing_that_was_learned(
+        self, fate: Fate, counts: tuple[int, int], fewest: int
+    ) -> None:
+        cluster, trained = played(fewest, {"simulated-w1-1": fate})
         assert stages.entry(cluster.status, Stage.TRAIN).attempts == 1
         assert (cluster.status.recovery.failures, cluster.status.recovery.disruptions) == counts
         assert cluster.workers_made == {1: 4}

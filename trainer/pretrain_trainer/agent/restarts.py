@@ -1,14 +1,13 @@
-"""When ranks are started again in place, and what it cost: pure."""
+"""When training is broken off and goes on, in place or in another roster, and what it cost: pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from pretrain_api.events import SIGNAL, Outcome
-from pretrain_api.recoveries import Recovery
+from pretrain_api.recoveries import Kind, Recovery
 from pretrain_trainer.agent.board import Board, Phase
 from pretrain_trainer.agent.place import Place
 
@@ -56,10 +55,6 @@ def is_recoverable(outcome: Outcome | None) -> bool:
     """Whether a new start in place can help: a rank was killed. What a program says of its own end is for the operator
     to judge."""
     return outcome is not None and outcome.outcome == "failed" and outcome.kind == SIGNAL
-
-
-Kind = Literal["Restart", "Shrink", "Replace", "Grow"]
-"""As in `Recovery`."""
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,10 @@ class Notes:
     position: Position
     figures: tuple[StepFigures, ...]
     """Of the steps that no commit was known to hold."""
-    start: int = 0
+    start: int
     """The start of training that came to this state. Two of the same step may differ in the last bits when the starts
     before them were of different sizes."""
-    part: tuple[int, int] = (0, 1)
+    part: tuple[int, int]
     """Which part of the state it is, and of how many."""
 
 
