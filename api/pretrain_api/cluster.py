@@ -49,6 +49,8 @@ JOB_FILE = "job.json"
 """Key of the job's ConfigMap, and the file's name below JOB_FOLDER in every pod."""
 WORLD_KEY = "world"
 REPORT_KEY = "report"
+SILENCE_KEY = "silence"
+"""Beside the report, in its ConfigMap."""
 MASTER_PORT = 29400
 """Port of the training processes' rendezvous on the leader's pod."""
 

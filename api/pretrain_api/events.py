@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR
 from pretrain_api.recoveries import Recovery
+from pretrain_api.silence import Silence
 
 ENV_EVENTS = "PRETRAIN_EVENTS"
 """File that the stage program appends one JSON line to, at most a few a second. Unset: nothing is written."""
@@ -60,6 +61,8 @@ class ProgressEvent(BaseModel):
     """Train: the newest commit, once there is one."""
     recovery: Recovery | None = None
     """Train: a recovery that is complete now."""
+    silence: Silence | None = None
+    """Train: workers that answer no more."""
 
 
 class Outcome(BaseModel):

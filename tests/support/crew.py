@@ -9,10 +9,12 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import psutil
 from support import token_runs
 from support.zygote import Forked
 
 from pretrain_api.recoveries import Recovery
+from pretrain_api.silence import Silence
 from pretrain_api.world import Member, World
 
 
@@ -48,6 +50,17 @@ class Worker:
         """Agent and ranks at once, as a machine that goes down."""
         if self.agent.poll() is None:
             token_runs.kill_everything(self.agent)
+
+    def freeze(self) -> None:
+        """Agent and ranks do nothing any more, and nobody sees them end, as on a machine that is frozen."""
+        agent = psutil.Process(self.agent.pid)
+        for process in (agent, *agent.children(recursive=True)):
+            process.suspend()
+
+    @property
+    def silences(self) -> list[Silence]:
+        """What it told of others that do not answer."""
+        return token_runs.told(self.folder, "silence", Silence)
 
     def close(self) -> None:
         self.kill()

@@ -5,10 +5,11 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
+from pydantic import BaseModel
 from support import zygote
 from support.zygote import Forked
 
@@ -18,6 +19,7 @@ from pretrain_api.shards import Manifest, Split
 from pretrain_api.storage import Storage
 from pretrain_trainer.data import shards as token_shards
 
+Told = TypeVar("Told", bound=BaseModel)
 VOCABULARY = 61
 END_OF_TEXT, PADDING = 59, 60
 LENGTH = 32
@@ -203,11 +205,16 @@ def steps_done(root: Path) -> int:
 
 def recoveries(root: Path) -> list[Recovery]:
     """What the agent told of, in order."""
+    return told(root, "recovery", Recovery)
+
+
+def told(root: Path, what: str, kind: type[Told]) -> list[Told]:
+    """What was told in a field of the events, in order."""
     try:
         events = [json.loads(line) for line in (root / "events.jsonl").read_text().splitlines()]
     except FileNotFoundError:
         return []
-    return [Recovery.model_validate(event["recovery"]) for event in events if event["recovery"]]
+    return [kind.model_validate(event[what]) for event in events if event[what]]
 
 
 def kill_everything(process: Forked) -> None:

@@ -7,6 +7,7 @@ import time
 from pretrain_api.events import ENV_EVENTS, ProgressEvent, ReportedCheckpoint
 from pretrain_api.nouns import counted
 from pretrain_api.recoveries import Recovery
+from pretrain_api.silence import Silence
 
 _SECONDS_BETWEEN_LINES = 0.25
 _SECONDS_BETWEEN_LOG_LINES = 10.0
@@ -69,6 +70,12 @@ class Progress:
         event = ProgressEvent(time=time.time(), stage=self._stage, phase="step", message=message, recovery=recovery)
         _LOGGER.info(message)
         self._write(event)
+
+    def silent(self, silence: Silence) -> None:
+        """Tell of workers that answer no more."""
+        message = f"no answer any more: {', '.join(silence.workers)}"
+        _LOGGER.error(message)
+        self._write(ProgressEvent(time=time.time(), stage=self._stage, phase="step", message=message, silence=silence))
 
     def _write(self, event: ProgressEvent) -> None:
         if self._path:

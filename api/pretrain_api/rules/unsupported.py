@@ -30,7 +30,6 @@ _ROWS: tuple[Row, ...] = (
     (("training", "optimizer", "muon"), lambda s: s.training.optimizer.muon, _ADAMW),
     (("training", "optimizer", "lars"), lambda s: s.training.optimizer.lars, _ADAMW),
     (("workers", "spares"), lambda s: s.workers.spares > 0, "Write 0."),
-    (("recovery", "hangTimeoutSeconds"), lambda s: s.recovery.hang_timeout_seconds > 0, "Write 0."),
 )
 
 ONLY_IN_A_CLUSTER: tuple[Row, ...] = (

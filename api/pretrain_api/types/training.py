@@ -116,7 +116,7 @@ class Recovery(ApiModel):
     window_seconds: Annotated[int, Field(ge=1, le=10_000_000)] = 3600
     """Length of the sliding window."""
     hang_timeout_seconds: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Seconds without progress that count as a hang. 0: learned from the step times."""
+    """Seconds without progress within a step that count as a hang; whatever waits for storage or is compiled is none. 0: learned from the steps, at least 10."""
 
 
 class Checkpoint(ApiModel):

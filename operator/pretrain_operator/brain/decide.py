@@ -62,7 +62,7 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
     status = lifecycle.opened(recorded, now, observed.generation)
     if spec is None:
         return Decision(edits.unreadable(status, observed.invalid, now))
-    observed = gang.joined(status, spec, observed)
+    observed = gang.joined(status, spec, roster.heard(observed))
 
     # 2. Edits of the spec: what may change is followed.
     edited, keep = edits.Edits(spec), tuple[Action, ...]()

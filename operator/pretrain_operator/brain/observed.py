@@ -11,6 +11,7 @@ from typing import Literal
 from pretrain_api.events import Outcome
 from pretrain_api.recoveries import Recovery
 from pretrain_api.report import Report
+from pretrain_api.silence import Silence
 from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.status import CheckpointStatus
@@ -158,6 +159,8 @@ class Observed:
     """The roster that was last published."""
     report: Report | None = None
     """What the programs last said about how far they are."""
+    silence: Silence | None = None
+    """Who of a roster does not answer any more, as its neighbours last said."""
     alive: frozenset[Start] = frozenset()
     """Every start of which something is still there that runs, may run, or is leaving."""
     is_waiting: bool = False

@@ -15,19 +15,21 @@ from pretrain_operator.brain.observed import Observed, Worker
 def missing(recorded: PretrainJobStatus, observed: Observed, published: World) -> tuple[int, ...]:
     """Numbers of workers to start: above all that were ever seen."""
     members = {m.uid for m in published.roster}
-    there = sum(roster.is_there(w) and (w.uid in members or not w.is_outdated) for w in observed.workers)
+    there = sum(w.uid in members or not w.is_outdated for w in _there(recorded, observed))
     newest = max([*(w.worker for w in observed.workers), *(m.worker for m in published.roster)])
     return tuple(range(newest + 1, newest + 1 + recorded.world.workers - there))
 
 
 def surplus(recorded: PretrainJobStatus, observed: Observed, published: World) -> tuple[int, ...]:
-    """Numbers of workers to end: those that an older view made too many, and those that never ran and would be made
-    in another way now. Members stay."""
-    others = [w for w in roster.others(published, observed) if roster.is_there(w)]
+    """Numbers of workers to end: those that an older view made too many, those that never ran and would be made in
+    another way now, and those that were lost to their neighbours and run still. Members stay."""
+    members, there = {m.uid for m in published.roster}, _there(recorded, observed)
+    others = [w for w in there if w.uid not in members]
     outdated = [w for w in others if w.is_outdated]
     spare = sorted((w for w in others if not w.is_outdated), key=lambda w: (w.state == "Running", -w.worker))
-    there = sum(roster.is_there(w) for w in observed.workers) - len(outdated)
-    return tuple(w.worker for w in (*outdated, *spare[: max(0, there - recorded.world.workers)]))
+    left_out = [w for w in roster.others(published, observed) if roster.is_there(w) and w not in there]
+    excess = max(0, len(there) - len(outdated) - recorded.world.workers)
+    return tuple(w.worker for w in (*left_out, *outdated, *spare[:excess]))
 
 
 def pause_seconds(recorded: PretrainJobStatus, observed: Observed, published: World) -> float:
@@ -43,6 +45,12 @@ def pause_seconds(recorded: PretrainJobStatus, observed: Observed, published: Wo
         return 0.0
     pause = failures.pause_after(len(vain))
     return min(pause, pause - _age(vain, observed.now))
+
+
+def _there(recorded: PretrainJobStatus, observed: Observed) -> list[Worker]:
+    """The workers that train or may come to. Who was lost once is in no later roster."""
+    lost = set(recorded.world.lost)
+    return [w for w in observed.workers if roster.is_there(w) and w.uid not in lost]
 
 
 def _age(ended: list[Worker], now: datetime) -> float:

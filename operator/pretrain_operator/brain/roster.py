@@ -1,6 +1,7 @@
 """The published roster beside what is seen of its members: who is in it, who was lost, and whether the others go on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pretrain_api import exits
 from pretrain_api.events import SIGNAL, Outcome
@@ -8,10 +9,32 @@ from pretrain_api.types import PretrainJobSpec
 from pretrain_api.world import World
 from pretrain_operator.brain.observed import Observed, Worker
 
+SILENT = "Silent"
+"""Reason of a loss that only the neighbours know of."""
+
 
 def published(observed: Observed, attempt: int) -> World | None:
     """The newest roster, if it is one of this attempt."""
     return observed.world if observed.world and observed.world.attempt == attempt else None
+
+
+def heard(observed: Observed) -> Observed:
+    """What is observed, with those members lost that their neighbours hear nothing of, however well they look from here:
+    on a frozen machine, or one that is cut off, a pod runs for minutes more.
+
+    Whoever hears nothing of most others is cut off itself: others say so of it.
+    """
+    world, told = observed.world, observed.silence
+    if world is None or told is None or told.generation != world.generation:
+        return observed
+    silent = {member.uid for member in world.roster if member.pod in told.workers}
+    if 2 * len(silent) > len(world.roster):
+        return observed
+    workers = tuple(
+        replace(w, state="Lost", reason=SILENT, is_alive=False) if w.uid in silent and is_there(w) else w
+        for w in observed.workers
+    )
+    return replace(observed, workers=workers)
 
 
 def members(world: World, observed: Observed) -> list[Worker]:

@@ -194,7 +194,6 @@ SET_TABLE = [
     ("spec.training.optimizer={muon: {}}", "not-supported-yet", "spec.training.optimizer.muon", "adamw"),
     ("spec.training.optimizer={lars: {}}", "not-supported-yet", "spec.training.optimizer.lars", "adamw"),
     ("spec.workers.spares=1", "not-supported-yet", "spec.workers.spares", "Write 0."),
-    ("spec.recovery={hangTimeoutSeconds: 60}", "not-supported-yet", "spec.recovery.hangTimeoutSeconds", "Write 0."),
 ]  # fmt: skip
 
 

@@ -49,6 +49,20 @@ class TestMissing:
         assert missing(a_worker(0), a_worker(1), waiting(3, is_outdated=True), roster=(0, 1, 2)) == (4,)
 
 
+class TestLeftOut:
+    """A worker whose loss only its neighbours know of runs on, outside of the roster."""
+
+    STATUS = BEGUN.model_copy(update={"world": Summary(generation=2, workers=3, lost=["uid-1"])})
+    VIEW = Observed(NOON, workers=(a_worker(0), a_worker(1), a_worker(2)))
+
+    def test_is_replaced_and_ended(self) -> None:
+        assert replacements.missing(self.STATUS, self.VIEW, a_world(0, 2)) == (3,)
+        assert replacements.surplus(self.STATUS, self.VIEW, a_world(0, 2)) == (1,)
+
+    def test_is_not_ended_while_the_roster_still_has_it(self) -> None:
+        assert replacements.surplus(self.STATUS, self.VIEW, a_world(0, 1, 2)) == ()
+
+
 class TestSurplus:
     def test_is_nobody_of_the_roster(self) -> None:
         assert surplus(*(a_worker(n) for n in range(5)), roster=(0, 1, 2, 3, 4)) == ()

@@ -37,7 +37,11 @@ def played(fewest: int, fates: dict[str, Fate]) -> tuple[SimulatedKubernetes, li
 class TestLostWorker:
     @pytest.mark.parametrize("fewest", [1, 3])
     @pytest.mark.parametrize(
-        ("fate", "counts"), [(("kill", 15.0), (1, 0)), (("evict", 15.0), (0, 1)), (("vanish", 15.0), (0, 1))]
+        ("fate", "counts"),
+        [
+            (("kill", 15.0), (1, 0)),
+            *(((kind, 15.0), (0, 1)) for kind in ("evict", "vanish", "freeze", "unheard")),
+        ],
     )
     def test_costs_no_start_and_nothing_that_was_learned(
         self, fate: Fate, counts: tuple[int, int], fewest: int

@@ -15,21 +15,25 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from pretrain_api import exits
 from pretrain_api.child import ENV_PROGRAM
 from pretrain_api.errors import EXIT_FAILURE, EXIT_STOPPED
 from pretrain_api.events import ENV_OUTCOME, Outcome, fitted, outcome_at
+from pretrain_api.silence import Silence
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
 from pretrain_api.world import World
 from pretrain_trainer import program
-from pretrain_trainer.agent import endings
+from pretrain_trainer.agent import endings, stacks
 from pretrain_trainer.agent.board import Board, write_to
-from pretrain_trainer.agent.peers import Alone, Begun, Follower, Leader, Peers
+from pretrain_trainer.agent.follower import Follower
+from pretrain_trainer.agent.hangs import Seen, Watch
+from pretrain_trainer.agent.leader import Leader
+from pretrain_trainer.agent.peers import Alone, Begun, Peers
 from pretrain_trainer.agent.place import ENV_MEMORY, ENV_STORE, Place, environment
 from pretrain_trainer.agent.preload import preload
 from pretrain_trainer.agent.ranks import Ended, Ranks
 from pretrain_trainer.agent.restarts import Break, Deaths, Loss, changed, is_recoverable, recovery
+from pretrain_trainer.agent.stacks import Stack, innermost
 from pretrain_trainer.agent.worlds import One, Told, Worlds, is_next, name_of
 from pretrain_trainer.process import die_with_parent
 from pretrain_trainer.progress import Progress
@@ -53,6 +57,10 @@ _JOINERS_SECONDS = 120.0
 """How long training goes on without those that a planned world takes in and that do not come."""
 _LOOK_SECONDS = 0.1
 """Time between two looks at the board while ranks recover."""
+_WATCH_SECONDS = 0.5
+"""And otherwise."""
+_SPEAKERS = 3
+"""So many followers tell the operator that their leader is silent; more of them would only repeat it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,9 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         worlds = Told(options.worlds, options.uid, options.attempt, options.ranks)
     stop = Stop()
-    _preloaded(own)
+    hang_seconds = _preloaded(own)
     with tempfile.TemporaryDirectory(prefix="pretrain-agent-") as folder:
-        outcome, code = Agent(worlds, options.ranks, own, Path(folder), stop).run()
+        outcome, code = Agent(worlds, options.ranks, own, Path(folder), stop, hang_seconds).run()
     path = os.environ.get(ENV_OUTCOME)
     if outcome and path:
         Path(path).write_bytes(fitted(outcome))
@@ -97,13 +105,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _preloaded(own: Sequence[str]) -> None:
-    """Whatever is wrong with the arguments or the job, the stage program says it."""
+def _preloaded(own: Sequence[str]) -> int:
+    """Import what the job needs; its `hangTimeoutSeconds`. Whatever is wrong with the arguments or the job, the stage
+    program says it."""
     known = argparse.ArgumentParser(add_help=False)
     known.add_argument("--job", type=Path, default=Path())
     path = known.parse_known_args(own)[0].job
     with contextlib.suppress(OSError, ValueError):  # pydantic's are ValueErrors
-        preload(PretrainJob.model_validate_json(path.read_bytes()).spec)
+        spec = PretrainJob.model_validate_json(path.read_bytes()).spec
+        preload(spec)
+        return spec.recovery.hang_timeout_seconds
+    return 0
 
 
 @dataclass(frozen=True)
@@ -125,9 +137,14 @@ class Agent:
     """The life of a training on this machine: one world after the other, and in each one attempt after the other, while
     a new one can help."""
 
-    def __init__(self, worlds: Worlds, ranks: int, own: Sequence[str], folder: Path, stop: Stop) -> None:
+    def __init__(
+        self, worlds: Worlds, ranks: int, own: Sequence[str], folder: Path, stop: Stop, hang_seconds: int
+    ) -> None:
+        """`hang_seconds`: without progress in a step are a hang; 0: learned from the steps."""
         self._worlds, self._own, self._folder, self._stop = worlds, own, folder, stop
+        self._hang_seconds = hang_seconds
         self._memory = [os.memfd_create(f"rank {local}") for local in range(ranks)]
+        self._stacks = [Stack(local) for local in range(ranks)]
         self._board, self._deaths = Board(ranks), Deaths()
         self._broken_at: float | None = None
         """When the newest world's training was broken off."""
@@ -161,12 +178,14 @@ class Agent:
                 finally:
                     ranks.kill()
                 ending, self._broken_at = endings.ending(ended, outcome_at(said), self._stop.was_asked), at
+                self._tell_of(peers.silent)
                 if self._stop.was_asked or _is_final(ending[0]):
                     return ending, True
                 if not any(endings.is_fault(each) for each in ended):
                     return ending, not self._worlds.may_change  # they left, and this agent was not asked to
                 loss = peers.decision(attempt, self._own_loss(*ending))
                 if loss is None:
+                    ending = _hung(peers.given_up) if peers.given_up else ending
                     break
                 self._deaths = self._deaths.and_one(board.step)
                 past = self._killed(loss, at)
@@ -183,8 +202,8 @@ class Agent:
         return Break(kind, cause, self._deaths, self._broken_at or now, datetime.now(UTC), now, worker=worker)
 
     def _killed(self, loss: Loss, at: float) -> Break:
-        cause, now = exits.in_words(loss.code), time.monotonic()
-        return Break("Restart", cause, self._deaths, at, datetime.now(UTC), now, rank=loss.rank, node=loss.node)
+        now = time.monotonic()
+        return Break("Restart", loss.cause, self._deaths, at, datetime.now(UTC), now, rank=loss.rank, node=loss.node)
 
     def _peers(self) -> Peers:
         calls = _Calls(self._stop, self._worlds, self._place)
@@ -201,8 +220,9 @@ class Agent:
         """The rank of this machine that was killed, if that is why the attempt ended."""
         if outcome is None or not is_recoverable(outcome):
             return None
-        _LOGGER.error("rank %d: %s", outcome.rank, exits.in_words(code))
-        return Loss(outcome.rank, code, self._place.node)
+        loss = Loss(outcome.rank, code, self._place.node)
+        _LOGGER.error("rank %d: %s", loss.rank, loss.cause)
+        return loss
 
     def _started(self, begun: Begun, said: Path, attempt: int) -> Ranks:
         """The ranks, with a place to meet: rank 0 serves it from a socket that is bound already, so no port can be lost
@@ -224,6 +244,7 @@ class Agent:
     def _be(self, local: int) -> int:
         """In the child: the stage program as one rank."""
         write_to(self._board, local)
+        self._stacks[local].answer()
         return program.main(list(self._own))
 
     def _watched(self, ranks: Ranks, peers: Peers, attempt: int, past: Break | None) -> tuple[list[Ended], float]:
@@ -231,10 +252,15 @@ class Agent:
         can do nothing without it."""
         ended: list[Ended] = []
         first, notice = 0.0, _Notice(self._stop, ranks, _NOTICE_SECONDS if self._worlds.may_change else 0.0)
+        watch = Watch(self._board, self._hang_seconds)
         while ranks.are_alive:
             others = [*self._stop.descriptors(), *self._worlds.descriptors(), *peers.descriptors()]
             is_due = past or notice.is_given or self._joiners_since is not None
-            ended += ranks.wait(_LOOK_SECONDS if is_due else None, others)
+            ended += ranks.wait(_LOOK_SECONDS if is_due else _WATCH_SECONDS, others)
+            if watch.look(time.monotonic()):
+                peers.stuck(attempt)
+            if peers.wants_a_look:
+                peers.saw(attempt, self._seen(ranks, watch))
             if past and (told := recovery(past, self._board)):
                 self._progress.recovered(told)
                 past = None
@@ -254,6 +280,28 @@ class Agent:
             elif not newer:
                 notice.heed()
         return ended, first
+
+    def _seen(self, ranks: Ranks, watch: Watch) -> list[Seen]:
+        """What the ranks of this machine are at, by their own word; their stacks go to the log."""
+        for stack in self._stacks:
+            stack.clear()
+        ranks.ask_for_stacks()
+        stacks.wait_for(self._stacks)
+        seen = []
+        for local, stack in enumerate(self._stacks):
+            rank, text = self._place.first_rank + local, stack.read()
+            seconds, phase = watch.seconds(local), self._board.phase(local)
+            what = text or "it does not run: no stack"
+            _LOGGER.warning("rank %d made no progress for %.0f s (%s):\n%s", rank, seconds, phase.name.lower(), what)
+            seen.append(Seen(rank, self._place.node, int(phase), round(seconds, 1), innermost(text)))
+        return seen
+
+    def _tell_of(self, silent: frozenset[int]) -> None:
+        """Tell the operator of machines that it may still see run: the leader does, and of the leader some others."""
+        if silent and (self._place.node == 0 or (0 in silent and self._place.node <= _SPEAKERS)):
+            workers = tuple(self._place.machines[node] for node in sorted(silent))
+            why = f"they do not answer {self._place.machines[self._place.node]}"
+            Progress(Stage.TRAIN).silent(Silence(generation=self._place.generation, workers=workers, why=why))
 
     def _is_time_for(self, newer: World, peers: Peers) -> bool:
         """Whether to change over to a planned world now. Where the leader stays it is its to say, once those that come have
@@ -289,6 +337,10 @@ class _Notice:
         if time.monotonic() - self._since >= self._seconds:
             self._is_passed_on = True
             self._ranks.ask_to_stop()
+
+
+def _hung(loss: Loss) -> _Ending:
+    return Outcome(outcome="failed", kind="Hang", rank=loss.rank, message=loss.hang), EXIT_FAILURE
 
 
 def _is_final(outcome: Outcome | None) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pretrain_api.errors import EXIT_FAILURE
+from pretrain_trainer.agent import stacks
 from pretrain_trainer.process import HEEDED, named
 
 
@@ -68,6 +69,10 @@ class Ranks:
         """End what still runs."""
         self._killed |= {rank for rank, _ in self._alive.values()}
         self._send(signal.SIGKILL)
+
+    def ask_for_stacks(self) -> None:
+        """They write what they are doing."""
+        self._send(stacks.SIGNAL)
 
     def wait(self, seconds: float | None, others: Sequence[int] = ()) -> list[Ended]:
         """The ranks that have ended, once one has, one of the other descriptors is readable or the time is over."""

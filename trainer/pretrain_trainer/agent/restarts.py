@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pretrain_api import exits
 from pretrain_api.events import SIGNAL, Outcome
 from pretrain_api.recoveries import Kind, Recovery
 from pretrain_trainer.agent.board import Board, Phase
@@ -19,11 +20,18 @@ _PHASES = (("start", Phase.JOINING), ("join", Phase.LOADING), ("load", Phase.REA
 
 @dataclass(frozen=True)
 class Loss:
-    """A rank that was killed."""
+    """A rank that was killed, or has to be."""
 
     rank: int
     code: int
     node: int
+    hang: str = ""
+    """How it hangs, where nothing else has killed it."""
+
+    @property
+    def cause(self) -> str:
+        """For people."""
+        return self.hang or exits.in_words(self.code)
 
 
 @dataclass(frozen=True)

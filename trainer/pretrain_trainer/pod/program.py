@@ -17,6 +17,7 @@ from pathlib import Path
 from pretrain_api import cluster
 from pretrain_api.events import Outcome, fitted, outcome_at
 from pretrain_api.report import Report
+from pretrain_api.silence import Silence
 from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.cores import usable_cores
@@ -106,7 +107,10 @@ def _reporting(events: Path, place: Place, service_account: Path, is_speaker: bo
     def send(report: Report) -> None:
         server.patch(name, {cluster.REPORT_KEY: report.model_dump_json()})
 
-    reporter = Reporter(events, place.stage, place.attempt, send)
+    def send_silence(silence: Silence) -> None:
+        server.patch(name, {cluster.SILENCE_KEY: silence.model_dump_json()})
+
+    reporter = Reporter(events, place.stage, place.attempt, send, send_silence)
     reporter.start()
     try:
         yield

@@ -1,4 +1,5 @@
-"""From the events file to the report: a thread that tells the operator how far the stage is, and never fails it."""
+"""From the events file to the operator: a thread that tells how far the stage is, and which workers answer no more. It
+never fails the stage."""
 
 from __future__ import annotations
 
@@ -14,25 +15,38 @@ from pathlib import Path
 from pretrain_api.event_tail import EventTail
 from pretrain_api.events import ProgressEvent
 from pretrain_api.report import Report, ReportedCheckpoint
+from pretrain_api.silence import Silence
 from pretrain_api.stages import Stage
 from pretrain_trainer.pod.api_server import Refused
 
 _LOGGER = logging.getLogger(__name__)
-_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_BETWEEN_LOOKS = 0.25
 _SECONDS_BETWEEN_REPORTS = 10.0
+_SECONDS_BETWEEN_TRIES = 2.0
+"""To tell of silence: at most four workers do at once, and training stands still until they were heard."""
 _LONGEST_PAUSE_SECONDS = 60.0
 _LAST_TRIES = 3
 
 
 class Reporter:
     """Follows an events file and sends a report every 10 s at most, at once after a checkpoint or a recovery and at the
-    end.
+    end. Silence is sent at once.
 
     What cannot be sent is tried again after growing pauses, with what is newest then.
     """
 
-    def __init__(self, events: Path, stage: Stage, attempt: int, send: Callable[[Report], None]) -> None:
+    def __init__(
+        self,
+        events: Path,
+        stage: Stage,
+        attempt: int,
+        send: Callable[[Report], None],
+        send_silence: Callable[[Silence], None],
+    ) -> None:
         self._tail, self._stage, self._attempt, self._send = EventTail(events), stage, attempt, send
+        self._send_silence = send_silence
+        self._silence: Silence | None = None
+        self._silence_due = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="report", daemon=True)
         self._newest: ProgressEvent | None = None
@@ -53,6 +67,8 @@ class Reporter:
         due = time.monotonic()
         while not self._ended.wait(_SECONDS_BETWEEN_LOOKS):
             is_urgent = self._take_in()
+            if self._silence and time.monotonic() >= self._silence_due:
+                self._try_silence(self._silence)
             if not self._is_sent and (time.monotonic() >= due or (is_urgent and not self._failures)):
                 self._try()
                 due = time.monotonic() + self._pause()
@@ -66,6 +82,9 @@ class Reporter:
         """Read the new lines; whether one tells of another checkpoint or a recovery."""
         before = self._checkpoint, self._tail.recovery
         for event in self._tail.read():
+            if event.silence:
+                self._silence = event.silence
+                continue
             if not event.recovery:  # it has no figures, and must not take the place of those that have
                 self._newest = event
             self._is_sent = self._newest is None
@@ -74,15 +93,26 @@ class Reporter:
 
     def _try(self) -> None:
         assert self._newest is not None
+        report = self._report(self._newest)
+        self._is_sent = self._is_taken(lambda: self._send(report))
+        self._failures = 0 if self._is_sent else self._failures + 1
+
+    def _try_silence(self, silence: Silence) -> None:
+        if self._is_taken(lambda: self._send_silence(silence)):
+            self._silence = None
+        self._silence_due = time.monotonic() + _SECONDS_BETWEEN_TRIES
+
+    def _is_taken(self, send: Callable[[], None]) -> bool:
         try:
-            self._send(self._report(self._newest))
-            self._is_sent, self._failures, self._told = True, 0, ""
+            send()
         except (Refused, OSError, http.client.HTTPException) as error:
-            self._failures += 1
             problem = f"{type(error).__name__}: {error}"
             if problem != self._told:
                 _LOGGER.warning("the report could not be sent, training goes on: %s", problem)
                 self._told = problem
+            return False
+        self._told = ""
+        return True
 
     def _pause(self) -> float:
         if not self._failures:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pretrain_trainer.agent.board import Phase, at, moved
 from pretrain_trainer.data.batches import rank_slice
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.objectives import Objective
@@ -53,11 +54,13 @@ class Validation:
         mine = index[rank_slice(count, self.world.rank, self.world.size)]
         if not count:
             return 0.0, 0.0
-        whole = as_batch(self.reader.read(np.full(len(mine), number, dtype=np.int64), mine))
+        with at(Phase.READING):
+            whole = as_batch(self.reader.read(np.full(len(mine), number, dtype=np.int64), mine))
         loss, targets = 0.0, 0.0
         for start, stop in micro_batches(len(mine), -(-count // self.world.size), micro):
             batch = (whole.rows(start, stop) if stop > start else whole.masked(1)).to(self.world.device)
             # A scale of 0 would make every target one that does not count.
             loss += float(self.objective.sums(model, batch, 1.0).loss.double().sum())
             targets += float(self.objective.targets(batch).sum())
+            moved()
         return loss, targets

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from pretrain_trainer.agent.board import Phase, at
 from pretrain_trainer.training.world import World
 
 _BUCKET_ELEMENTS = 16 << 20
@@ -45,8 +46,9 @@ class Gradients:
         """Sum over ranks; returns the norm of the sum, [] float32, not finite when any element is not."""
         if self._flat is not None:
             work = [dist.all_reduce(b, async_op=True) for b in torch.split(self._flat, _BUCKET_ELEMENTS)]
-            for bucket in work:
-                bucket.wait()
+            with at(Phase.TOGETHER):
+                for bucket in work:
+                    bucket.wait()
             norm: Tensor = torch.linalg.vector_norm(self._flat)
             return norm
         # Sharded gradients were summed by reduce-scatter in the backward pass.

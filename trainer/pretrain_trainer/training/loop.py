@@ -22,7 +22,7 @@ from pretrain_api.ledger import StepRead
 from pretrain_api.run_length import RunLength
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
-from pretrain_trainer.agent.board import Phase, is_called_together, mark
+from pretrain_trainer.agent.board import Phase, at, is_called_together, mark, moved
 from pretrain_trainer.context import StageContext, Stopped
 from pretrain_trainer.data.batches import Batch as RankBatch
 from pretrain_trainer.data.batches import GlobalBatches
@@ -45,6 +45,8 @@ from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
 
+_WARM_STEPS = 3
+"""So many steps after a start may take long where something is compiled or chosen in them."""
 SKIPS_IN_A_ROW = 10
 """So many steps with a non-finite loss or gradient in a row end the training."""
 
@@ -93,11 +95,13 @@ class Training:
     """Figures of the newest step."""
     pace: Pace = field(default_factory=Pace)
     waits: Waits = field(default_factory=Waits)
-    """For how long each step waited for its batch, since the last start."""
+    """For how long each step waited for its batch, since the last start: one for each step."""
     boundary: float = 0.0
     """When the last step ended, on the clock of time.perf_counter."""
     saving_seconds: float = 0.0
     """What a checkpoint has held up training since then."""
+    validations: int = 0
+    """Since the last start."""
 
     @property
     def spec(self) -> PretrainJobSpec:
@@ -110,6 +114,7 @@ class Training:
         with self.batches(self.mixture, self.position.samples) as batches:
             mark(Phase.READING, self.position.step)
             for batch in batches:
+                mark(Phase.WARMING if self._is_warming(self.waits.count) else Phase.COMPUTING)
                 if self.position.step == self.length.steps:
                     break
                 whole = as_batch(batch.samples)
@@ -135,7 +140,8 @@ class Training:
     def _leave_together(self) -> None:
         """Wait until the checkpoint is committed, which rank 0 does last: whoever started the ranks may end the
         others as soon as one has left, and the job's pods are deleted together."""
-        self.checkpoints.wait()
+        with at(Phase.SAVING):
+            self.checkpoints.wait()
         self.world.sum([0.0])
         if self.told:
             self._tell(self.told)
@@ -197,7 +203,9 @@ class Training:
         every = self.spec.evaluation.every_steps
         validation, trained = None, time.perf_counter()
         if every and step % every == 0:
-            validation = self.validation.losses(self.model, self.position.micro_batch_size)
+            with at(Phase.WARMING if self._is_warming(self.validations) else Phase.COMPUTING):
+                validation = self.validation.losses(self.model, self.position.micro_batch_size)
+            self.validations += 1
         began, self.boundary = self.boundary, time.perf_counter()
         seconds, evaluating = self.boundary - began, self.boundary - trained if validation is not None else 0.0
         self.pace = self.pace.after(seconds, evaluating, self.saving_seconds)
@@ -209,6 +217,11 @@ class Training:
         )  # fmt: skip
         self.pending.append(figures)
         self._tell(figures)
+
+    def _is_warming(self, times_before: int) -> bool:
+        """Whether what was done so often may still be slow."""
+        compiles = self.spec.training.compile or self.world.device.type == "cuda"
+        return compiles and times_before < _WARM_STEPS
 
     def _forward_backward(self, batch: RankBatch, targets: int) -> Tensor:
         """Accumulate the gradient of this rank's slice; float32 [slice], the loss of each sample over its targets."""
@@ -223,6 +236,7 @@ class Training:
                 sums = self.objective.sums(self.model, micro, 1 / max(targets, 1))
             sums.objective.backward()  # type: ignore[no-untyped-call]
             losses.append(sums.loss[: stop - start])
+            moved()
         return torch.cat(losses)
 
     def _figures(
@@ -278,7 +292,8 @@ class Training:
         if not self.pending and newest is not None and newest.final >= final:
             return
         began = time.perf_counter()
-        self.checkpoints.save(self.tensors(), self.position, self.segments, self.pending, final=final)
+        with at(Phase.SAVING):
+            self.checkpoints.save(self.tensors(), self.position, self.segments, self.pending, final=final)
         self.saving_seconds += time.perf_counter() - began
         self.pending, self.in_save = [], self.pending
 
@@ -287,7 +302,8 @@ class Training:
         newest = self.checkpoints.newest
         committed = newest.step if newest else 0
         self.in_save = [figures for figures in self.in_save if figures.step > committed]
-        self.snapshots.keep(self.position, [*self.in_save, *self.pending], self.checkpoints.start)
+        with at(Phase.SAVING):
+            self.snapshots.keep(self.position, [*self.in_save, *self.pending], self.checkpoints.start)
 
     def _is_kept_by_all(self) -> bool:
         """Copy the state into memory, and whether every rank has done so."""

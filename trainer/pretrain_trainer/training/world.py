@@ -18,6 +18,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from pretrain_api.errors import UserError
 from pretrain_api.nouns import noun
+from pretrain_trainer.agent.board import Phase, at
 from pretrain_trainer.training import rendezvous
 
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)
@@ -46,13 +47,15 @@ class World:
         if self.size == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(tensor, group=self.control)
+        with at(Phase.TOGETHER):
+            dist.all_reduce(tensor, group=self.control)
         return tensor.tolist()
 
     def gather(self, value: Any) -> list[Any]:
         """Everybody's value, by rank."""
         values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value, group=self.control)
+        with at(Phase.TOGETHER):
+            dist.all_gather_object(values, value, group=self.control)
         return values
 
     def from_first(self, value: Any) -> Any:
@@ -62,7 +65,8 @@ class World:
     def from_rank(self, rank: int, value: Any) -> Any:
         """The value of that rank."""
         values = [value]
-        dist.broadcast_object_list(values, src=rank, group=self.control)
+        with at(Phase.TOGETHER):
+            dist.broadcast_object_list(values, src=rank, group=self.control)
         return values[0]
 
 

@@ -157,7 +157,8 @@ class KubernetesBody:
         workers = observe.workers(seen, recorded, self.uid, made_with, now)
         if published and published.attempt == attempt:
             workers = _with_unconfirmed(workers, published, self._gone)
-        reported = observe.report(seen.configs.get(cluster.report_name(self.key[1])))
+        told = seen.configs.get(cluster.report_name(self.key[1]))
+        reported = observe.report(told)
         run = observe.stage_run(seen, recorded, self.key[1], made_with, now)
         found = list(troubles.of_pods(seen, self.wanted, self._said, now)) if self.wanted else []
         metadata = self._manifest["metadata"]
@@ -178,6 +179,7 @@ class KubernetesBody:
             workers=workers,
             world=published,
             report=reported,
+            silence=observe.silence(told),
             alive=observe.alive(seen, now),
             is_waiting=troubles.is_waiting(seen),
             is_queued=troubles.is_queued(seen),

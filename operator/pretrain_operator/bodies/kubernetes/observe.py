@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pretrain_api import cluster
 from pretrain_api.events import Outcome
 from pretrain_api.report import Report
+from pretrain_api.silence import Silence
 from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus
@@ -195,6 +196,14 @@ def report(config: Config | None) -> Report | None:
     """What a pod last reported."""
     try:
         return Report.model_validate_json(config.data[cluster.REPORT_KEY]) if config else None
+    except (KeyError, ValidationError):
+        return None
+
+
+def silence(config: Config | None) -> Silence | None:
+    """Who does not answer any more, as a pod last said."""
+    try:
+        return Silence.model_validate_json(config.data[cluster.SILENCE_KEY]) if config else None
     except (KeyError, ValidationError):
         return None
 

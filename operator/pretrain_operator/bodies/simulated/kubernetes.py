@@ -5,7 +5,7 @@ functions; what an API server, its controllers and kubelets do to them is simula
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -15,6 +15,7 @@ from pretrain_api import cluster as names
 from pretrain_api.errors import PretrainError
 from pretrain_api.events import Outcome
 from pretrain_api.report import Report, ReportedCheckpoint
+from pretrain_api.silence import Silence
 from pretrain_api.stages import FINISH, Stage, fingerprint
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus
@@ -50,8 +51,13 @@ SAVE_SECONDS = 3.0
 TICK_SECONDS = 1.0
 _STEP_SECONDS = 1.0
 
-Fate = tuple[Literal["crash", "kill", "evict", "vanish", "userError", "missing"], float]
-"""What happens to a pod, and how many seconds after it began to run. missing: storage is not there."""
+_NOTICE_SECONDS = 10.0
+"""After which its neighbours tell of a worker that is frozen."""
+_EVICT_SECONDS = 60.0
+"""After which its node does."""
+Fate = tuple[Literal["crash", "kill", "evict", "vanish", "freeze", "unheard", "userError", "missing"], float]
+"""What happens to a pod, and how many seconds after it began to run. freeze: it looks as before and does nothing any more;
+unheard: its neighbours say so of it, and it does not; missing: storage is not there."""
 
 
 class OperatorKilled(PretrainError):
@@ -70,6 +76,7 @@ class Life:
     begins: datetime
     fate: Fate | None
     asked: datetime | None = None
+    frozen: datetime | None = None
     roster: World | None = None
     """The one that it follows: the newest that named it, a moment after it was published."""
 
@@ -82,6 +89,7 @@ class Views:
     jobs: dict[str, BatchJob] = field(default_factory=dict)
     world: World | None = None
     report: Report | None = None
+    silence: Silence | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,7 @@ class SimulatedKubernetes:
         self.trained_seconds = 0.0
         self.saved_seconds = 0.0
         self.report: Report | None = None
+        self.silence: Silence | None = None
         self.holders: set[str] = set()
         """UIDs of the pods that have what was learned in memory."""
         self.records: dict[Stage, set[str]] = {stage: set() for stage in Stage}
@@ -224,7 +233,12 @@ class SimulatedKubernetes:
             return
         assert pod.began is not None
         seconds = (now - pod.began).total_seconds()
-        if life.asked and now >= min(life.asked + timedelta(seconds=SAVE_SECONDS), pod.leave_by or now):
+        if life.frozen:
+            if now >= min(
+                life.frozen + timedelta(seconds=_EVICT_SECONDS), pod.leave_by or datetime.max.replace(tzinfo=UTC)
+            ):
+                del self.lives[pod.name]
+        elif life.asked and now >= min(life.asked + timedelta(seconds=SAVE_SECONDS), pod.leave_by or now):
             del self.lives[pod.name]
         elif life.fate and seconds >= life.fate[1]:
             self._strike(life, life.fate[0])
@@ -254,7 +268,11 @@ class SimulatedKubernetes:
             self.faults.append(Fault(pod.stage, pod.attempt, kind))
         life.fate = None
         match kind:
-            case "vanish":
+            case "freeze" if pod.worker >= 0:
+                life.frozen = self.now
+            case "unheard" if pod.worker >= 0:
+                self._tell_of([pod])
+            case "vanish" | "freeze" | "unheard":
                 del self.lives[pod.name]
             case "evict":
                 life.pod = replace(pod, taken_away="EvictionByEvictionAPI")
@@ -268,6 +286,12 @@ class SimulatedKubernetes:
                 self._end(life, 2, Outcome(outcome="userError", code="unreachable", message="no storage"))
             case _:
                 self._end(life, 1, Outcome(outcome="failed", kind="Runtime", message="boom", rank=max(0, pod.worker)))
+
+    def _tell_of(self, pods: Sequence[Pod]) -> None:
+        """Members say that they do not hear these others any more."""
+        if self.world and any(self.world.rank_of(pod.uid) is not None for pod in pods):
+            names = tuple(pod.name for pod in pods)
+            self.silence = Silence(generation=self.world.generation, workers=names, why="they do not answer")
 
     def _end(self, life: Life, code: int, said: Outcome | None) -> None:
         state = "Succeeded" if code == 0 else "Failed"
@@ -297,6 +321,9 @@ class SimulatedKubernetes:
     def _train(self, seconds: float) -> None:
         """One of the members that has the state in memory gives it to the others; where none is left, storage does."""
         running = {life.pod.uid: life for life in self.lives.values() if life.pod.worker >= 0 and life.pod.is_running}
+        frozen = [life for life in running.values() if life.frozen]
+        running = {uid: life for uid, life in running.items() if not life.frozen}
+        self._miss(frozen, running)
         self.holders &= set(running)
         if not self.holders:
             self.trained_seconds = self.saved_seconds
@@ -316,6 +343,13 @@ class SimulatedKubernetes:
             self.saved_seconds = max(self.saved_seconds, saved)
             self._report(world)
         self.most_gangs = max(self.most_gangs, len(training), len({world.attempt for world in followed.values()}))
+
+    def _miss(self, frozen: Sequence[Life], running: Mapping[str, Life]) -> None:
+        """Those that trained with the frozen ones tell of them."""
+        long_ago = self.now - timedelta(seconds=_NOTICE_SECONDS)
+        missed = [life for life in frozen if life.frozen and life.frozen <= long_ago and life.roster == self.world]
+        if missed and any(life.roster == self.world for life in running.values()):
+            self._tell_of([life.pod for life in missed])
 
     def _report(self, world: World) -> None:
         if self.trained_seconds >= _STEP_SECONDS:
@@ -353,7 +387,7 @@ class SimulatedKubernetes:
 
     def _view(self) -> Views:
         pods = {name: life.pod for name, life in self.lives.items()}
-        return Views(pods, dict(self.jobs), self.world, self.report)
+        return Views(pods, dict(self.jobs), self.world, self.report, self.silence)
 
     def _number(self) -> int:
         self._numbers += 1
@@ -425,6 +459,7 @@ class SimulatedOperator:
             workers=workers,
             world=view.world,
             report=view.report,
+            silence=view.silence,
             alive=observe.alive(seen, now),
         )
 

@@ -8,8 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from pretrain_trainer.agent import peers
-from pretrain_trainer.agent.peers import Begun, Follower, Leader
+from pretrain_trainer.agent import follower as followers
+from pretrain_trainer.agent import leader as leaders
+from pretrain_trainer.agent.board import Phase
+from pretrain_trainer.agent.follower import Follower
+from pretrain_trainer.agent.hangs import Seen
+from pretrain_trainer.agent.leader import Leader
+from pretrain_trainer.agent.peers import Alone, Begun
 from pretrain_trainer.agent.place import Place
 from pretrain_trainer.agent.restarts import Loss
 
@@ -98,7 +103,7 @@ def test_a_loss_of_the_leader_is_heard_by_those_whose_ranks_still_run(world: Wor
 
 
 def test_without_a_killed_rank_everybody_is_on_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "_SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(leaders, "SETTLE_SECONDS", 0.2)
     world.begin(0)
     told = world.others(lambda f: f.decision(0, None))
     assert world.leader.decision(0, None) is None
@@ -209,3 +214,112 @@ def test_a_leader_hears_who_is_ready_for_the_next_world(world: World) -> None:
     world.leader._wait(0.2)
     assert (world.leader.asks_for("2-token"), world.leader.asks_for("3-token")) == (2, 0)
     assert not world.leader.has_lost_one
+
+
+def seen(node: int, phase: Phase = Phase.TOGETHER, where: str = "loop.py:1 in sum") -> list[Seen]:
+    """What a machine's one rank is at."""
+    return [Seen(node, node, int(phase), 12.0, where)]
+
+
+class TestHang:
+    def test_is_blamed_on_a_rank_once_all_have_told_what_theirs_are_at(self, world: World) -> None:
+        world.begin(0)
+        first, second = world.followers
+        first.stuck(0)
+        world.leader._wait(30)
+        assert world.leader.wants_a_look
+        world.leader.saw(0, seen(0))
+        for follower in world.followers:
+            follower._wait(30)
+            assert follower.wants_a_look
+        first.saw(0, seen(1))
+        world.leader._wait(30)
+        assert not world.leader.call(0)
+        second.saw(0, seen(2, Phase.COMPUTING, "loop.py:7 in _step"))
+        world.leader._wait(30)
+        assert world.leader.call(0)
+        told = world.others(lambda f: f.decision(0, None))
+        loss = world.leader.decision(0, None)
+        assert loss is not None
+        assert (loss.rank, loss.node) == (2, 2)
+        assert loss.cause == "rank 2 made no progress for 12 s at loop.py:7 in _step"
+        assert [future.result(30) for future in told] == [loss, loss]
+        world.begin(1)
+
+    def test_is_none_while_a_rank_waits_for_storage_and_nobody_is_asked_again_at_once(self, world: World) -> None:
+        world.begin(0)
+        first, second = world.followers
+        first.stuck(0)
+        world.leader._wait(30)
+        world.leader.saw(0, seen(0))
+        first.saw(0, seen(1))
+        second.saw(0, seen(2, Phase.READING))
+        for _ in range(4):
+            world.leader._wait(0.2)
+        assert not world.leader.call(0)
+        world.leader.stuck(0)
+        assert not world.leader.wants_a_look
+        first.call(0)
+        assert first._asked is None
+
+    def test_ends_all_where_there_were_too_many(self, world: World) -> None:
+        world.begin(0)
+        world.may_go_on = False
+        for follower in world.followers:
+            follower.saw(0, seen(follower._place.node))
+        world.leader.stuck(0)
+        world.leader.saw(0, seen(0, where=""))
+        while not world.leader.call(0):
+            world.leader._wait(0.2)
+        for follower in world.followers:
+            while not follower.call(0):
+                follower._wait(1)
+            assert follower.decision(0, None) is None
+            assert follower.given_up == world.leader.given_up
+        assert world.leader.decision(0, None) is None
+        assert world.leader.given_up is not None
+        assert world.leader.given_up.hang == "rank 0 does not run"
+
+    def test_of_a_whole_machine_is_its_silence(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(leaders, "ANSWER_SECONDS", 0.3)
+        world.begin(0)
+        world.leader.stuck(0)
+        world.leader.saw(0, seen(0))
+        world.followers[0].saw(0, seen(1))
+        while not world.leader.call(0):
+            world.leader._wait(0.1)
+        assert world.leader.silent == {2}
+        assert world.leader.has_lost_one
+        assert world.leader.decision(0, None) is None
+        assert world.leader.given_up is None
+
+    def test_of_the_leaders_machine_is_found_out_by_the_others(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(followers, "ANSWER_SECONDS", 0.3)
+        world.begin(0)
+        follower = world.followers[0]
+        while not follower.call(0):
+            follower.stuck(0)
+            follower._wait(0.1)
+        assert follower.silent == {0}
+        assert follower.has_lost_one
+        assert follower.decision(0, None) is None
+        assert follower.begin(1, 0) is None
+
+    def test_of_a_lone_machine_is_its_own_to_judge(self, world: World) -> None:
+        may_go_on = [True]
+        alone = Alone(world.place(0), lambda: may_go_on[0])
+        met(alone.begin(0, 0))
+        alone.stuck(0)
+        assert alone.wants_a_look
+        alone.saw(0, [*seen(0), *seen(1, where="")])
+        assert alone.call(0)
+        loss = alone.decision(0, None)
+        assert loss is not None
+        assert (loss.rank, loss.hang) == (1, "rank 1 does not run")
+        may_go_on[0] = False
+        assert alone.decision(0, None) is None
+        assert alone.given_up == loss
+        met(alone.begin(1, 1))
+        assert not alone.call(1)

@@ -8,6 +8,7 @@ from support.eventually import eventually
 
 from pretrain_api.events import ProgressEvent, ReportedCheckpoint
 from pretrain_api.report import Report
+from pretrain_api.silence import Silence
 from pretrain_api.stages import Stage
 from pretrain_trainer.pod import reports
 from pretrain_trainer.pod.api_server import Refused
@@ -21,6 +22,7 @@ class Receiver:
 
     def __init__(self, refusals: int = 0) -> None:
         self.reports: list[Report] = []
+        self.silences: list[Silence] = []
         self.refusals = refusals
 
     def __call__(self, report: Report) -> None:
@@ -29,10 +31,17 @@ class Receiver:
             raise Refused(503, "away")
         self.reports.append(report)
 
+    def hear(self, silence: Silence) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError("no route")
+        self.silences.append(silence)
+
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reports, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(reports, "_SECONDS_BETWEEN_TRIES", 0.02)
 
 
 def write(path: Path, step: int, checkpoint: int = 0) -> None:
@@ -43,7 +52,7 @@ def write(path: Path, step: int, checkpoint: int = 0) -> None:
 
 
 def a_reporter(path: Path, receiver: Receiver) -> Reporter:
-    reporter = Reporter(path, Stage.TRAIN, 3, receiver)
+    reporter = Reporter(path, Stage.TRAIN, 3, receiver, receiver.hear)
     reporter.start()
     return reporter
 
@@ -86,3 +95,19 @@ def test_nothing_is_sent_where_nothing_was_told(tmp_path: Path) -> None:
     receiver = Receiver()
     a_reporter(tmp_path / "events", receiver).end(5)
     assert receiver.reports == []
+
+
+def test_silence_is_told_until_it_is_heard_and_takes_the_place_of_no_figures(tmp_path: Path) -> None:
+    path, receiver = tmp_path / "events", Receiver()
+    reporter = a_reporter(path, receiver)
+    write(path, 1)
+    eventually(lambda: len(receiver.reports) == 1)
+    receiver.refusals = 2
+    silence = Silence(generation=4, workers=("tiny-w1",), why="they do not answer tiny-w0")
+    with path.open("a") as file:
+        event = ProgressEvent(time=NOON.timestamp(), stage="Train", phase="step", silence=silence)
+        file.write(event.model_dump_json() + "\n")
+    eventually(lambda: receiver.silences)
+    reporter.end(5)
+    assert receiver.silences == [silence]
+    assert [report.done for report in receiver.reports] == [1]

@@ -1,0 +1,60 @@
+"""What is seen of a roster's members, and what their neighbours say of them."""
+
+import pytest
+from support.jobs import a_job
+from support.stage_runs import NOON
+from support.worlds import a_worker, a_world, evicted
+
+from pretrain_api.silence import Silence
+from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import World as Summary
+from pretrain_api.world import World
+from pretrain_operator.brain import roster, world
+from pretrain_operator.brain.observed import Observed
+
+THREE = tuple(a_worker(n) for n in range(3))
+WORLD = a_world(0, 1, 2)
+
+
+def heard(*silent: int, generation: int = WORLD.generation) -> Observed:
+    names = tuple(THREE[n].pod for n in silent)
+    told = Silence(generation=generation, workers=names, why="they do not answer")
+    return roster.heard(Observed(NOON, workers=THREE, world=WORLD, silence=told))
+
+
+class TestSilence:
+    def test_is_the_loss_of_a_worker_that_looks_well_from_here(self) -> None:
+        first, second, third = roster.members(WORLD, heard(1))
+        assert [w.state for w in (first, second, third)] == ["Running", "Lost", "Running"]
+        assert (second.reason, second.is_alive) == (roster.SILENT, False)
+
+    def test_in_another_roster_is_no_matter(self) -> None:
+        assert heard(1, generation=WORLD.generation - 1).workers == THREE
+
+    def test_of_most_others_is_that_of_the_one_who_tells(self) -> None:
+        assert heard(1, 2).workers == THREE
+
+    def test_of_nobody_is_nothing(self) -> None:
+        assert heard().workers == THREE
+        unknown = Silence(generation=WORLD.generation, workers=("another-job-w1",), why="?")
+        assert roster.heard(Observed(NOON, workers=THREE, world=WORLD, silence=unknown)).workers == THREE
+
+    @pytest.mark.parametrize("silence", [None, Silence(generation=1, workers=("x",), why="?")])
+    def test_without_a_roster_is_nothing(self, silence: Silence | None) -> None:
+        observed = Observed(NOON, workers=THREE, silence=silence)
+        assert roster.heard(observed) is observed
+
+    def test_adds_nothing_to_a_loss_that_is_seen(self) -> None:
+        workers = (THREE[0], evicted(1), THREE[2])
+        told = Silence(generation=WORLD.generation, workers=(THREE[1].pod,), why="?")
+        assert roster.heard(Observed(NOON, workers=workers, world=WORLD, silence=told)).workers == workers
+
+
+def test_a_silent_member_is_left_out_without_asking_it() -> None:
+    """The others cannot agree on a step with one that does not answer."""
+    status = PretrainJobStatus(world=Summary(generation=1, workers=3))
+    spec = a_job().with_spec(workers={"min": 1, "max": 3}).spec
+    following = world.next_world(status, spec, heard(0), WORLD.attempt)
+    assert isinstance(following, World)
+    assert [m.worker for m in following.roster] == [1, 2]
+    assert not following.planned
