@@ -5,7 +5,7 @@ BIN := .venv/bin
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: bench-data bench-elastic help setup run test test-unit test-integration test-cluster check format generate lock images clean
+.PHONY: bench-data bench-elastic help setup run soak test test-unit test-integration test-cluster check format generate lock images clean
 .PHONY: cluster-programs cluster-up cluster-down cluster-env
 CLUSTER := PYTHONPATH=tests $(BIN)/python -m support.cluster
 # Of the development cluster that `make cluster-up` starts.
@@ -33,7 +33,10 @@ test-integration: setup  ## tests with real processes, files and browsers
 	$(BIN)/python -m pytest tests/integration -n $(TEST_PROCESSES) -q --dist loadfile --no-loadscope-reorder
 
 test-cluster: setup  ## tests on a cluster with containers (as root), or on the one that KUBECONFIG names
-	$(BIN)/python -m pytest tests/cluster -n $(if $(KUBECONFIG),0,$(TEST_PROCESSES)) -q --dist loadfile
+	$(BIN)/python -m pytest tests/cluster tests/chaos -n $(if $(KUBECONFIG),0,$(TEST_PROCESSES)) -q --dist loadfile
+
+soak: setup  ## chaos on a cluster of its own (as root) for an hour; SECONDS=7200 for two, PRETRAIN_TEST_SEED=7 to play one again
+	PRETRAIN_CHAOS_SECONDS=$(or $(SECONDS),3600) $(BIN)/python -m pytest tests/chaos -s -q -p no:cacheprovider
 
 cluster-programs: setup  ## get the programs that a cluster needs and this machine lacks
 	@$(CLUSTER) programs

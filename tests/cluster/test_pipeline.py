@@ -1,23 +1,21 @@
 """A job on a real cluster: the operator's chart, its images, an S3 server; undisturbed, disturbed and suspended."""
 
-import json
 import os
 import random
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from support.charts import overlaid
 from support.cluster.cluster import DevelopmentCluster
-from support.cluster.installation import NAMESPACE
-from support.cluster.kubectl import Kubectl
+from support.cluster.installation import kill_leader
 from support.cluster.remote_job import STEPS, Made, RemoteJob, a_spec, folder_of
 from support.eventually import eventually
 from support.exports import generated
+from support.pods import KILL
 from support.token_runs import commits
 
 from pretrain_api import layout
@@ -146,40 +144,9 @@ class TestGivenShards:
         status = job.until("Succeeded")
         assert (status["progress"]["step"], status["recovery"].get("failures", 0)) == (100, 0)
 
-        found = audited(job, tmp_path)
+        found = job.audited(tmp_path)
         assert (found["steps"], found["weights"]) == (100, 2)
         assert found["samplesRead"] == 100 * spec["training"]["globalBatchSize"]
-
-
-def audited(job: RemoteJob, folder: Path) -> dict[str, Any]:
-    """What `pretrain data audit` finds out about a job; that all is well, above all."""
-    (folder / "job.yaml").write_text(yaml.safe_dump(job.manifest))
-    done = subprocess.run(
-        [PRETRAIN, "data", "audit", str(folder / "job.yaml"), "-o", "json"],
-        env={**os.environ, **job.cluster.s3.environment}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-KILL = """
-import os, signal, sys
-for name in os.listdir('/proc'):
-    if name.isdigit() and int(name) > 1:
-        with open(f'/proc/{name}/comm') as comm, open(f'/proc/{name}/cmdline') as line:
-            if comm.read().startswith(sys.argv[1]) or line.read().split(chr(0))[2:3] == [sys.argv[1]]:
-                os.kill(int(name), signal.SIGKILL)
-                break
-"""
-"""Kills the process whose name begins like this, or that runs this module."""
-
-
-def kill_leader(kubectl: Kubectl) -> None:
-    """Remove the pod that leads, without grace."""
-    holder = kubectl.get("lease", "pretrain-operator", "-n", NAMESPACE)["spec"].get("holderIdentity", "")
-    name = holder.partition("_")[0]
-    kubectl.run("delete", "pod", name, "-n", NAMESPACE, "--grace-period=0", "--force", "--wait=false")
 
 
 class TestElastic:
@@ -207,7 +174,7 @@ class TestElastic:
         job.edit(suspend=True)
         status = job.until("Suspended", 120)
         assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (1, 1)
-        audited(job, tmp_path)
+        job.audited(tmp_path)
         job.delete()
 
 

@@ -16,8 +16,8 @@ from pretrain_operator.bodies.simulated.kubernetes import (
 from pretrain_operator.brain import conditions, lifecycle, stages
 
 LIMIT_SECONDS = 20_000
-_MOST = 4
-"""The most workers of a schedule."""
+_MOST = 5
+"""The most workers of a schedule, with its spare."""
 _KINDS = ("crash", "kill", "evict", "vanish", "freeze", "unheard", "missing")
 
 
@@ -30,14 +30,18 @@ class Ended:
     turns: int
 
 
-def _spec(fewest: int, most: int, budget: int, suspend: bool = False) -> PretrainJobSpec:
+def _spec(fewest: int, most: int, spares: int, budget: int, suspend: bool = False) -> PretrainJobSpec:
     data = {**a_job().manifest["spec"]["data"], "prepare": {"parallelism": 2}}
-    job = a_job().with_budget(budget).with_spec(workers={"min": fewest, "max": most}, suspend=suspend, data=data)
+    job = (
+        a_job()
+        .with_budget(budget)
+        .with_spec(workers={"min": fewest, "max": most, "spares": spares}, suspend=suspend, data=data)
+    )
     return job.spec
 
 
-SPECS = {(all_or_none, most, budget, suspend): _spec(most if all_or_none else 1, most, budget, suspend)
-         for all_or_none in (False, True) for most in (1, 2, 4) for budget in (1, 3, 50)
+SPECS = {(all_or_none, most, spares, budget, suspend): _spec(most if all_or_none else 1, most, spares, budget, suspend)
+         for all_or_none in (False, True) for most in (1, 2, 4) for spares in (0, 1) for budget in (1, 3, 50)
          for suspend in (False, True)}  # fmt: skip
 
 
@@ -52,8 +56,8 @@ def run(seed: int) -> Ended:
             return None
         return chance.choice(_KINDS), chance.uniform(0, 15)  # type: ignore[return-value]
 
-    all_or_none, most = chance.choice((False, True)), chance.choice((1, 2, 4))
-    cluster = SimulatedKubernetes(SPECS[all_or_none, most, budget, False], fate)
+    all_or_none, most, spares = chance.choice((False, True)), chance.choice((1, 2, 4)), chance.choice((0, 0, 1))
+    cluster = SimulatedKubernetes(SPECS[all_or_none, most, spares, budget, False], fate)
     operators = [SimulatedOperator(cluster, chance, lag, death) for _ in range(chance.choice((1, 1, 2)))]
     edits_left, is_suspended, is_deleted, turns = chance.randint(0, 3), False, False, 0
     wakes = [0.0] * len(operators)
@@ -65,8 +69,8 @@ def run(seed: int) -> Ended:
         if (edits_left and chance.random() < 0.03) or (is_suspended and chance.random() < 0.1):
             is_suspended = not is_suspended if is_suspended or chance.random() < 0.5 else False
             edits_left -= not is_suspended
-            edits_left, most = max(0, edits_left), chance.choice((1, 2, 4))
-            cluster.edit(SPECS[all_or_none, most, budget, is_suspended])
+            edits_left, most, spares = max(0, edits_left), chance.choice((1, 2, 4)), chance.choice((0, 1))
+            cluster.edit(SPECS[all_or_none, most, spares, budget, is_suspended])
             wakes = [0.0] * len(operators)
         if edits_left and chance.random() < 0.002:
             cluster.deleted, is_deleted = cluster.now, True

@@ -65,6 +65,12 @@ def _ranks(spec: PretrainJobSpec) -> Iterator[Finding]:
         yield (*_TRAINING, "globalBatchSize"), what, f"Write globalBatchSize: {ranks} or more, or fewer ranks."
 
 
+def _spares(spec: PretrainJobSpec) -> Iterator[Finding]:
+    if spec.workers.spares and (spec.scheduling.queue_name or spec.scheduling.gang):
+        what = f"spares is {spec.workers.spares}, but workers in a queue or gang are never replaced one by one."
+        yield ("spec", "workers", "spares"), what, "Write spares: 0, or leave out scheduling.queueName and gang."
+
+
 def _shard(spec: PretrainJobSpec) -> Iterator[Finding]:
     shard, processes = spec.training.parallelism.shard, spec.workers.processes_per_worker
     for name, workers in (("min", spec.workers.min), ("max", spec.workers.max)):
@@ -124,6 +130,15 @@ RULES = (
         message="training.parallelism.shard does not divide the ranks, workers.min and workers.max x processesPerWorker."
         " Write a divisor of both.",
         field="training.parallelism.shard",
+    ),
+    Rule(
+        "spares-in-a-group",
+        "spec",
+        _spares,
+        cel="self.workers.spares == 0 || (self.scheduling.queueName == '' && !has(self.scheduling.gang))",
+        message="workers.spares is above 0, but workers in a queue or gang are placed together and never replaced one by one."
+        " Write spares: 0, or leave out scheduling.queueName and gang.",
+        field="workers.spares",
     ),
     ordered("workers-min-above-max", "spec.workers", "min", "max"),
     exactly_one("gang-kind", "spec.scheduling.gang", "native: {}", "native", "volcano", "coscheduling"),

@@ -29,13 +29,13 @@ _ROWS: tuple[Row, ...] = (
     (("objective", "dino"), lambda s: s.objective.dino, _CAUSAL),
     (("training", "optimizer", "muon"), lambda s: s.training.optimizer.muon, _ADAMW),
     (("training", "optimizer", "lars"), lambda s: s.training.optimizer.lars, _ADAMW),
-    (("workers", "spares"), lambda s: s.workers.spares > 0, "Write 0."),
 )
 
 ONLY_IN_A_CLUSTER: tuple[Row, ...] = (
     (("storage", "secretRef"), lambda s: s.storage.secret_ref,
      "credentials come from the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     (("workers", "max"), lambda s: s.workers.max > 1, "this machine is one worker"),
+    (("workers", "spares"), lambda s: s.workers.spares > 0, "this machine is one worker"),
     (("workers", "resources"), lambda s: s.workers.resources.limits or s.workers.resources.requests,
      "the stages take what this machine has"),
     (("workers", "template"), lambda s: s.workers.template != WorkerTemplate(), "nothing here is a pod"),

@@ -53,7 +53,7 @@ class Workers(ApiModel):
     max: Annotated[int, Field(ge=1, le=65536)] = 1
     """Most workers to train with."""
     spares: Annotated[int, Field(ge=0, le=1024)] = 0
-    """Warm workers that wait to take a lost one's place."""
+    """Workers beside those that train, which run and wait to take a lost one's place at once. Not in a queue or a gang."""
     processes_per_worker: Annotated[int, Field(ge=1, le=64)] = 1
     """Ranks in a worker, usually one per GPU."""
     resources: Resources = Resources()

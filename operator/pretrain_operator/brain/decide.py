@@ -153,8 +153,10 @@ def _working(
         if stage is Stage.TRAIN:
             status = world.planned(status, spec, attempt, observed.most_workers)
     entry = stages.entry(status, stage)
-    if run is None or (stage is Stage.TRAIN and observed.workers and not world.is_whole(status, observed, run.attempt)):
-        plan.insert(0, _started(status, stage, observed))
+    if run is None or (
+        stage is Stage.TRAIN and observed.workers and not world.is_whole(status, spec, observed, run.attempt)
+    ):
+        plan.insert(0, _started(spec, status, stage, observed))
     elif stage is Stage.TRAIN and observed.workers:
         plan += _gathered(spec, status, observed, run.attempt)
     if observed.is_waiting:
@@ -180,14 +182,18 @@ def _working(
 
 
 def _started(
-    status: PretrainJobStatus, stage: Stage, observed: Observed, numbers: tuple[int, ...] | None = None
+    spec: PretrainJobSpec,
+    status: PretrainJobStatus,
+    stage: Stage,
+    observed: Observed,
+    numbers: tuple[int, ...] | None = None,
 ) -> StartStage:
     """The start of a stage; of training with all its workers, or with these."""
     entry = stages.entry(status, stage)
     parts = observed.parts if phases.named(stage, entry.phase).indexed else 1
     workers: tuple[int, ...] = ()
     if stage is Stage.TRAIN:
-        parts = status.world.workers
+        parts = world.with_spares(status, spec)
         workers = tuple(range(parts)) if numbers is None else numbers
     start = _start(status, stage)
     return StartStage(stage, start.attempt, stages.upstream(status, stage), start.phase, parts, workers)
@@ -204,11 +210,12 @@ def _gathered(spec: PretrainJobSpec, status: PretrainJobStatus, observed: Observ
     published = roster.published(observed, attempt)
     if published is None or not roster.is_elastic(spec) or not roster.goes_on(roster.members(published, observed)):
         return plan
-    if too_many := replacements.surplus(status, observed, published):
+    wanted = world.with_spares(status, spec)
+    if too_many := replacements.surplus(status, observed, published, wanted):
         plan.append(DropWorkers(attempt, too_many))
-    if numbers := replacements.missing(status, observed, published):
+    if numbers := replacements.missing(status, observed, published, wanted):
         pause = replacements.pause_seconds(status, observed, published)
-        plan.append(Requeue(pause) if pause > 0 else _started(status, Stage.TRAIN, observed, numbers))
+        plan.append(Requeue(pause) if pause > 0 else _started(spec, status, Stage.TRAIN, observed, numbers))
     return plan
 
 

@@ -12,15 +12,15 @@ from pretrain_operator.brain import failures, roster
 from pretrain_operator.brain.observed import Observed, Worker
 
 
-def missing(recorded: PretrainJobStatus, observed: Observed, published: World) -> tuple[int, ...]:
-    """Numbers of workers to start: above all that were ever seen."""
+def missing(recorded: PretrainJobStatus, observed: Observed, published: World, wanted: int) -> tuple[int, ...]:
+    """Numbers of workers to start, so that as many as wanted are there: above all that were ever seen."""
     members = {m.uid for m in published.roster}
     there = sum(w.uid in members or not w.is_outdated for w in _there(recorded, observed))
     newest = max([*(w.worker for w in observed.workers), *(m.worker for m in published.roster)])
-    return tuple(range(newest + 1, newest + 1 + recorded.world.workers - there))
+    return tuple(range(newest + 1, newest + 1 + wanted - there))
 
 
-def surplus(recorded: PretrainJobStatus, observed: Observed, published: World) -> tuple[int, ...]:
+def surplus(recorded: PretrainJobStatus, observed: Observed, published: World, wanted: int) -> tuple[int, ...]:
     """Numbers of workers to end: those that an older view made too many, those that never ran and would be made in
     another way now, and those that were lost to their neighbours and run still. Members stay."""
     members, there = {m.uid for m in published.roster}, _there(recorded, observed)
@@ -28,7 +28,7 @@ def surplus(recorded: PretrainJobStatus, observed: Observed, published: World) -
     outdated = [w for w in others if w.is_outdated]
     spare = sorted((w for w in others if not w.is_outdated), key=lambda w: (w.state == "Running", -w.worker))
     left_out = [w for w in roster.others(published, observed) if roster.is_there(w) and w not in there]
-    excess = max(0, len(there) - len(outdated) - recorded.world.workers)
+    excess = max(0, len(there) - len(outdated) - wanted)
     return tuple(w.worker for w in (*left_out, *outdated, *spare[:excess]))
 
 

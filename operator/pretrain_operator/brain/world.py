@@ -46,9 +46,14 @@ def gang(recorded: PretrainJobStatus, observed: Observed, train: StageRun | None
     return _summarized(recorded, max(known.generation, newest), wanted, min(ready, wanted), lost)
 
 
-def is_whole(recorded: PretrainJobStatus, observed: Observed, attempt: int) -> bool:
+def with_spares(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> int:
+    """How many workers are to be there: those that train, and those that wait, ready, to take a lost one's place."""
+    return recorded.world.workers + (spec.workers.spares if roster.is_elastic(spec) else 0)
+
+
+def is_whole(recorded: PretrainJobStatus, spec: PretrainJobSpec, observed: Observed, attempt: int) -> bool:
     """Whether every worker that an attempt begins with was started. Once there is a roster, they were."""
-    return bool(roster.published(observed, attempt)) or len(observed.workers) >= recorded.world.workers
+    return bool(roster.published(observed, attempt)) or len(observed.workers) >= with_spares(recorded, spec)
 
 
 def next_world(

@@ -10,6 +10,7 @@ import pytest
 from support.cluster.cluster import DevelopmentCluster, kept, running_cluster
 from support.cluster.control_plane import ControlPlane, api_server
 from support.cluster.foreign import ForeignCluster
+from support.cluster.installation import installed_operator
 from support.cluster.kubectl import Kubectl
 from support.cluster.kwok import SimulatedNodes
 from support.cluster.missing import MissingPart, visibly
@@ -83,6 +84,16 @@ def development_cluster(cluster: DevelopmentCluster | ForeignCluster) -> Develop
                 "nodes of the cluster that KUBECONFIG names cannot be cut off, frozen or killed from here"
             )
     return cluster
+
+
+@pytest.fixture(scope="module")
+def installed(cluster: DevelopmentCluster | ForeignCluster) -> Iterator[DevelopmentCluster]:
+    """The cluster with the operator of this checkout."""
+    with visibly():
+        if isinstance(cluster, ForeignCluster):
+            raise MissingPart("the S3 server of these tests is not in the network of the cluster that KUBECONFIG names")
+        with installed_operator(cluster):
+            yield cluster
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from support.charts import CHART, NAMESPACE, RELEASE, Values
 from support.cluster.cluster import DevelopmentCluster
 from support.cluster.foreign import ForeignCluster
+from support.cluster.kubectl import Kubectl
 from support.helm import WAIT, Helm
 from support.images.build import build
 from support.images.nodes import bring
@@ -49,3 +50,10 @@ def install_operator(cluster: DevelopmentCluster | ForeignCluster, *arguments: s
 def _image(name: str) -> Values:
     repository, _, tag = name.rpartition(":")
     return {"repository": repository, "tag": tag}
+
+
+def kill_leader(kubectl: Kubectl) -> None:
+    """Remove the pod that leads, without grace."""
+    holder = kubectl.get("lease", "pretrain-operator", "-n", NAMESPACE)["spec"].get("holderIdentity", "")
+    name = holder.partition("_")[0]
+    kubectl.run("delete", "pod", name, "-n", NAMESPACE, "--grace-period=0", "--force", "--wait=false")

@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import os
 import secrets
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from support.cluster.cluster import DevelopmentCluster
 from support.cluster.fixtures import new_namespace
 from support.cluster.installation import OPERATORS
@@ -17,6 +21,7 @@ from support.eventually import eventually
 from pretrain_api.cluster import CREDENTIAL_KEYS
 from pretrain_api.types import API_VERSION, KIND
 
+PRETRAIN = str(Path(sys.executable).parent / "pretrain")
 BUCKET = "pretrain"
 STEPS = 240
 """More than a minute of training on two idle cores: time for all that happens to a disturbed job."""
@@ -191,3 +196,14 @@ class RemoteJob:
             "-n", self.namespace, "logs", "-l", f"pretrain.dev/job={self.name}", "--tail=30", "--prefix"
         ).stdout
         return operator + own
+
+    def audited(self, folder: Path) -> dict[str, Any]:
+        """What `pretrain data audit` finds out about it; that all is well, above all. The folder is for a file."""
+        (folder / "job.yaml").write_text(yaml.safe_dump(self.manifest))
+        done = subprocess.run(
+            [PRETRAIN, "data", "audit", str(folder / "job.yaml"), "-o", "json"],
+            env={**os.environ, **self.cluster.s3.environment}, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found

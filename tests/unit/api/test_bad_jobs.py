@@ -37,6 +37,15 @@ def problems_of(text: str = GOOD, *sets: str) -> tuple[str, list[tuple[str, str,
     return str(caught.value), [(p.code, path_text(p.path), p.instead) for p in caught.value.problems]
 
 
+@pytest.mark.parametrize("group", ["spec.scheduling.queueName=q", "spec.scheduling.gang={native: {}}"])
+def test_spares_are_no_part_of_a_group(group: str) -> None:
+    _, found = problems_of(GOOD, "spec.workers.spares=1", group)
+    advice = "Write spares: 0, or leave out scheduling.queueName and gang."
+    assert found == [("spares-in-a-group", "spec.workers.spares", advice)]
+    parse(GOOD, "job.yaml", ["spec.workers.spares=1"])
+    parse(GOOD, "job.yaml", [group])
+
+
 def test_the_job_that_the_table_breaks_is_valid() -> None:
     assert parse(GOOD).spec.training.steps == 200
 
@@ -193,7 +202,6 @@ SET_TABLE = [
     ("spec.objective={clip: {}}", "not-supported-yet", "spec.objective.clip", "causalLM"),
     ("spec.training.optimizer={muon: {}}", "not-supported-yet", "spec.training.optimizer.muon", "adamw"),
     ("spec.training.optimizer={lars: {}}", "not-supported-yet", "spec.training.optimizer.lars", "adamw"),
-    ("spec.workers.spares=1", "not-supported-yet", "spec.workers.spares", "Write 0."),
 ]  # fmt: skip
 
 

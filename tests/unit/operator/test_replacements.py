@@ -15,11 +15,11 @@ THREE = a_world(0, 1, 2)
 
 
 def missing(*workers: Worker, roster: tuple[int, ...] = (0, 1, 2)) -> tuple[int, ...]:
-    return replacements.missing(BEGUN, Observed(NOON, workers=workers), a_world(*roster))
+    return replacements.missing(BEGUN, Observed(NOON, workers=workers), a_world(*roster), 3)
 
 
 def surplus(*workers: Worker, roster: tuple[int, ...] = (0, 1, 2)) -> tuple[int, ...]:
-    return replacements.surplus(BEGUN, Observed(NOON, workers=workers), a_world(*roster))
+    return replacements.surplus(BEGUN, Observed(NOON, workers=workers), a_world(*roster), 3)
 
 
 def failed(number: int, seconds: float = 0) -> Worker:
@@ -56,11 +56,11 @@ class TestLeftOut:
     VIEW = Observed(NOON, workers=(a_worker(0), a_worker(1), a_worker(2)))
 
     def test_is_replaced_and_ended(self) -> None:
-        assert replacements.missing(self.STATUS, self.VIEW, a_world(0, 2)) == (3,)
-        assert replacements.surplus(self.STATUS, self.VIEW, a_world(0, 2)) == (1,)
+        assert replacements.missing(self.STATUS, self.VIEW, a_world(0, 2), 3) == (3,)
+        assert replacements.surplus(self.STATUS, self.VIEW, a_world(0, 2), 3) == (1,)
 
     def test_is_not_ended_while_the_roster_still_has_it(self) -> None:
-        assert replacements.surplus(self.STATUS, self.VIEW, a_world(0, 1, 2)) == ()
+        assert replacements.surplus(self.STATUS, self.VIEW, a_world(0, 1, 2), 3) == ()
 
 
 class TestSurplus:

@@ -226,8 +226,36 @@ class TestJoin:
 
 class TestWhole:
     def test_is_an_attempt_with_all_its_workers(self) -> None:
-        assert not world.is_whole(planned(2), Observed(NOON, workers=running(0)), 1)
-        assert world.is_whole(planned(2), Observed(NOON, workers=running(0, 1)), 1)
+        assert not world.is_whole(planned(2), spec(1, 2), Observed(NOON, workers=running(0)), 1)
+        assert world.is_whole(planned(2), spec(1, 2), Observed(NOON, workers=running(0, 1)), 1)
 
     def test_is_what_has_its_roster(self) -> None:
-        assert world.is_whole(planned(2), Observed(NOON, workers=running(0), world=a_world()), 1)
+        assert world.is_whole(planned(2), spec(1, 2), Observed(NOON, workers=running(0), world=a_world()), 1)
+
+
+class TestSpares:
+    SPEC = a_job().with_spec(workers={"min": 2, "max": 2, "spares": 1}).spec
+
+    def test_are_workers_more_than_train(self) -> None:
+        assert world.with_spares(planned(2), self.SPEC) == 3
+        assert not world.is_whole(planned(2), self.SPEC, Observed(NOON, workers=running(0, 1)), 1)
+
+    def test_are_none_in_a_group(self) -> None:
+        grouped = a_job().with_spec(scheduling={"gang": {"native": {}}}).spec
+        spared = grouped.model_copy(update={"workers": self.SPEC.workers})
+        assert world.with_spares(planned(2), spared) == 2
+
+    def test_stay_outside_while_nobody_is_lost(self) -> None:
+        observed = Observed(NOON, workers=running(0, 1, 2))
+        first = world.next_world(planned(2), self.SPEC, observed, 1)
+        assert isinstance(first, World)
+        assert [m.worker for m in first.roster] == [0, 1]
+        later = Observed(NOON, workers=running(0, 1, 2), world=first)
+        assert world.next_world(planned(2), self.SPEC, later, 1) is None
+
+    def test_take_a_lost_ones_place_at_once(self) -> None:
+        first, lost, spare = running(0, 1, 2)
+        observed = Observed(NOON, workers=(first, killed(lost), spare), world=a_world(first, lost))
+        following = world.next_world(planned(2), self.SPEC, observed, 1)
+        assert isinstance(following, World)
+        assert [m.worker for m in following.roster] == [0, 2]

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from pretrain_api.commits import Commit, WeightSegment
-from pretrain_api.errors import PretrainError
 from pretrain_api.events import ReportedCheckpoint
 from pretrain_api.ledger import StepRead
 from pretrain_api.run_length import RunLength
@@ -30,7 +29,7 @@ from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.waits import Waits
 from pretrain_trainer.objectives import Objective
 from pretrain_trainer.process import heed_no_more_signals
-from pretrain_trainer.training import ledger
+from pretrain_trainer.training import going_back, ledger
 from pretrain_trainer.training.batches import as_batch
 from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
 from pretrain_trainer.training.evaluation import Validation
@@ -47,19 +46,13 @@ _LOGGER = logging.getLogger(__name__)
 
 _WARM_STEPS = 3
 """So many steps after a start may take long where something is compiled or chosen in them."""
-SKIPS_IN_A_ROW = 10
-"""So many steps with a non-finite loss or gradient in a row end the training."""
+COMPARE_STEPS = 100
+"""Steps between two comparisons of the replicas. They are compared before each save as well."""
 
 
 def derived_seed(*numbers: int) -> int:
     """A seed below 2^63 that follows from the numbers and from nothing else."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-class NonFinite(PretrainError):
-    """Loss or gradient stayed infinite or NaN for many steps."""
-
-    kind = "NonFinite"
 
 
 @dataclass
@@ -98,10 +91,14 @@ class Training:
     """For how long each step waited for its batch, since the last start: one for each step."""
     boundary: float = 0.0
     """When the last step ended, on the clock of time.perf_counter."""
+    saved_at: float = 0.0
+    """When the last save began, or the last start, on the clock of time.monotonic."""
     saving_seconds: float = 0.0
     """What a checkpoint has held up training since then."""
     validations: int = 0
     """Since the last start."""
+    returns: dict[int, int] = field(default_factory=dict)
+    """How often training went back to a checkpoint since the last start, by the number of its commit."""
 
     @property
     def spec(self) -> PretrainJobSpec:
@@ -110,32 +107,50 @@ class Training:
     def run(self) -> None:
         """Train to the end, or raise Stopped once a stop was asked for and the state is saved."""
         self.model.train()
-        saved_at, self.boundary = time.monotonic(), time.perf_counter()
+        self.saved_at, self.boundary = time.monotonic(), time.perf_counter()
+        while not self._comes_to_the_end():
+            self.boundary = time.perf_counter()
+        self._leave_together()
+
+    def _comes_to_the_end(self) -> bool:
+        """Train on from here to the final checkpoint; False where training went back meanwhile."""
+        first = self.position.step
         with self.batches(self.mixture, self.position.samples) as batches:
-            mark(Phase.READING, self.position.step)
+            mark(Phase.READING, first)
             for batch in batches:
                 mark(Phase.WARMING if self._is_warming(self.waits.count) else Phase.COMPUTING)
                 if self.position.step == self.length.steps:
                     break
                 whole = as_batch(batch.samples)
-                targets, leave, stop, save, keep = self._agree(int(self.objective.targets(whole).sum()), saved_at)
+                targets, leave, stop, save, keep = self._agree(int(self.objective.targets(whole).sum()))
                 if leave and not stop and self._is_kept_by_all():
                     raise Stopped(f"left the world at step {self.position.step}; the state is in memory")
+                is_due = self.position.step == first or self.position.step % COMPARE_STEPS == 0
+                if (is_due or stop or leave or save) and going_back.from_corruption(self):
+                    return False
                 if stop or leave:
                     if self.context.stopping.is_set():
                         heed_no_more_signals()
                     self._save(final=False)
                     self._leave_together()
-                    raise Stopped(f"stopped at step {self.position.step}; everything is saved")
+                    raise Stopped(f"stopped at step {self.position.step}; {self._what_is_saved()}")
                 if save:
                     self._save(final=False)
-                    saved_at = time.monotonic()
+                    self.saved_at = time.monotonic()
                 if keep:
                     self._keep()
                 self._step(batch, targets)
                 mark(Phase.READING, self.position.step)
+        if going_back.from_corruption(self):
+            return False
         self._save(final=True)
-        self._leave_together()
+        return True
+
+    def _what_is_saved(self) -> str:
+        newest = self.checkpoints.newest
+        if newest and newest.step == self.position.step:
+            return "everything is saved"
+        return f"saved up to step {newest.step if newest else 0}, as the last ones were not finite"
 
     def _leave_together(self) -> None:
         """Wait until the checkpoint is committed, which rank 0 does last: whoever started the ranks may end the
@@ -146,7 +161,7 @@ class Training:
         if self.told:
             self._tell(self.told)
 
-    def _agree(self, targets: int, saved_at: float) -> tuple[int, bool, bool, bool, bool]:
+    def _agree(self, targets: int) -> tuple[int, bool, bool, bool, bool]:
         """At a step boundary, in one reduction: targets in the global batch, whether to leave for another world, to stop,
         to save, and to keep the state in memory.
 
@@ -156,7 +171,8 @@ class Training:
         due = (
             self.world.is_first
             and bool(self.pending)
-            and time.monotonic() - saved_at >= self.spec.checkpoint.every_seconds
+            and time.monotonic() - self.saved_at >= self.spec.checkpoint.every_seconds
+            and not self.position.skipped_in_a_row
             and not self.checkpoints.is_saving
         )
         keep = self.world.is_first and self.snapshots.is_due()
@@ -195,11 +211,6 @@ class Training:
             skipped_in_a_row=0 if is_finite else self.position.skipped_in_a_row + 1,
             stand_ins=self.position.stand_ins + len(read.stand_ins),
         )
-        if self.position.skipped_in_a_row >= SKIPS_IN_A_ROW:
-            raise NonFinite(
-                f"loss or gradient was not finite in {SKIPS_IN_A_ROW} steps in a row, up to step {step}. "
-                "Lower the learning rate or look at the data of these steps."
-            )
         every = self.spec.evaluation.every_steps
         validation, trained = None, time.perf_counter()
         if every and step % every == 0:
@@ -216,6 +227,7 @@ class Training:
             by_source, read, validation,
         )  # fmt: skip
         self.pending.append(figures)
+        going_back.past_what_is_not_finite(self)
         self._tell(figures)
 
     def _is_warming(self, times_before: int) -> bool:
@@ -291,6 +303,8 @@ class Training:
         newest = self.checkpoints.newest
         if not self.pending and newest is not None and newest.final >= final:
             return
+        if self.position.skipped_in_a_row and not final:
+            return  # these weights may be what made the loss infinite: there must be others to go back to
         began = time.perf_counter()
         with at(Phase.SAVING):
             self.checkpoints.save(self.tensors(), self.position, self.segments, self.pending, final=final)

@@ -42,6 +42,11 @@ class World:
     def is_first(self) -> bool:
         return self.rank == 0
 
+    @property
+    def replicas(self) -> int:
+        """How many ranks hold the same state."""
+        return self.size // (self.mesh.size(1) if self.mesh else 1)
+
     def sum(self, values: Sequence[float]) -> list[float]:
         """Element-wise sums over the ranks, in float64."""
         if self.size == 1:

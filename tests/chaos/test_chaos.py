@@ -1,0 +1,65 @@
+"""Chaos on a real cluster: what can break breaks, in an order of its own each time, and no sample is lost or repeated.
+
+    PRETRAIN_TEST_SEED=7 PRETRAIN_CHAOS_SECONDS=600 pytest tests/chaos -s     # play a run again
+    make soak SECONDS=7200                                                    # for hours
+
+The timeline is drawn into `build/chaos/`.
+"""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from support.chaos import events, play, timeline
+from support.chaos.place import Place
+from support.charts import overlaid
+from support.cluster.cluster import DevelopmentCluster
+from support.cluster.remote_job import RemoteJob, a_corpus, a_spec
+
+SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
+SECONDS = float(os.environ.get("PRETRAIN_CHAOS_SECONDS", "150"))
+BUILD = Path(__file__).resolve().parents[2] / "build" / "chaos"
+MANY = 1_000_000
+
+pytestmark = pytest.mark.timeout(SECONDS + 1500)
+
+
+def a_job(cluster: DevelopmentCluster) -> RemoteJob:
+    """It trains for ever, on one worker or two, each on a node of its own where there is room."""
+    apart = {
+        "podAffinityTerm": {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": {"matchLabels": {"pretrain.dev/stage": "train"}},
+        },
+        "weight": 100,
+    }
+    affinity = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [apart]}}
+    spec = overlaid(
+        a_spec(cluster, a_corpus(cluster)),
+        {
+            "data": {"prepare": {"parallelism": 1}},
+            "training": {"steps": MANY},
+            "evaluation": {"everySteps": 0},
+            "workers": {"min": 1, "max": 2, "template": {"affinity": affinity}},
+            "checkpoint": {"everySeconds": 1},
+            "recovery": {"maxFailures": MANY},
+        },
+    )
+    return RemoteJob.applied(cluster, "chaos", spec)
+
+
+def test_training_goes_on_and_reads_every_sample_once(installed: DevelopmentCluster, tmp_path: Path) -> None:
+    job = a_job(installed)
+    job.until("Training")
+    place = Place(installed, job, random.Random(SEED))
+    play.until_steps(place, 1)
+    print(f"PRETRAIN_TEST_SEED={SEED}")
+    happened = play.play(place, events.EVENTS, SECONDS, print)
+    timeline.draw(BUILD / f"{SEED}.svg", happened, place.seen, f"{SECONDS:.0f} s of chaos, seed {SEED}")
+
+    job.edit(suspend=True)
+    job.until("Suspended", 180)
+    found = job.audited(tmp_path)
+    assert found["steps"] >= place.seen[-1].step
+    job.delete()

@@ -1,0 +1,85 @@
+"""Where chaos happens: a cluster, a job that trains on it, and what it has saved so far."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from support import token_runs
+from support.cluster.cluster import DevelopmentCluster
+from support.cluster.kubectl import Failed
+from support.cluster.node import Node
+from support.cluster.remote_job import RemoteJob
+
+TRAINING = "pretrain.dev/stage=train"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was in storage at some time."""
+
+    seconds: float
+    """Since chaos began."""
+    step: int
+    """The newest one that was committed."""
+
+
+@dataclass
+class Place:
+    """A training job among faults. What it saved is read where the S3 server keeps it, so that looking depends on nothing
+    that is broken."""
+
+    cluster: DevelopmentCluster
+    job: RemoteJob
+    chance: random.Random
+    began: float = field(default_factory=time.monotonic)
+    seen: list[Seen] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def folder(self) -> Path:
+        return self.job.made.folder
+
+    def look(self) -> int:
+        """The newest committed step. Raises AssertionError when the log of commits is not what it should be."""
+        commits = token_runs.commits(self.folder)
+        sequences, steps = [c["sequence"] for c in commits], [c["step"] for c in commits]
+        assert sequences == sorted(set(sequences)), f"numbers of commits: {sequences}"
+        assert steps == sorted(set(steps)), f"a commit went back: {steps}"
+        starts = [c["generation"] for c in commits]
+        assert starts == sorted(starts), f"an earlier start committed behind a later one: {starts}"
+        step = steps[-1] if steps else 0
+        if not self.seen or self.seen[-1].step != step:
+            self.seen.append(Seen(self.seconds, step))
+        return step
+
+    def a_node(self) -> Node:
+        """One where a worker trains."""
+        names = sorted({pod["spec"]["nodeName"] for pod in self._training()})
+        return self.cluster.node(self.chance.choice(names))
+
+    def a_worker(self) -> str:
+        """A pod that trains."""
+        return self.chance.choice(sorted(pod["metadata"]["name"] for pod in self._training()))
+
+    def _training(self) -> list[dict[str, Any]]:
+        pods = self.job.pods(TRAINING)
+        running = [
+            p for p in pods if p["status"].get("phase") == "Running" and "deletionTimestamp" not in p["metadata"]
+        ]
+        assert running, "no worker runs"
+        return running
+
+    def status(self) -> dict[str, Any]:
+        """The job's status as far as the API server answers."""
+        try:
+            return self.job.status()
+        except (Failed, json.JSONDecodeError, OSError):
+            return {}
