@@ -2,9 +2,11 @@
 
     .venv/bin/python benchmarks/elastic/recover.py --output benchmarks/elastic/results/recover.json
     .venv/bin/python benchmarks/elastic/recover.py --rounds 1 --only ours
+    .venv/bin/python benchmarks/elastic/recover.py --kills 1000            # of ranks of one training of ours, one by one
 
-All on this machine, a model of some 20,000 parameters, in turns. A rank is killed; a worker with its agent; the worker
-that leads (ours) or serves the store (torchrun). Last, a third worker joins two: the time is the pause of the training.
+All on this machine, a model of some 20,000 parameters, in turns. A rank is killed, or frozen (SIGSTOP); a worker is killed
+with its agent, or the worker that leads (ours) or serves the store (torchrun). Last, a third worker joins two: the time is
+the pause of the training.
 Of ours the next roster is published as soon as the kill is done: what an operator needs to see a lost pod is not in it,
 and is measured with `benchmarks/operator/run.py`. The time runs until every rank that is left has made a step. Lost
 steps are those that had to be done again.
@@ -15,6 +17,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import signal
 import socket
 import statistics
@@ -37,7 +40,16 @@ from support import token_runs
 from support.crew import Crew, Worker
 from support.eventually import eventually
 
-EVENTS = ("rank", "worker", "leader", "join")
+from pretrain_api.event_tail import EventTail
+
+EVENTS = ("rank", "frozen", "worker", "leader", "join")
+TARGETS = {
+    "rank": "p50 <= 1.5 s, p95 <= 2.5 s",
+    "frozen": "p95 <= 20 s",
+    "worker": "p95 <= 3 s",
+    "leader": "p95 <= 3 s",
+    "join": "0 steps lost, pause <= 2 s",
+}
 PATIENCE_SECONDS = 90.0
 """After this a recovery counts as one that never came."""
 Measured = dict[str, float | None]
@@ -67,6 +79,8 @@ def ours(event: str, folder: Path) -> Measured:
         began = time.time()
         if event == "rank":
             token_runs.ranks_of(crew.workers[victim].agent)[0].kill()
+        elif event == "frozen":
+            token_runs.ranks_of(crew.workers[victim].agent)[0].suspend()
         else:
             crew.workers[victim].kill()
             crew.publish(*(name for name in names if name != victim), planned=False)
@@ -87,8 +101,9 @@ def stock(event: str, folder: Path) -> Measured:
             )
             ranks = {process.pid for agent in agents for process in psutil.Process(agent.pid).children()}
             began, expected = time.time(), 2
-            if event == "rank":
-                psutil.Process(agents[1].pid).children()[0].kill()
+            if event in ("rank", "frozen"):
+                rank = psutil.Process(agents[1].pid).children()[0]
+                rank.kill() if event == "rank" else rank.suspend()
                 expected = 3
             elif event == "join":
                 agents.append(_agent(folder, endpoint, log, 2))
@@ -171,6 +186,47 @@ def _first(look: Callable[[], tuple[float, int] | None]) -> tuple[float, int] | 
 CONTENDERS: dict[str, Callable[[str, Path], Measured]] = {"ours": ours, "torchrun": stock}
 
 
+def storm(kills: int, folder: Path) -> dict[str, Any]:
+    """One training of two workers of ours; its ranks are killed one by one, each as soon as all have made a step again."""
+    job = token_runs.a_job(folder, steps=100_000_000, globalBatchSize=12)
+    crew, chance, seconds, lost = Crew(folder, job), random.Random(1), list[float](), 0
+    try:
+        crew.start("a", "b")
+        crew.publish("a", "b")
+        leader = crew.workers["a"]
+        _until_steps(leader)
+        tail = EventTail(leader.folder / "events.jsonl")
+        tail.read()
+        for number in track(range(1, kills + 1), "kills"):
+            victim = crew.workers[chance.choice("ab")].agent
+            ranks = eventually(lambda v=victim: token_runs.ranks_of(v))
+            began = time.time()
+            ranks[0].kill()
+            try:
+                eventually(
+                    lambda n=number: tail.read() and tail.recovery and tail.recovery.number >= n, within_seconds=60
+                )
+            except AssertionError:
+                break
+            assert tail.recovery
+            seconds.append(time.time() - began)
+            lost += tail.recovery.lost_steps
+    finally:
+        crew.close()
+    ordered = sorted(seconds)
+    return {
+        "recovered": f"{len(seconds)} of {kills}",
+        "p50Seconds": round(_quantile(ordered, 0.5), 3),
+        "p95Seconds": round(_quantile(ordered, 0.95), 3),
+        "mostSeconds": round(ordered[-1], 3),
+        "lostStepsPerKill": round(lost / len(seconds), 3),
+    }
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
 def summary(measured: dict[str, dict[str, list[Measured]]]) -> dict[str, Any]:
     """Per event and contender: how many came back, and quantiles of those that did."""
     found: dict[str, Any] = {}
@@ -181,6 +237,7 @@ def summary(measured: dict[str, dict[str, list[Measured]]]) -> dict[str, Any]:
             found.setdefault(event, {})[name] = {
                 "recovered": f"{len(seconds)} of {len(each)}",
                 "p50Seconds": round(statistics.median(seconds), 2) if seconds else None,
+                "p95Seconds": round(_quantile(seconds, 0.95), 2) if seconds else None,
                 "mostSeconds": round(seconds[-1], 2) if seconds else None,
                 "mostLostSteps": max(lost, default=None),
             }
@@ -192,10 +249,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--only", choices=list(CONTENDERS))
+    parser.add_argument("--kills", type=int, help="kill so many ranks of one training of ours instead")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     names = [options.only] if options.only else list(CONTENDERS)
     load = os.getloadavg()[0]
+    if options.kills:
+        with tempfile.TemporaryDirectory() as folder:
+            found = storm(options.kills, Path(folder))
+        print("  ".join(f"{key} {value}" for key, value in found.items()))
+        _write(options.output, load, {"storm": found})
+        return 0
     measured: dict[str, dict[str, list[Measured]]] = {event: {name: [] for name in names} for event in EVENTS}
     turns = [(event, name) for _ in range(options.rounds) for event in EVENTS for name in names]
     for event, name in track(turns, "kills"):
@@ -205,15 +269,23 @@ def main() -> int:
     for event, by_contender in table.items():
         for name, figures in by_contender.items():
             print(f"{event:8} {name:10} " + "  ".join(f"{key} {value}" for key, value in figures.items()))
-    if options.output:
-        machine = {"cores": os.cpu_count(), "processor": platform.machine(), "kernel": platform.release()}
-        content = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "loadBefore": load,
-            "torch": torch.__version__, "python": platform.python_version(), "summary": table, "measured": measured,
-        }  # fmt: skip
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(content, indent=1) + "\n")
+        print(f"{event:8} {'target':10} {TARGETS[event]}")
+    _write(options.output, load, {"targets": TARGETS, "summary": table, "measured": measured})
     return 0
+
+
+def _write(output: Path | None, load: float, found: dict[str, Any]) -> None:
+    """What was found, with where and with what; into a file that other results may stand in already."""
+    if output is None:
+        return
+    machine = {"cores": os.cpu_count(), "processor": platform.machine(), "kernel": platform.release()}
+    content = json.loads(output.read_text()) if output.exists() else {}
+    content |= {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "loadBefore": load,
+        "torch": torch.__version__, "python": platform.python_version(), **found,
+    }  # fmt: skip
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pretrain_api.types.status import State
 
 ENDED = ("Succeeded", "Failed")
 FORMS = "condition=TYPE[=True|False|Unknown], state=STATE, checkpoint, step=N, delete"
-_CONDITIONS = ("Succeeded", "Running", "Checkpointed", "Recovering", "Stalled", "Suspended", "Admitted")
+_CONDITIONS = ("Succeeded", "Running", "Checkpointed", "Recovering", "Straggling", "Stalled", "Suspended", "Admitted")
 _STAGE_OF: dict[str, Stage] = {
     "Collecting": Stage.COLLECT,
     "Preparing": Stage.PREPARE,

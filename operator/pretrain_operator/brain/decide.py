@@ -22,6 +22,7 @@ from pretrain_operator.brain import (
     replacements,
     roster,
     stages,
+    stragglers,
     tenants,
     troubles,
     world,
@@ -76,6 +77,7 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
     # 3. How far training is; a new checkpoint forgets the failures before it.
     train = endings.current(status, observed, Stage.TRAIN)
     status = recoveries.taken_in(progress.taken_in(status, train, observed.checkpoint), train)
+    status = stragglers.stated(status, spec, train, observed)
     status = world.gang(status, observed, train)
     status = endings.stepping(conditions.checkpointed(failures.reset_by_checkpoint(status), now), train, observed)
 

@@ -40,6 +40,7 @@ from pretrain_trainer.training.optimizer import set_learning_rate, set_updates, 
 from pretrain_trainer.training.pace import Pace, evaluations_between
 from pretrain_trainer.training.schedule import learning_rate
 from pretrain_trainer.training.snapshots import Snapshots
+from pretrain_trainer.training.stragglers import LEAST_RANKS, WINDOW_STEPS, OwnWork, Slow, slowest
 from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
@@ -95,10 +96,16 @@ class Training:
     """When the last save began, or the last start, on the clock of time.monotonic."""
     saving_seconds: float = 0.0
     """What a checkpoint has held up training since then."""
+    own_work: OwnWork = field(init=False)
+    slow: Slow | None = None
+    """The rank that all wait for, where one is slower than the others."""
     validations: int = 0
     """Since the last start."""
     returns: dict[int, int] = field(default_factory=dict)
     """How often training went back to a checkpoint since the last start, by the number of its commit."""
+
+    def __post_init__(self) -> None:
+        self.own_work = OwnWork(self.world.device)
 
     @property
     def spec(self) -> PretrainJobSpec:
@@ -189,7 +196,8 @@ class Training:
             self.spec.training.schedule, self._peak_rate, samples, self.length.samples, samples // step
         )
         self.gradients.start_step()
-        losses = self._forward_backward(batch, targets)
+        with self.own_work.measured(len(batch.source)):
+            losses = self._forward_backward(batch, targets)
         norm = self.gradients.finish_step()
         self.waits.add(batch.wait_seconds)
         by_source, loss, gradient_norm, read = self._figures(batch, losses, norm, targets)
@@ -227,6 +235,9 @@ class Training:
             by_source, read, validation,
         )  # fmt: skip
         self.pending.append(figures)
+        if step % WINDOW_STEPS == 0 and self.world.size >= LEAST_RANKS and self.world.mesh is None:
+            # Where the model is sharded, a pass waits for others within.
+            self.slow = slowest(self.world.gather(self.own_work.per_sample()))
         going_back.past_what_is_not_finite(self)
         self._tell(figures)
 
@@ -339,6 +350,8 @@ class Training:
             "checkpointStep": newest.step if newest else 0,
             "skippedSteps": self.position.skipped,
             "standInSamples": self.position.stand_ins,
+            "slowRank": self.slow.rank if self.slow else -1,
+            "slowTimes": self.slow.times if self.slow else 1.0,
         }
         left = evaluations_between(figures.step, self.length.steps, self.spec.evaluation.every_steps)
         seconds_left = self.pace.seconds_left(self.length.steps - figures.step, left)
