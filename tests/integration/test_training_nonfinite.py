@@ -131,12 +131,14 @@ def test_a_checkpoint_that_does_not_help_three_times_is_the_last(training: Train
 def test_what_may_have_made_a_loss_infinite_is_not_saved_when_training_stops(
     training: Training, tmp_path: Path
 ) -> None:
+    save = saved_at(training, 3)
+
     def before(call: int, model: nn.Module) -> None:
-        training.saved_at = float("-inf")
+        save(call, model)
         if call == 6:
             training.context.stopping.set()
 
     training.objective = Poisoned(training.objective, range(4, 9), before)
-    with pytest.raises(Stopped, match="stopped at step 7; saved up to step 4, as the last ones were not finite"):
+    with pytest.raises(Stopped, match="stopped at step 7; saved up to step 3, as the last ones were not finite"):
         training.run()
-    assert commits(tmp_path)[-1]["step"] == 4
+    assert [commit["step"] for commit in commits(tmp_path)] == [3]

@@ -135,3 +135,32 @@ def _check_end(cluster: SimulatedKubernetes, is_deleted: bool, budget: int, seed
     else:
         assert all(entry.state == "Complete" for entry in status.stages), f"seed {seed}"
         assert stages.next_stage(status) is None
+
+
+def played(fewest: int, fates: dict[str, Fate]) -> tuple[SimulatedKubernetes, list[float]]:
+    """A job of three workers to its end, and how far its training was all the time. `fates`: by the pod's name, with the
+    seconds of training after which they are met."""
+    spec = a_job().with_spec(workers={"min": fewest, "max": 3}).spec
+    cluster, trained = SimulatedKubernetes(spec, lambda: None), [0.0]
+    operator = SimulatedOperator(cluster, random.Random(1))
+    while cluster.status.state not in ("Succeeded", "Failed"):
+        assert len(trained) < 1000
+        operator.turn()
+        for name, (kind, seconds) in fates.items():
+            if name in cluster.lives and trained[-1] < seconds <= cluster.trained_seconds:
+                cluster.lives[name].fate = kind, 0.0
+        trained.append(cluster.trained_seconds)
+        cluster.advance()
+    return cluster, trained
+
+
+def check_a_lost_worker(fate: Fate, counts: tuple[int, int], fewest: int) -> None:
+    """Of three workers the second meets its fate: another one takes its place, and nothing that was learned is lost.
+    `counts`: of failures and disruptions."""
+    cluster, trained = played(fewest, {"simulated-w1-1": fate})
+    assert stages.entry(cluster.status, Stage.TRAIN).attempts == 1
+    assert (cluster.status.recovery.failures, cluster.status.recovery.disruptions) == counts
+    assert cluster.workers_made == {1: 4}
+    assert trained == sorted(trained)
+    assert cluster.world is not None
+    assert [member.worker for member in cluster.world.roster] == [0, 2, 3]

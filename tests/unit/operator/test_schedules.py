@@ -1,37 +1,17 @@
 """Random schedules of a cluster that misbehaves, the first of many (tests/integration/test_schedules.py), and some that
 are told."""
 
-import random
-
 import pytest
-from support.jobs import a_job
-from support.schedules import run
+from support.schedules import check_a_lost_worker, played, run
 
 from pretrain_api.stages import Stage
-from pretrain_operator.bodies.simulated.kubernetes import Fate, SimulatedKubernetes, SimulatedOperator
+from pretrain_operator.bodies.simulated.kubernetes import Fate
 from pretrain_operator.brain import stages
 
 
 def test_every_job_ends_well() -> None:
     for seed in range(40):
         run(seed)
-
-
-def played(fewest: int, fates: dict[str, Fate]) -> tuple[SimulatedKubernetes, list[float]]:
-    """A job of three workers to its end, and how far its training was all the time. `fates`: by the pod's name, with the
-    seconds of training after which they are met."""
-    spec = a_job().with_spec(workers={"min": fewest, "max": 3}).spec
-    cluster, trained = SimulatedKubernetes(spec, lambda: None), [0.0]
-    operator = SimulatedOperator(cluster, random.Random(1))
-    while cluster.status.state not in ("Succeeded", "Failed"):
-        assert len(trained) < 1000
-        operator.turn()
-        for name, (kind, seconds) in fates.items():
-            if name in cluster.lives and trained[-1] < seconds <= cluster.trained_seconds:
-                cluster.lives[name].fate = kind, 0.0
-        trained.append(cluster.trained_seconds)
-        cluster.advance()
-    return cluster, trained
 
 
 class TestLostWorker:
@@ -46,13 +26,7 @@ class TestLostWorker:
     def test_costs_no_start_and_nothing_that_was_learned(
         self, fate: Fate, counts: tuple[int, int], fewest: int
     ) -> None:
-        cluster, trained = played(fewest, {"simulated-w1-1": fate})
-        assert stages.entry(cluster.status, Stage.TRAIN).attempts == 1
-        assert (cluster.status.recovery.failures, cluster.status.recovery.disruptions) == counts
-        assert cluster.workers_made == {1: 4}
-        assert trained == sorted(trained)
-        assert cluster.world is not None
-        assert [member.worker for member in cluster.world.roster] == [0, 2, 3]
+        check_a_lost_worker(fate, counts, fewest)
 
     def test_and_the_one_in_its_place_cost_one_each(self) -> None:
         cluster, trained = played(1, {"simulated-w1-1": ("kill", 15.0), "simulated-w3-1": ("evict", 30.0)})

@@ -8,6 +8,8 @@ ENV_STORE = "PRETRAIN_STORE"
 """Descriptor of the bound socket that rank 0 serves the world's store from."""
 ENV_MEMORY = "PRETRAIN_MEMORY"
 """Descriptors of the memory that outlives the ranks, one for each rank of the machine, with commas."""
+ENV_RECOVERIES = "PRETRAIN_RECOVERIES"
+"""File that the agent appends each recovery to, as JSON, a line each."""
 ENV_WORLD = "PRETRAIN_WORLD_NAME"
 """The world's name, by which its ranks tell its store from another's."""
 

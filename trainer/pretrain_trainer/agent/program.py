@@ -18,6 +18,7 @@ from pathlib import Path
 from pretrain_api.child import ENV_PROGRAM
 from pretrain_api.errors import EXIT_FAILURE, EXIT_STOPPED
 from pretrain_api.events import ENV_OUTCOME, Outcome, fitted, outcome_at
+from pretrain_api.recoveries import Recovery
 from pretrain_api.silence import Silence
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
@@ -29,7 +30,7 @@ from pretrain_trainer.agent.follower import Follower
 from pretrain_trainer.agent.hangs import Seen, Watch
 from pretrain_trainer.agent.leader import Leader
 from pretrain_trainer.agent.peers import Alone, Begun, Peers
-from pretrain_trainer.agent.place import ENV_MEMORY, ENV_STORE, Place, environment
+from pretrain_trainer.agent.place import ENV_MEMORY, ENV_RECOVERIES, ENV_STORE, Place, environment
 from pretrain_trainer.agent.preload import preload
 from pretrain_trainer.agent.ranks import Ended, Ranks
 from pretrain_trainer.agent.restarts import Break, Deaths, Loss, changed, is_recoverable, recovery
@@ -143,6 +144,7 @@ class Agent:
         """`hang_seconds`: without progress in a step are a hang; 0: learned from the steps."""
         self._worlds, self._own, self._folder, self._stop = worlds, own, folder, stop
         self._hang_seconds = hang_seconds
+        self._recoveries = folder / "recoveries.jsonl"
         self._memory = [os.memfd_create(f"rank {local}") for local in range(ranks)]
         self._stacks = [Stack(local) for local in range(ranks)]
         self._board, self._deaths = Board(ranks), Deaths()
@@ -231,6 +233,7 @@ class Agent:
         for local in range(self._place.ranks):
             own = environment(self._place, begun.port, local, attempt)
             own |= {ENV_OUTCOME: str(said), ENV_PROGRAM: str(os.getpid()), ENV_MEMORY: ",".join(map(str, self._memory))}
+            own[ENV_RECOVERIES] = str(self._recoveries)
             not_its = self._worlds.descriptors()
             if meeting and local == 0:
                 own[ENV_STORE] = str(meeting.fileno())
@@ -262,7 +265,7 @@ class Agent:
             if peers.wants_a_look:
                 peers.saw(attempt, self._seen(ranks, watch))
             if past and (told := recovery(past, self._board)):
-                self._progress.recovered(told)
+                self._tell(told)
                 past = None
             newer = self._worlds.newer(self._place)
             is_planned = newer is not None and is_next(self._place, newer)
@@ -295,6 +298,12 @@ class Agent:
             _LOGGER.warning("rank %d made no progress for %.0f s (%s):\n%s", rank, seconds, phase.name.lower(), what)
             seen.append(Seen(rank, self._place.node, int(phase), round(seconds, 1), innermost(text)))
         return seen
+
+    def _tell(self, told: Recovery) -> None:
+        """Tell the operator, and the first rank, which writes it into the history of the steps."""
+        with open(self._recoveries, "a", encoding="utf-8") as file:
+            file.write(told.model_dump_json() + "\n")
+        self._progress.recovered(told)
 
     def _tell_of(self, silent: frozenset[int]) -> None:
         """Tell the operator of machines that it may still see run: the leader does, and of the leader some others."""

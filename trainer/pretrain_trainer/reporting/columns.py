@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from pretrain_api.recoveries import Recovery
 
 Column = npt.NDArray[np.float64]
 
@@ -33,6 +35,8 @@ class StepColumns:
     """Training loss by source."""
     validation: Mapping[str, Column]
     """Validation loss by source, at the steps that were evaluated."""
+    recoveries: Sequence[tuple[int, Recovery]] = ()
+    """Each with the step before which training had come back."""
 
     def __len__(self) -> int:
         return len(self.figures["step"])
@@ -60,9 +64,11 @@ class _Growing:
 def columns_of(steps: Iterable[Mapping[str, Any]]) -> StepColumns:
     """Columns of the lines of history files."""
     figures, by_source, validation = _Growing(), _Growing(), _Growing()
+    recoveries = list[tuple[int, Recovery]]()
     for step in steps:
         figures.add({name: step.get(name) for name in FIGURES})
         by_source.add(step.get("bySource") or {})
         validation.add(step.get("validation") or {})
+        recoveries += [(step["step"], Recovery.model_validate(each)) for each in step.get("recoveries") or ()]
     empty = {name: np.zeros(0) for name in FIGURES}
-    return StepColumns({**empty, **figures.arrays()}, by_source.arrays(), validation.arrays())
+    return StepColumns({**empty, **figures.arrays()}, by_source.arrays(), validation.arrays(), recoveries)

@@ -71,6 +71,8 @@ def render(content: Content, columns: StepColumns) -> str:
         steps=len(columns),
         milestones=_milestones(columns, list(report.sources)),
         validation_rows=_validation_rows(columns, list(report.sources)),
+        recovery_rows=_recovery_rows(columns),
+        recoveries=len(columns.recoveries),
         provenance=content.provenance,
         environment=content.environment,
         job_yaml=yaml.safe_dump(content.job, sort_keys=False, allow_unicode=True),
@@ -153,6 +155,22 @@ def _validation_rows(columns: StepColumns, sources: Sequence[str]) -> list[list[
             *(words.number(columns.validation[name][place]) if name in columns.validation else "" for name in sources),
         ]
         for place in places
+    ]
+
+
+def _recovery_rows(columns: StepColumns) -> list[list[str]]:
+    """The last of the recoveries, newest first."""
+    return [
+        [
+            words.count(step),
+            each.kind,
+            each.worker or f"rank {each.rank}",
+            each.cause,
+            f"{each.seconds:.1f} s",
+            words.count(each.lost_steps),
+            ", ".join(f"{name} {seconds:.2f}" for name, seconds in each.phases.items()),
+        ]
+        for step, each in reversed(columns.recoveries[-_MILESTONES:])
     ]
 
 

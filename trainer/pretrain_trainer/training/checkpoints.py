@@ -49,6 +49,8 @@ class Position:
     """Optimizer steps that were not skipped."""
     skipped: int = 0
     skipped_in_a_row: int = 0
+    recovered: int = 0
+    """When the newest recovery in the history was, in microseconds since 1970."""
     stand_ins: int = 0
     """Samples whose record was damaged, and that counted in no loss."""
     micro_batch_size: int = 0

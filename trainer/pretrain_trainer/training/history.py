@@ -12,6 +12,7 @@ from typing import Any
 
 from pretrain_api import layout
 from pretrain_api.ledger import StepRead
+from pretrain_api.recoveries import Recovery
 from pretrain_api.storage import Storage
 
 
@@ -31,10 +32,12 @@ class StepFigures:
     by_source: Mapping[str, float]
     read: StepRead
     validation: Mapping[str, float] | None = None
+    recoveries: tuple[Recovery, ...] = ()
+    """Of which the training had come back when it made this step."""
 
     def as_json(self) -> dict[str, Any]:
         """The line of the file. Numbers that JSON lacks (a skipped step's loss may be NaN) become null."""
-        line = {
+        line: dict[str, Any] = {
             "step": self.step,
             "loss": _number(self.loss),
             "tokens": self.tokens,
@@ -49,6 +52,8 @@ class StepFigures:
         }
         if self.validation is not None:
             line["validation"] = {name: _number(loss) for name, loss in self.validation.items()}
+        if self.recoveries:
+            line["recoveries"] = [each.model_dump(mode="json", by_alias=True) for each in self.recoveries]
         return line
 
 

@@ -18,6 +18,7 @@ from torch.optim import AdamW
 from pretrain_api.commits import Commit, WeightSegment
 from pretrain_api.events import ReportedCheckpoint
 from pretrain_api.ledger import StepRead
+from pretrain_api.recoveries import Recovery
 from pretrain_api.run_length import RunLength
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
@@ -29,7 +30,7 @@ from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.waits import Waits
 from pretrain_trainer.objectives import Objective
 from pretrain_trainer.process import heed_no_more_signals
-from pretrain_trainer.training import going_back, ledger
+from pretrain_trainer.training import going_back, ledger, recoveries
 from pretrain_trainer.training.batches import as_batch
 from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
 from pretrain_trainer.training.evaluation import Validation
@@ -38,6 +39,7 @@ from pretrain_trainer.training.history import StepFigures
 from pretrain_trainer.training.numbers import micro_batches
 from pretrain_trainer.training.optimizer import set_learning_rate, set_updates, state_tensors
 from pretrain_trainer.training.pace import Pace, evaluations_between
+from pretrain_trainer.training.recoveries import Recoveries, moment
 from pretrain_trainer.training.schedule import learning_rate
 from pretrain_trainer.training.snapshots import Snapshots
 from pretrain_trainer.training.stragglers import LEAST_RANKS, WINDOW_STEPS, OwnWork, Slow, slowest
@@ -97,6 +99,9 @@ class Training:
     saving_seconds: float = 0.0
     """What a checkpoint has held up training since then."""
     own_work: OwnWork = field(init=False)
+    recoveries: Recoveries = field(default_factory=recoveries.of_agent)
+    recovered: tuple[Recovery, ...] = ()
+    """Those that no step has in its figures yet."""
     slow: Slow | None = None
     """The rank that all wait for, where one is slower than the others."""
     validations: int = 0
@@ -183,9 +188,14 @@ class Training:
             and not self.checkpoints.is_saving
         )
         keep = self.world.is_first and self.snapshots.is_due()
-        asked = [is_called_together(), self.context.stopping.is_set(), due, keep]
+        told = self.recoveries.behind(self.position.recovered) if self.world.is_first else ()
+        asked = [is_called_together(), self.context.stopping.is_set(), due, keep, bool(told)]
         total, *decided = self.world.sum([targets, *asked])
-        leave, stop, save, keep = (each > 0 for each in decided)
+        leave, stop, save, keep, has_recovered = (each > 0 for each in decided)
+        if has_recovered:
+            # Every rank writes them down, since any one's memory may be what training goes on from.
+            self.recovered = self.world.from_first(told)
+            self.position = replace(self.position, recovered=moment(self.recovered[-1]))
         return int(total), leave, stop, save, keep
 
     def _step(self, batch: RankBatch, targets: int) -> None:
@@ -232,9 +242,10 @@ class Training:
         per_second = self.spec.training.global_batch_size * self.spec.training.sequence_length / seconds
         figures = StepFigures(
             step, loss, tokens, rate, gradient_norm, per_second, seconds, batch.wait_seconds, not is_finite,
-            by_source, read, validation,
+            by_source, read, validation, self.recovered,
         )  # fmt: skip
         self.pending.append(figures)
+        self.recovered = ()
         if step % WINDOW_STEPS == 0 and self.world.size >= LEAST_RANKS and self.world.mesh is None:
             # Where the model is sharded, a pass waits for others within.
             self.slow = slowest(self.world.gather(self.own_work.per_sample()))

@@ -218,7 +218,8 @@ class SimulatedKubernetes:
             for life in self.lives.values()
         ):
             raise Outdated("world")
-        self.world, self.published = world, self.now
+        if self.world is None or world.generation > self.world.generation:
+            self.world, self.published = world, self.now
 
     # What controllers and kubelets do
 

@@ -1,0 +1,41 @@
+"""A module with one word of its source changed, while the block runs or, as a plugin of pytest, for a whole run:
+
+PRETRAIN_MUTANT='{"module": "...", "before": "...", "after": "..."}' python -m pytest -p support.mutant ...
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+ENV = "PRETRAIN_MUTANT"
+
+
+def change(name: str, before: str, after: str) -> dict[str, object]:
+    """Give a module's functions another source; what they were. Raises AssertionError where that does not stand there."""
+    module = importlib.import_module(name)
+    source = Path(str(module.__file__)).read_text()
+    assert before in source, f"{before} does not stand in {name} any more"
+    changed = types.ModuleType(name)
+    exec(compile(source.replace(before, after), "mutant", "exec"), changed.__dict__)
+    kept = dict(module.__dict__)
+    module.__dict__.update({name: value for name, value in changed.__dict__.items() if callable(value)})
+    return kept
+
+
+@contextlib.contextmanager
+def changed(name: str, before: str, after: str) -> Iterator[None]:
+    """The module is another one meanwhile."""
+    kept = change(name, before, after)
+    try:
+        yield
+    finally:
+        importlib.import_module(name).__dict__.update(kept)
+
+
+if wanted := os.environ.get(ENV):
+    found = json.loads(wanted)
+    change(found["module"], found["before"], found["after"])
