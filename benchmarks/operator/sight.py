@@ -51,11 +51,14 @@ class Sight:
         return await self.when(lambda: self.disruptions.get(job, 0) > more_often_than)
 
     async def _watch(self, resource: Resource, version: str, take: Callable[[str, Manifest], None]) -> None:
-        async for event in self._client.watch(resource, self._namespace, resourceVersion=version):
-            if event.type != "BOOKMARK":
-                take(event.type, json.loads(bytes(event.object)))
-                waiting, self._changed = self._changed, asyncio.Event()
-                waiting.set()
+        while True:  # the API server ends a watch that it finds too slow
+            async for event in self._client.watch(resource, self._namespace, resourceVersion=version):
+                manifest = json.loads(bytes(event.object))
+                version = manifest["metadata"]["resourceVersion"]
+                if event.type != "BOOKMARK":
+                    take(event.type, manifest)
+                    waiting, self._changed = self._changed, asyncio.Event()
+                    waiting.set()
 
     def _job(self, kind: str, manifest: Manifest) -> None:
         name, status = manifest["metadata"]["name"], manifest.get("status", {})

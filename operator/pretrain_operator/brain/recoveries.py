@@ -1,20 +1,26 @@
 """Recoveries within a start of training, as recorded status. They cost no budget by themselves: the stage went on."""
 
+from datetime import timedelta
+
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import RecoveryRecord
 from pretrain_operator.brain.observed import StageRun
 
+_SAME = timedelta(seconds=1)
+"""Two that are nearer are the same one: statuses may hold whole seconds."""
+
 
 def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJobStatus:
     """The status with the newest recovery of the running attempt. Those that were not seen one by one are counted by
-    its number."""
+    its number; where another leader counts from the beginning, as one."""
     found = train.recovery if train else None
     if train is None or found is None:
         return recorded
     last = recorded.recovery.last_recovery
     known = last.number if last and last.attempt == train.attempt else 0
-    if found.number <= known:
+    if known and last and last.time and found.number <= known and found.time < last.time + _SAME:
         return recorded
+    more = max(1, found.number - known)
     record = RecoveryRecord(
         kind=found.kind,
         worker=found.worker or train.recovered or train.worker,
@@ -27,5 +33,5 @@ def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJob
         attempt=train.attempt,
         number=found.number,
     )
-    changes = {"restarts": recorded.recovery.restarts + found.number - known, "last_recovery": record}
+    changes = {"restarts": recorded.recovery.restarts + more, "last_recovery": record}
     return recorded.model_copy(update={"recovery": recorded.recovery.model_copy(update=changes)})

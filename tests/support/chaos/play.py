@@ -13,6 +13,8 @@ from support.eventually import eventually
 
 TWO_AT_ONCE = 0.25
 """Share of the turns in which two things break together."""
+SLOW_SECONDS = 25.0
+"""Of whatever takes longer the logs are shown."""
 _PATIENCE_SECONDS = 240.0
 """How long training may take to go on behind an event: a start of the stage with its pods may lie in between."""
 
@@ -22,7 +24,9 @@ def turns(chance: random.Random, events: Sequence[Event]) -> Sequence[tuple[Even
     order = chance.sample(events, len(events))
     partners = [each for each in events if not each.alone]
     return [
-        (event, chance.choice([p for p in partners if p is not event])) if chance.random() < TWO_AT_ONCE else (event,)
+        (event, chance.choice(others))
+        if chance.random() < TWO_AT_ONCE and (others := [p for p in partners if p is not event])
+        else (event,)
         for event in order
     ]
 
@@ -36,9 +40,22 @@ def play(place: Place, events: Sequence[Event], seconds: float, tell: Callable[[
             if place.seconds >= seconds:
                 break
             happened.append(broken(place, together))
-            tell(f"{happened[-1].began:6.1f} s {happened[-1].name}: went on after "
-                 f"{happened[-1].went_on - happened[-1].began:.1f} s")  # fmt: skip
+            tell(_told(place, happened[-1]))
+            if happened[-1].went_on - happened[-1].began > SLOW_SECONDS:
+                tell(place.job.logs())
     return happened
+
+
+def _told(place: Place, event: Happened) -> str:
+    """An event and what the job's status says behind it."""
+    status = place.status()
+    attempts = next((s["attempts"] for s in status.get("stages", []) if s["name"] == "Train"), "?")
+    last = status.get("recovery", {}).get("lastRecovery", {})
+    return (
+        f"{event.began:6.1f} s {event.name}: went on {event.went_on - event.began:.1f} s later; start {attempts}, "
+        f"{status.get('world', {}).get('summary', '?')} workers, newest recovery {last.get('kind', 'none')} "
+        f"{last.get('seconds', '')} ({last.get('cause', '')})"
+    )
 
 
 def broken(place: Place, together: Sequence[Event]) -> Happened:

@@ -132,16 +132,25 @@ class Node:
         return subprocess.run([*self._inside(), *command], capture_output=True, text=True, timeout=60)
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that runs on the node, containers included."""
+        """Everything that runs on the node, the first process first: kubelet and containerd, which were started from
+        outside and are nobody's children there, and what is in containers, which have namespaces of their own below."""
         with suppress(psutil.NoSuchProcess, FileNotFoundError):
             first = psutil.Process(self._first())
-            return [first, *first.children(recursive=True)]
+            found, namespace = {first.pid: first}, _namespace(first.pid)
+            for process in psutil.process_iter():
+                with suppress(psutil.NoSuchProcess):
+                    if namespace and _namespace(process.pid) == namespace:
+                        found |= {each.pid: each for each in (process, *process.children(recursive=True))}
+            return list(found.values())
         return []
 
     def program(self, name: str) -> psutil.Process:
         """The node's `kubelet` or `containerd`."""
-        (found,) = [process for process in self.processes() if process.name() == name]
-        return found
+        found = [process for process in self.processes() if process.name() == name and processes.runs(process)]
+        if len(found) != 1:
+            ended = processes.named(self.folder, name)
+            raise AssertionError(f"{len(found)} {name} on {self.name}: {ended.log_end() if ended else 'never started'}")
+        return found[0]
 
     def cut_off(self) -> None:
         """Pull the plug of its network; everything on it goes on."""
@@ -157,6 +166,9 @@ class Node:
 
     def thaw(self) -> None:
         for process in self.processes()[1:]:
+            with suppress(psutil.NoSuchProcess):
+                if (outside := process.parent()) and outside.name() == "nsenter":
+                    _signal(outside, signal.SIGCONT)  # it stops with the program that it waits for
             _signal(process, signal.SIGCONT)
 
     def switch_off(self) -> None:
@@ -203,6 +215,14 @@ def _in_groups(name: str) -> list[str]:
 def missing_programs() -> list[str]:
     """Packages that have to be installed before a node can run."""
     return sorted({package for program, package in INSTALLED.items() if not shutil.which(program)})
+
+
+def _namespace(pid: int) -> str:
+    """The processes that a process sees; empty for one that is gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
 
 
 def _is_stopped(process: psutil.Process) -> bool:

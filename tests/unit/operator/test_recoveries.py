@@ -67,3 +67,13 @@ def test_a_new_start_counts_from_one_again() -> None:
 def test_an_older_report_that_comes_late_changes_nothing() -> None:
     status = recoveries.taken_in(PretrainJobStatus(), recovered(3))
     assert recoveries.taken_in(status, recovered(2)) == status
+
+
+def test_another_leader_counts_from_the_beginning() -> None:
+    status = recoveries.taken_in(PretrainJobStatus(), recovered(3))
+    later = a_recovery(1).model_copy(update={"time": NOON + timedelta(minutes=4), "cause": "later"})
+    status = recoveries.taken_in(status, replace(a_run(), recovery=later))
+    assert status.recovery.restarts == 4
+    assert status.recovery.last_recovery is not None
+    assert status.recovery.last_recovery.cause == "later"
+    assert recoveries.taken_in(status, replace(a_run(), recovery=later)) == status

@@ -55,7 +55,7 @@ class Follower:
     def begin(self, attempt: int, breaks: int) -> Begun | None:
         until = time.monotonic() + JOIN_SECONDS
         self._asked, self.wants_a_look = None, False
-        self._ask_to_begin(attempt, until)
+        self._ask_to_begin(attempt, breaks, until)
         while self._begun is None or self._begun[0] < attempt:
             if self._calls.have_come() or self._ended >= attempt or self._was_told_of_a_loss or self.silent:
                 return None
@@ -65,7 +65,7 @@ class Follower:
                 # Who answered was still of the world before: a leader that stays opens its door anew.
                 self._pause()
                 self._link = None
-                self._ask_to_begin(attempt, until)
+                self._ask_to_begin(attempt, breaks, until)
             else:
                 self._wait(until - time.monotonic())
         return self._begun[1] if self._begun[0] == attempt else None
@@ -101,10 +101,10 @@ class Follower:
         if self._link:
             self._link.close()
 
-    def _ask_to_begin(self, attempt: int, until: float) -> None:
+    def _ask_to_begin(self, attempt: int, breaks: int, until: float) -> None:
         if self._link is None:
             self._join(until)
-        self._send({"ready": attempt})
+        self._send({"ready": attempt, "breaks": breaks})
 
     def _join(self, until: float) -> None:
         told = ""

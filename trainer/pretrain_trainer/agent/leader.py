@@ -36,6 +36,8 @@ class Leader:
         self._strangers: list[Link] = []
         self._links: dict[int, Link] = {}
         self._ready: dict[int, int] = {}
+        self._breaks: dict[int, int] = {}
+        """As far as each of the others knows, who may have been there longer."""
         self._felt: float | None = None
         """When somebody first told of ranks that had ended, in this attempt."""
         self._loss: Loss | None = None
@@ -65,6 +67,7 @@ class Leader:
                 return None
             self._wait(left)
         self._felt = self._loss = self._look = None
+        breaks = max([breaks, *self._breaks.values()])
         meeting = _listening(0)
         port = meeting.getsockname()[1]
         self._tell({"begin": attempt, "port": port, "breaks": breaks})
@@ -173,6 +176,7 @@ class Leader:
     def _take_in(self, node: int, message: dict[str, object]) -> None:
         if "ready" in message:
             self._ready[node] = int(str(message["ready"]))
+            self._breaks[node] = int(str(message["breaks"]))
         elif "ended" in message:
             self._felt = self._felt or time.monotonic()
             loss = message.get("loss")

@@ -83,6 +83,14 @@ def test_an_attempt_begins_when_all_are_ready_and_each_has_a_place_of_its_own(wo
     assert world.begin(0) != world.begin(1)
 
 
+def test_breaks_are_counted_on_where_another_machine_leads(world: World) -> None:
+    told = [
+        world.pool.submit(follower.begin, 0, breaks) for follower, breaks in zip(world.followers, (7, 2), strict=True)
+    ]
+    port = met(world.leader.begin(0, 0))
+    assert [future.result(30) for future in told] == [Begun(port, 7)] * 2
+
+
 def test_a_rank_that_is_killed_anywhere_lets_all_begin_again(world: World) -> None:
     world.begin(0)
     told = world.others(lambda f: f.decision(0, LOSS if f is world.followers[0] else None))
@@ -186,7 +194,13 @@ def test_who_comes_while_the_world_before_still_answers_asks_again(world: World)
 
 @pytest.mark.parametrize(
     "said",
-    [b'{"world": "another", "node": 1}\n{"ready": 0}\n', b"GET / HTTP/1.1\r\n\r\n", b"[1]\n", b"half a li", b""],
+    [
+        b'{"world": "another", "node": 1}\n{"ready": 0, "breaks": 0}\n',
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"[1]\n",
+        b"half a li",
+        b"",
+    ],
 )
 def test_strangers_are_not_heard(world: World, said: bytes) -> None:
     with socket.create_connection(("127.0.0.1", world.port)) as stranger:
@@ -198,7 +212,7 @@ def test_strangers_are_not_heard(world: World, said: bytes) -> None:
 def test_what_comes_in_one_piece_is_taken_apart(world: World) -> None:
     """Name and readiness of an agent may arrive together."""
     with socket.create_connection(("127.0.0.1", world.port)) as other:
-        messages = ({"world": "1-token", "node": 2}, {"ready": 0})
+        messages = ({"world": "1-token", "node": 2}, {"ready": 0, "breaks": 0})
         other.sendall(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
         told = world.pool.submit(world.followers[0].begin, 0, 0)
         port = met(world.leader.begin(0, 0))
