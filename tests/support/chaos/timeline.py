@@ -39,7 +39,9 @@ def draw(path: Path, happened: Sequence[Happened], seen: Sequence[Seen], title: 
         steps.axvline(event.began, color="#d9485f", linewidth=0.5)
         events.barh(row, max(event.mended - event.began, 0.4), left=event.began, color="#d9485f")
         events.barh(row, max(event.went_on - event.mended, 0.0), left=event.mended, color="#e0b01b")
-        events.text(event.went_on + 1, row, f"{event.name}, {event.went_on - event.began:.1f} s", va="center")
+        label = f"{event.name}, {event.went_on - event.began:.1f} s"
+        events.text(max(event.mended, event.went_on) + 1, row, label, va="center")
+    events.set_xlim(0, 1.25 * max((max(event.mended, event.went_on) for event in happened), default=1.0))
     events.set_yticks([])
     events.invert_yaxis()
     events.set_xlabel("seconds; red: broken, yellow: until a later step was committed")
