@@ -89,14 +89,14 @@ class Agents:
             request = f"GET {path} HTTP/1.1\r\nHost: {self._server.netloc}\r\nAccept: application/json\r\n\r\n"
             writer.write(request.encode())
             await reader.readuntil(b"\r\n\r\n")
-            rest = await self._event(reader, b"")
+            await self._event(reader)
         while True:
-            rest = await self._event(reader, rest)
+            await self._event(reader)
 
-    async def _event(self, reader: asyncio.StreamReader, rest: bytes) -> bytes:
-        """Read one event to its end, which is that of its line, and note it; what came behind it."""
-        head = rest
-        while b"\n{" not in head and not head.endswith(b"\n\r\n"):
+    async def _event(self, reader: asyncio.StreamReader) -> None:
+        """Read one event to its end, which is that of its line and of a chunk, and note when that was."""
+        head = b""
+        while not head.endswith(b"\n\r\n"):
             piece = await reader.read(_AT_ONCE)
             if not piece:
                 raise ConnectionError("the API server has ended a watch")
@@ -105,7 +105,6 @@ class Agents:
         start = head.index(b'generation\\":') + len(b'generation\\":')
         generation = int(head[start : head.index(b",", start)])
         self.received.setdefault(generation, []).append(time.monotonic())
-        return b""
 
 
 def _access(kubeconfig: Path) -> tuple[Any, ssl.SSLContext]:
