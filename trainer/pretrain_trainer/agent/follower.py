@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from pretrain_trainer.agent.hangs import Seen
 from pretrain_trainer.agent.link import Link
-from pretrain_trainer.agent.peers import ANSWER_SECONDS, JOIN_SECONDS, LOOK_AGAIN_SECONDS, Begun, Calls
+from pretrain_trainer.agent.peers import AGAIN_SECONDS, ANSWER_SECONDS, JOIN_SECONDS, LOOK_AGAIN_SECONDS, Begun, Calls
 from pretrain_trainer.agent.place import Place
 from pretrain_trainer.agent.restarts import Loss
 
@@ -53,7 +53,8 @@ class Follower:
         return 0
 
     def begin(self, attempt: int, breaks: int) -> Begun | None:
-        until = time.monotonic() + JOIN_SECONDS
+        # Longer than the leader waits for others, so that it is not blamed for them.
+        until = time.monotonic() + (AGAIN_SECONDS + 2 * ANSWER_SECONDS if attempt else JOIN_SECONDS)
         self._asked, self.wants_a_look = None, False
         self._ask_to_begin(attempt, breaks, until)
         while self._begun is None or self._begun[0] < attempt:
@@ -66,6 +67,8 @@ class Follower:
                 self._pause()
                 self._link = None
                 self._ask_to_begin(attempt, breaks, until)
+            elif time.monotonic() >= until:
+                self.silent = frozenset([0])
             else:
                 self._wait(until - time.monotonic())
         return self._begun[1] if self._begun[0] == attempt else None

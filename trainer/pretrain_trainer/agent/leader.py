@@ -13,6 +13,7 @@ from pretrain_trainer.agent import hangs
 from pretrain_trainer.agent.hangs import Seen
 from pretrain_trainer.agent.link import Link
 from pretrain_trainer.agent.peers import (
+    AGAIN_SECONDS,
     ANSWER_SECONDS,
     JOIN_SECONDS,
     LOOK_AGAIN_SECONDS,
@@ -60,9 +61,13 @@ class Leader:
         return sum(name == world for name, _ in self._askers)
 
     def begin(self, attempt: int, breaks: int) -> Begun | None:
-        others, until = self._place.nodes - 1, time.monotonic() + JOIN_SECONDS
-        while sum(ready == attempt for ready in self._ready.values()) < others:
+        until = time.monotonic() + (AGAIN_SECONDS if attempt else JOIN_SECONDS)
+        while missing := {
+            n for n in range(self._place.nodes) if n != self._place.node and self._ready.get(n) != attempt
+        }:
             left = until - time.monotonic()
+            if left <= 0 and attempt:
+                self._miss(frozenset(missing))
             if left <= 0 or self._calls.have_come() or self.has_lost_one:
                 return None
             self._wait(left)

@@ -27,6 +27,8 @@ SETTLE_SECONDS = 2.0
 """How long the news that a rank was killed may take, from when others first feel its loss."""
 JOIN_SECONDS = 600.0
 """How long the others may take to be there."""
+AGAIN_SECONDS = 20.0
+"""And how long until all who were there are ready again; whoever is not by then is not there any more."""
 ANSWER_SECONDS = 3.0
 """How long an agent may take to say what its ranks are at."""
 LOOK_AGAIN_SECONDS = 10.0

@@ -180,7 +180,6 @@ class Agent:
                 finally:
                     ranks.kill()
                 ending, self._broken_at = endings.ending(ended, outcome_at(said), self._stop.was_asked), at
-                self._tell_of(peers.silent)
                 if self._stop.was_asked or _is_final(ending[0]):
                     return ending, True
                 if not any(endings.is_fault(each) for each in ended):
@@ -192,6 +191,7 @@ class Agent:
                 self._deaths = self._deaths.and_one(board.step)
                 past = self._killed(loss, at)
                 attempt += 1
+            self._tell_of(peers.silent)
             goes_on = self._worlds.may_change and (peers.has_lost_one or self._worlds.newer(self._place) is not None)
             return (_STOPPED if self._stop.was_asked else ending), not goes_on
 

@@ -337,3 +337,24 @@ class TestHang:
         assert alone.given_up == loss
         met(alone.begin(1, 1))
         assert not alone.call(1)
+
+
+class TestNotReadyAgain:
+    def test_a_machine_that_froze_between_two_attempts_is_silent(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(leaders, "AGAIN_SECONDS", 0.3)
+        world.begin(0)
+        told = world.pool.submit(world.followers[0].begin, 1, 1)
+        assert world.leader.begin(1, 1) is None
+        assert world.leader.silent == {2}
+        assert world.leader.decision(1, None) is None
+        assert told.result(30) is None
+        assert world.followers[0].silent == frozenset()
+
+    def test_so_is_a_leader(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(followers, "AGAIN_SECONDS", 0.3)
+        monkeypatch.setattr(followers, "ANSWER_SECONDS", 0.0)
+        world.begin(0)
+        assert world.followers[0].begin(1, 1) is None
+        assert world.followers[0].silent == {0}
