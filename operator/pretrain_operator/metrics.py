@@ -49,6 +49,9 @@ class JobFigures(Collector):
             "How often ranks began again within a start: in place, or in another roster.",
             labels=_JOB,
         )
+        recovery = _gauge("pretrain_job_last_recovery_seconds", "Of the newest recovery, to the next step.", "kind")
+        again = _gauge("pretrain_job_last_recovery_lost_steps", "Steps that it made anew.", "kind")
+        phases = _gauge("pretrain_job_last_recovery_phase_seconds", "Of its phases.", "phase")
         now = self._now()
         for key, status in self._jobs.items():
             info.add_metric([*key, status.stage], 1)
@@ -62,9 +65,15 @@ class JobFigures(Collector):
             failures.add_metric(key, status.recovery.failures)
             disruptions.add_metric(key, status.recovery.disruptions)
             restarts.add_metric(key, status.recovery.restarts)
+            if last := status.recovery.last_recovery:
+                recovery.add_metric([*key, last.kind], float(last.seconds or 0))
+                again.add_metric([*key, last.kind], last.lost_steps)
+                for name, seconds in _phases(last.phases):
+                    phases.add_metric([*key, name], seconds)
             if status.checkpoint and status.checkpoint.time:
                 age.add_metric(key, (now - status.checkpoint.time).total_seconds())
         yield from (known, info, state, workers, generation, step, age, failures, disruptions, restarts)
+        yield from (recovery, again, phases)
 
 
 class Metrics:
@@ -98,6 +107,13 @@ class Metrics:
             yield
         finally:
             self._reconciles.observe(time.monotonic() - begin)
+
+
+def _phases(text: str) -> Iterator[tuple[str, float]]:
+    """`stop 0.100, start 0.200` by name."""
+    for part in filter(None, text.split(", ")):
+        name, seconds = part.split(" ")
+        yield name, float(seconds)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -6,7 +6,7 @@ from prometheus_client import generate_latest
 from support.stage_runs import NOON
 
 from pretrain_api.types import PretrainJobStatus
-from pretrain_api.types.status import CheckpointStatus, Progress, RecoveryStatus, World
+from pretrain_api.types.status import CheckpointStatus, Progress, RecoveryRecord, RecoveryStatus, World
 from pretrain_operator.metrics import JobFigures, Metrics
 
 TRAINING = PretrainJobStatus(
@@ -45,6 +45,16 @@ def test_of_a_training_job() -> None:
     assert found["pretrain_job_failures_total{}"] == 2
     assert found["pretrain_job_disruptions_total{}"] == 1
     assert found["pretrain_job_step{}"] == 12
+
+
+def test_of_a_recovery_are_its_rung_its_seconds_and_its_phases() -> None:
+    last = RecoveryRecord(kind="Shrink", seconds="1.350", lost_steps=2, phases="stop 0.100, start 1.250")
+    recovery = RecoveryStatus(restarts=1, last_recovery=last)
+    found = shown(of(TRAINING.model_copy(update={"recovery": recovery})))
+    assert found['pretrain_job_last_recovery_seconds{,kind="Shrink"}'] == 1.35
+    assert found['pretrain_job_last_recovery_lost_steps{,kind="Shrink"}'] == 2
+    assert found['pretrain_job_last_recovery_phase_seconds{,phase="start"}'] == 1.25
+    assert found["pretrain_job_restarts_total{}"] == 1
 
 
 def test_of_a_finished_job_are_its_info_and_state_alone() -> None:
