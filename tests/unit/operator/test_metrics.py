@@ -51,8 +51,8 @@ def test_of_a_recovery_are_its_rung_its_seconds_and_its_phases() -> None:
     last = RecoveryRecord(kind="Shrink", seconds="1.350", lost_steps=2, phases="stop 0.100, start 1.250")
     recovery = RecoveryStatus(restarts=1, last_recovery=last)
     found = shown(of(TRAINING.model_copy(update={"recovery": recovery})))
-    assert found['pretrain_job_last_recovery_seconds{,kind="Shrink"}'] == 1.35
-    assert found['pretrain_job_last_recovery_lost_steps{,kind="Shrink"}'] == 2
+    assert found['pretrain_job_last_recovery_seconds{job="gpt",kind="Shrink",namespace="research"}'] == 1.35
+    assert found['pretrain_job_last_recovery_lost_steps{job="gpt",kind="Shrink",namespace="research"}'] == 2
     assert found['pretrain_job_last_recovery_phase_seconds{,phase="start"}'] == 1.25
     assert found["pretrain_job_restarts_total{}"] == 1
 
