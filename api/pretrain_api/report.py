@@ -1,7 +1,7 @@
 """How far a job's pods are: what one of them tells the operator while it works.
 
 `Report` is the key `report` of the ConfigMap `pretrain_api.cluster.report_name`, as JSON. The operator makes the
-ConfigMap; worker 0 of a training or index 0 of a phase patches it: every 10 s at most, at once after a checkpoint or
+ConfigMap; the leader of a training or index 0 of a phase patches it: every 10 s at most, at once after a checkpoint or
 a recovery and at the end. How a pod ended is told by its termination message (`pretrain_api.events.Outcome`), not here.
 """
 
@@ -27,6 +27,8 @@ class Report(BaseModel):
     version: Literal[1] = 1
     stage: Stage
     attempt: int
+    pod: str = ""
+    """Who reports, by the name of the pod."""
     phase: str = ""
     """What the pod is at, for people: "filter", "deduplicate", "step"."""
     time: datetime

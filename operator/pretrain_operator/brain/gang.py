@@ -33,7 +33,9 @@ def _run(attempt: int, recorded: PretrainJobStatus, spec: PretrainJobSpec, obser
     run = StageRun(Stage.TRAIN, attempt, "Running", started, phase=FINISH.name, worker=members[0].pod)
     run = replace(run, is_outdated=all(w.is_outdated for w in members))
     report = observed.report
-    if report and report.stage is Stage.TRAIN and report.attempt == attempt:
+    # A leader that was left out may have something on its way still, older than what the new one said.
+    is_of_member = not report or not report.pod or not published or report.pod in {w.pod for w in members}
+    if report and report.stage is Stage.TRAIN and report.attempt == attempt and is_of_member:
         run = replace(run, figures=report.figures, figures_time=report.time, recovery=report.recovery)
         if report.recovery and report.recovery.node < len(members):
             run = replace(run, recovered=members[report.recovery.node].pod)

@@ -168,3 +168,18 @@ class TestElastic:
         report = Report(stage=Stage.TRAIN, attempt=1, time=NOON, recovery=recovery)
         seen = Observed(NOON, workers=(worker(0), worker(3)), world=roster(worker(3), worker(0)), report=report)
         assert gang.joined(BEGUN, PLAIN, seen).runs[Stage.TRAIN].recovered == "w0"
+
+
+class TestReport:
+    @staticmethod
+    def figures(pod: str) -> dict[str, float]:
+        report = Report(stage=Stage.TRAIN, attempt=1, pod=pod, time=NOON, figures={"step": 7.0})
+        seen = Observed(NOON, workers=(worker(0), worker(1)), world=roster(worker(1)), report=report)
+        run = gang.joined(BEGUN, PLAIN, seen).runs[Stage.TRAIN]
+        return dict(run.figures)
+
+    def test_of_a_member_counts(self) -> None:
+        assert self.figures("w1") == {"step": 7.0}
+
+    def test_of_one_that_was_left_out_comes_too_late(self) -> None:
+        assert self.figures("w0") == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import os
 import random
 import threading
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pretrain_api.cluster import ENV_POD_NAME
 from pretrain_api.event_tail import EventTail
 from pretrain_api.events import ProgressEvent
 from pretrain_api.report import Report, ReportedCheckpoint
@@ -123,6 +125,7 @@ class Reporter:
         return Report(
             stage=self._stage,
             attempt=self._attempt,
+            pod=os.environ.get(ENV_POD_NAME, ""),
             phase=event.phase,
             time=datetime.fromtimestamp(event.time, UTC),
             done=event.done,
