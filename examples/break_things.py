@@ -20,10 +20,11 @@ from pathlib import Path
 from pretrain_api.process_tree import tree
 
 WAYS = {
-    "kills a rank": ("rank ", signal.SIGKILL),
-    "freezes a rank": ("rank ", signal.SIGSTOP),
-    "kills the agent": ("pretrain_trainer.agent", signal.SIGKILL),
+    ("kills a rank", "rank", signal.SIGKILL): 5,
+    ("freezes a rank", "rank", signal.SIGSTOP): 3,
+    ("kills the agent", "agent", signal.SIGKILL): 1,
 }
+"""What is done, to whom, with which signal, and how often beside the others."""
 
 
 def command(pid: int) -> list[str]:
@@ -53,10 +54,13 @@ def run_of(job: str) -> int | None:
 
 
 def victims(job: str, what: str) -> list[int]:
-    """Processes of a run whose name begins so, or that run this module."""
+    """The ranks of a run, or their agent; none while it does not train."""
     run = run_of(job)
     below = tree(run)[1:] if run else []
-    return [pid for pid in below if name(pid).startswith(what) or what in command(pid)[2:3]]
+    ranks = [pid for pid in below if name(pid).startswith("rank ")]
+    if what == "rank" or not ranks:
+        return ranks
+    return [pid for pid in below if "pretrain_trainer.agent" in command(pid)[2:3] and pid not in ranks]
 
 
 def main() -> int:
@@ -76,7 +80,7 @@ def main() -> int:
     broken = 0
     while broken < options.times and run_of(options.job) is not None:
         pause.wait(chance.uniform(0.5, 1.5) * options.every)
-        way, (what, number) = chance.choice(list(WAYS.items()))
+        way, what, number = chance.choices(list(WAYS), list(WAYS.values()))[0]
         found = victims(options.job, what)
         if found:  # otherwise it does not train yet, or any more
             pid = chance.choice(found)
