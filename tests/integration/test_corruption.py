@@ -1,6 +1,9 @@
-"""A bit that flips in the memory of one of three workers, for real: it is seen, named, and nothing of it is saved."""
+"""Bits that flip in the memory of one of three workers, for real: they are seen, named, and nothing of them is saved."""
 
+import contextlib
 import os
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,42 +24,110 @@ NAMES = ("a", "b", "c")
 
 @pytest.fixture
 def crew(tmp_path: Path) -> Iterator[Crew]:
+    """Three workers that train and have saved something."""
     found = Crew(tmp_path, token_runs.a_job(tmp_path, steps=100_000, globalBatchSize=12))
-    yield found
-    found.close()
+    try:
+        found.start(*NAMES)
+        found.publish(*NAMES)
+        eventually(lambda: len(token_runs.commits(tmp_path)), lambda count: count > 1, within_seconds=120)
+        yield found
+    finally:
+        found.close()
 
 
-def flip_a_bit(worker: Worker) -> None:
-    """In both copies of the state that its agent holds: of the first weight, a bit of little weight."""
-    (memory,) = [link for link in Path(f"/proc/{worker.agent.pid}/fd").iterdir() if "memfd:rank 0" in os.readlink(link)]
+@contextlib.contextmanager
+def memory_of(worker: Worker) -> Iterator[int]:
+    """What its agent holds for its rank, as a descriptor."""
+    links = Path(f"/proc/{worker.agent.pid}/fd").iterdir()
+    (memory,) = [link for link in links if "memfd:rank 0" in os.readlink(link)]
     with open(memory, "r+b", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        slot = size // 2 - snapshots._PAGE - snapshots._NOTES_BYTES
-        for place in (2 * snapshots._PAGE, 2 * snapshots._PAGE + slot):
-            byte = os.pread(file.fileno(), 1, place)[0]
-            os.pwrite(file.fileno(), bytes([byte ^ 1]), place)
+        yield file.fileno()
 
 
-def test_a_flipped_bit_is_named_and_training_goes_back_to_what_was_compared(crew: Crew, tmp_path: Path) -> None:
-    crew.start(*NAMES)
-    crew.publish(*NAMES)
-    leader, corrupt = crew.workers["a"], crew.workers["b"]
-    eventually(lambda: len(token_runs.commits(tmp_path)), lambda count: count > 1, within_seconds=120)
-    corrupt.freeze()
-    flip_a_bit(corrupt)
-    (rank,) = token_runs.ranks_of(leader.agent)
-    rank.kill()
-    for process in [psutil.Process(corrupt.agent.pid), *token_runs.ranks_of(corrupt.agent)]:
+def slots(memory: int) -> tuple[int, int]:
+    """Where the two copies of the state begin in it."""
+    slot = os.fstat(memory).st_size // 2 - snapshots._PAGE - snapshots._NOTES_BYTES
+    return 2 * snapshots._PAGE, 2 * snapshots._PAGE + slot
+
+
+def flip(memory: int, place: int) -> None:
+    """A bit of little weight."""
+    os.pwrite(memory, bytes([os.pread(memory, 1, place)[0] ^ 1]), place)
+
+
+def thaw(worker: Worker) -> None:
+    for process in (psutil.Process(worker.agent.pid), *token_runs.ranks_of(worker.agent)):
         process.resume()
+
+
+def flip_in_the_rank(worker: Worker) -> None:
+    """In the rank's own weights, found by the bytes that the copy of the newest state has."""
+    (rank,) = token_runs.ranks_of(worker.agent)
+    for _ in range(200):
+        worker.freeze()
+        try:
+            with memory_of(worker) as memory:
+                copies = [os.pread(memory, 256, place) for place in slots(memory)]
+            places = [place for copy in copies for place in places_of(rank.pid, copy)]
+            if places:
+                with open(f"/proc/{rank.pid}/mem", "r+b", buffering=0) as own:
+                    for place in places:
+                        flip(own.fileno(), place)
+                return
+        finally:
+            thaw(worker)
+        threading.Event().wait(0.01)
+    raise AssertionError("the rank's state was never the one in the copy")
+
+
+def places_of(pid: int, wanted: bytes) -> list[int]:
+    """Where these bytes stand in what is a process's own."""
+    found = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            bounds, rights, _, _, inode, *_ = line.split()
+            begin, end = (int(bound, 16) for bound in bounds.split("-"))
+            if rights.startswith("rw-p") and inode == "0" and end - begin < 1 << 28:
+                with contextlib.suppress(OSError):
+                    content = os.pread(memory.fileno(), end - begin, begin)
+                    found += [begin + match.start() for match in re.finditer(re.escape(wanted), content)]
+    return found
+
+
+def what_the_log_says(leader: Worker) -> str:
     log = eventually(lambda: leader.log, lambda text: "; went back to step" in text, within_seconds=120)
-    (line,) = [line for line in log.splitlines() if "; went back to step" in line and "ERROR" not in line][:1]
-    assert "the replicas differ at step" in line
-    assert "rank 1 on" in line
-    assert not any(f"rank {other} on" in line for other in (0, 2))
-    before = token_runs.steps_done(leader.folder)
-    eventually(lambda: token_runs.commits(tmp_path)[-1]["step"], lambda step: step > before, within_seconds=120)
+    return next(line for line in log.splitlines() if "; went back to step" in line)
+
+
+def assert_it_goes_on_and_every_sample_was_read_once(crew: Crew, root: Path, line: str) -> None:
+    (step,) = re.findall(r"differ at step (\d+)", line)
+    eventually(lambda: token_runs.commits(root)[-1]["step"], lambda newest: newest > int(step), within_seconds=120)
     for name in NAMES:
         crew.workers[name].agent.terminate()
     for name in NAMES:
         assert crew.workers[name].agent.wait(timeout=60) == EXIT_STOPPED
-    assert [str(difference) for difference in audit(Storage(str(tmp_path))).differences] == []
+    assert [str(difference) for difference in audit(Storage(str(root))).differences] == []
+
+
+def test_a_bit_that_flips_in_a_copy_is_found_when_a_rank_goes_on_from_it(crew: Crew, tmp_path: Path) -> None:
+    leader, corrupt = crew.workers["a"], crew.workers["b"]
+    corrupt.freeze()
+    with memory_of(corrupt) as memory:
+        for place in slots(memory):
+            flip(memory, place)
+    (rank,) = token_runs.ranks_of(leader.agent)
+    rank.kill()
+    thaw(corrupt)
+    line = what_the_log_says(leader)
+    assert "rank 1 on" in line
+    assert not any(f"rank {other} on" in line for other in (0, 2))
+    assert_it_goes_on_and_every_sample_was_read_once(crew, tmp_path, line)
+
+
+def test_a_bit_that_flips_in_a_rank_is_found_while_it_trains(crew: Crew, tmp_path: Path) -> None:
+    flip_in_the_rank(crew.workers["c"])
+    line = what_the_log_says(crew.workers["a"])
+    assert "rank 2 on" in line
+    assert not any(f"rank {other} on" in line for other in (0, 1))
+    assert crew.workers["a"].recoveries == []  # it was mended within the start
+    assert_it_goes_on_and_every_sample_was_read_once(crew, tmp_path, line)

@@ -139,6 +139,6 @@ def test_what_may_have_made_a_loss_infinite_is_not_saved_when_training_stops(
             training.context.stopping.set()
 
     training.objective = Poisoned(training.objective, range(4, 9), before)
-    with pytest.raises(Stopped, match="stopped at step 7; saved up to step 3, as the last ones were not finite"):
+    with pytest.raises(Stopped, match="stopped at step 7; what followed the newest checkpoint is not saved"):
         training.run()
     assert [commit["step"] for commit in commits(tmp_path)] == [3]

@@ -109,6 +109,8 @@ class Checkpoints:
         A damaged one is recorded as such in the log and the one before is taken. Raises CorruptCheckpoint when there are
         commits and all are damaged: starting again from nothing is a decision for a person.
         """
+        # Rank 0 alone has seen what this start committed.
+        self._mine, self._damaged = self._world.from_first((self._mine, self._damaged))
         folders = _of_first(self._world, lambda: set(self._storage.names(layout.CHECKPOINT_DATA)))
         for commit in _candidates(self._mine, self._damaged, folders):
             try:

@@ -77,7 +77,7 @@ def _newest_checkpoint(training: Training) -> Position | None:
     with at(Phase.SAVING):
         checkpoints.wait()
     training.in_save = []
-    sequence = checkpoints.newest.sequence if checkpoints.newest else 0
+    sequence: int = training.world.from_first(checkpoints.newest.sequence if checkpoints.newest else 0)
     training.returns[sequence] = training.returns.get(sequence, 0) + 1
     if training.returns[sequence] > RETURNS:
         return None

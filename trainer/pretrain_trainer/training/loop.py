@@ -159,10 +159,9 @@ class Training:
         return True
 
     def _what_is_saved(self) -> str:
-        newest = self.checkpoints.newest
-        if newest and newest.step == self.position.step:
+        if not self.position.skipped_in_a_row:
             return "everything is saved"
-        return f"saved up to step {newest.step if newest else 0}, as the last ones were not finite"
+        return "what followed the newest checkpoint is not saved, as the last steps were not finite"
 
     def _leave_together(self) -> None:
         """Wait until the checkpoint is committed, which rank 0 does last: whoever started the ranks may end the
