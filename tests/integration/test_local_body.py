@@ -57,7 +57,7 @@ class TestTraining:
         assert (record["kind"], record["rank"], record["worker"]) == ("Restart", 1, "test-w0")
         assert record["cause"] == "exit -9 (SIGKILL)"
         assert (run.status["recovery"]["restarts"], run.status["recovery"]["failures"]) == (1, 0)
-        assert "after rank 1 was lost (exit -9 (SIGKILL))" in run.output
+        eventually(lambda: run.output, lambda output: "after rank 1 was lost (exit -9 (SIGKILL))" in output)
         assert run.stage("Train")["attempts"] == begun
 
         # kill -9 of their agent, which takes them with it: a failure; training goes on from the checkpoint by itself.
