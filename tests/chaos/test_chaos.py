@@ -21,7 +21,7 @@ from support.cluster.remote_job import RemoteJob, a_corpus, a_spec
 SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
 ONLY = os.environ.get("PRETRAIN_CHAOS_ONLY", "")
 """Names of events, with commas; without it all."""
-SECONDS = float(os.environ.get("PRETRAIN_CHAOS_SECONDS", "100"))
+SECONDS = float(os.environ.get("PRETRAIN_CHAOS_SECONDS", "75"))
 BUILD = Path(__file__).resolve().parents[2] / "build" / "chaos"
 MANY = 1_000_000
 

@@ -36,13 +36,18 @@ def test_a_rank_that_hangs_says_where_again_and_again() -> None:
     try:
         ranks.start(0, {}, program)
         assert os.read(out, 1) == b"r"
-        for _ in range(2):
+
+        def asked() -> str:
             stack.clear()
             assert stack.read() == ""
             ranks.ask_for_stacks()
-            eventually(stack.read, lambda found: "in program" in found and "in hang_here" in found)
-            text = whole(stack)
-            assert innermost(text).startswith("threading.py:")
+            eventually(stack.read)
+            return whole(stack)
+
+        for _ in range(2):  # it says that it has begun a moment before it hangs
+            text = eventually(asked, lambda text: innermost(text).startswith("threading.py:"))
+            assert "in program" in text
+            assert text.count("in hang_here") == 2
     finally:
         ranks.kill()
         ranks.wait_for_all(5)
