@@ -187,7 +187,7 @@ CONTENDERS: dict[str, Callable[[str, Path], Measured]] = {"ours": ours, "torchru
 
 
 def storm(kills: int, folder: Path) -> dict[str, Any]:
-    """One training of two workers of ours; its ranks are killed one by one, each as soon as all have made a step again."""
+    """One training of two workers of ours; its ranks are killed one by one, each once training is further than before."""
     job = token_runs.a_job(folder, steps=100_000_000, globalBatchSize=12)
     crew, chance, seconds, lost = Crew(folder, job), random.Random(1), list[float](), 0
     try:
@@ -198,6 +198,7 @@ def storm(kills: int, folder: Path) -> dict[str, Any]:
         tail = EventTail(leader.folder / "events.jsonl")
         tail.read()
         for number in track(range(1, kills + 1), "kills"):
+            furthest = _step(tail)
             victim = crew.workers[chance.choice("ab")].agent
             ranks = eventually(lambda v=victim: token_runs.ranks_of(v))
             began = time.time()
@@ -211,6 +212,7 @@ def storm(kills: int, folder: Path) -> dict[str, Any]:
             assert tail.recovery
             seconds.append(time.time() - began)
             lost += tail.recovery.lost_steps
+            _until_new_steps(tail, furthest)
     finally:
         crew.close()
     ordered = sorted(seconds)
@@ -221,6 +223,17 @@ def storm(kills: int, folder: Path) -> dict[str, Any]:
         "mostSeconds": round(ordered[-1], 3),
         "lostStepsPerKill": round(lost / len(seconds), 3),
     }
+
+
+def _step(tail: EventTail) -> float:
+    """The newest step that was told of."""
+    tail.read()
+    return tail.newest_step.done if tail.newest_step else 0.0
+
+
+def _until_new_steps(tail: EventTail, furthest: float) -> None:
+    """Until training is further than ever: agents leave it to the operator when ranks die again and again before that."""
+    eventually(lambda: _step(tail), lambda step: step > furthest + 20, within_seconds=60)
 
 
 def _quantile(ordered: list[float], share: float) -> float:
