@@ -21,7 +21,7 @@ TIMES_LONGEST = 5.0
 """Nor one of fewer times the longest stay of late at the same phase."""
 MOST_SECONDS = 600.0
 """Any longer one is."""
-JOIN_SECONDS = 300.0
+MEET_SECONDS = 300.0
 """So is any longer one of ranks that look for each other,"""
 PATIENCE_SECONDS = 1800.0
 """and any longer one at a phase that is not expected to end soon."""
@@ -89,7 +89,7 @@ def _patience(phase: int) -> float:
     """Seconds that a rank may stay there while another one hangs."""
     if phase in _RESTLESS:
         return _LONGEST_LOOK_SECONDS
-    return {Phase.JOINING: JOIN_SECONDS, Phase.WARMING: MOST_SECONDS}.get(Phase(phase), PATIENCE_SECONDS)
+    return {Phase.JOINING: MEET_SECONDS, Phase.WARMING: MOST_SECONDS}.get(Phase(phase), PATIENCE_SECONDS)
 
 
 def _odd(seen: Sequence[Seen]) -> list[Seen]:

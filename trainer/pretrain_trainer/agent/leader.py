@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import select
 import socket
 import time
@@ -23,8 +22,6 @@ from pretrain_trainer.agent.peers import (
 )
 from pretrain_trainer.agent.place import Place
 from pretrain_trainer.agent.restarts import Loss
-
-_LOGGER = logging.getLogger(__name__)
 
 
 class Leader:

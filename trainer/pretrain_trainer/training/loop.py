@@ -174,7 +174,7 @@ class Training:
 
     def _agree(self, targets: int) -> tuple[int, bool, bool, bool, bool]:
         """At a step boundary, in one reduction: targets in the global batch, whether to leave for another world, to stop,
-        to save, and to keep the state in memory.
+        to save, and to keep the state in memory. What the first agent tells of recoveries goes to all on the way.
 
         Rank 0's clock decides what is due, and a signal to any rank, or the call of any agent, is for all of them.
         """

@@ -54,6 +54,7 @@ class OwnWork:
         """Of so many samples; on an accelerator without waiting for it."""
         self._samples += samples
         if self._is_cuda:
+            # PyTorch gives the constructor of its events no types.
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
             begin.record()
             yield

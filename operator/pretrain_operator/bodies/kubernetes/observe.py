@@ -4,8 +4,9 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pretrain_api import cluster
 from pretrain_api.events import Outcome
@@ -19,6 +20,7 @@ from pretrain_operator.bodies.kubernetes.seen import BatchJob, Config, Pod
 from pretrain_operator.brain import stages
 from pretrain_operator.brain.observed import StageRun, Start, Worker
 
+Said = TypeVar("Said", bound=BaseModel)
 _LAST_LINES = 20
 _KEPT_STARTS = 5
 """So many starts of a stage before the newest keep their Jobs and pods, for their logs."""
@@ -194,16 +196,18 @@ def _parsed_world(text: str) -> World | None:
 
 def report(config: Config | None) -> Report | None:
     """What a pod last reported."""
-    try:
-        return Report.model_validate_json(config.data[cluster.REPORT_KEY]) if config else None
-    except (KeyError, ValidationError):
-        return None
+    return _said(config, cluster.REPORT_KEY, Report)
 
 
 def silence(config: Config | None) -> Silence | None:
     """Who does not answer any more, as a pod last said."""
+    return _said(config, cluster.SILENCE_KEY, Silence)
+
+
+def _said(config: Config | None, key: str, kind: type[Said]) -> Said | None:
+    """What a pod wrote under a key; None when there is nothing, or of another version."""
     try:
-        return Silence.model_validate_json(config.data[cluster.SILENCE_KEY]) if config else None
+        return kind.model_validate_json(config.data[key]) if config else None
     except (KeyError, ValidationError):
         return None
 

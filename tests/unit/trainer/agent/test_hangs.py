@@ -4,8 +4,8 @@ import pytest
 
 from pretrain_trainer.agent.board import Board, Phase
 from pretrain_trainer.agent.hangs import (
-    JOIN_SECONDS,
     LEAST_SECONDS,
+    MEET_SECONDS,
     MOST_SECONDS,
     PATIENCE_SECONDS,
     TIMES_LONGEST,
@@ -55,7 +55,7 @@ class TestWatch:
     def test_whatever_may_take_long_has_a_patience_of_its_own(self, phase: Phase) -> None:
         board = Board(ranks=1)
         board.mark(0, phase)
-        patience = {Phase.WARMING: MOST_SECONDS, Phase.JOINING: JOIN_SECONDS}.get(phase, PATIENCE_SECONDS)
+        patience = {Phase.WARMING: MOST_SECONDS, Phase.JOINING: MEET_SECONDS}.get(phase, PATIENCE_SECONDS)
         assert self.until_stuck(Watch(board, 3)) == patience + 0.5
 
     def test_who_moves_does_not_hang(self) -> None:
