@@ -13,12 +13,10 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import ssl
 import sys
 import time
 import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(1, str(HERE.parents[1] / "tests"))
 
 import yaml
+from figures import quantile, write
 from support.cluster.control_plane import ControlPlane, api_server
 from support.eventually import eventually
 
@@ -153,19 +152,12 @@ def main() -> int:
         eventually(lambda: plane.raw(f"/api/v1/namespaces/{NAMESPACE}"), bool, 60)
         rounds = asyncio.run(measured(plane, options.agents, options.rounds))
     every = sorted(seconds for each in rounds for seconds in each)
-    figures = {name: round(every[min(len(every) - 1, int(share * len(every)))], 2)
-               for name, share in (("p50Seconds", 0.5), ("p99Seconds", 0.99), ("mostSeconds", 1.0))}  # fmt: skip
+    shares = {"p50Seconds": 0.5, "p99Seconds": 0.99, "mostSeconds": 1.0}
+    figures = {name: round(quantile(every, share), 2) for name, share in shares.items()}
     size = len(a_world(2, options.agents).model_dump_json())
     print(f"{options.agents} agents, a roster of {size:,} bytes: {figures}; target p99 <= {TARGET_SECONDS} s")
-    if options.output:
-        content = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"), "loadBefore": load,
-            "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "kernel": platform.release()},
-            "python": platform.python_version(), "agents": options.agents, "rosterBytes": size,
-            "targetP99Seconds": TARGET_SECONDS, **figures,
-        }  # fmt: skip
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(content, indent=1) + "\n")
+    settings = {"agents": options.agents, "rosterBytes": size, "targetP99Seconds": TARGET_SECONDS}
+    write(options.output, load, {**settings, **figures})
     return 0
 
 

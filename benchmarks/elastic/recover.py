@@ -16,7 +16,6 @@ steps are those that had to be done again.
 import argparse
 import json
 import os
-import platform
 import random
 import signal
 import socket
@@ -26,7 +25,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +33,7 @@ sys.path.insert(1, str(HERE.parents[1] / "tests"))
 
 import psutil
 import torch
+from figures import quantile, write
 from rich.progress import track
 from support import token_runs
 from support.crew import Crew, Worker
@@ -218,8 +217,8 @@ def storm(kills: int, folder: Path) -> dict[str, Any]:
     ordered = sorted(seconds)
     return {
         "recovered": f"{len(seconds)} of {kills}",
-        "p50Seconds": round(_quantile(ordered, 0.5), 3),
-        "p95Seconds": round(_quantile(ordered, 0.95), 3),
+        "p50Seconds": round(quantile(ordered, 0.5), 3),
+        "p95Seconds": round(quantile(ordered, 0.95), 3),
         "mostSeconds": round(ordered[-1], 3),
         "lostStepsPerKill": round(lost / len(seconds), 3),
     }
@@ -236,10 +235,6 @@ def _until_new_steps(tail: EventTail, furthest: float) -> None:
     eventually(lambda: _step(tail), lambda step: step > furthest + 20, within_seconds=60)
 
 
-def _quantile(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
 def summary(measured: dict[str, dict[str, list[Measured]]]) -> dict[str, Any]:
     """Per event and contender: how many came back, and quantiles of those that did."""
     found: dict[str, Any] = {}
@@ -250,7 +245,7 @@ def summary(measured: dict[str, dict[str, list[Measured]]]) -> dict[str, Any]:
             found.setdefault(event, {})[name] = {
                 "recovered": f"{len(seconds)} of {len(each)}",
                 "p50Seconds": round(statistics.median(seconds), 2) if seconds else None,
-                "p95Seconds": round(_quantile(seconds, 0.95), 2) if seconds else None,
+                "p95Seconds": round(quantile(seconds, 0.95), 2) if seconds else None,
                 "mostSeconds": round(seconds[-1], 2) if seconds else None,
                 "mostLostSteps": max(lost, default=None),
             }
@@ -271,7 +266,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             found = storm(options.kills, Path(folder))
         print("  ".join(f"{key} {value}" for key, value in found.items()))
-        _write(options.output, load, {"storm": found})
+        write(options.output, load, {"torch": torch.__version__, "storm": found})
         return 0
     measured: dict[str, dict[str, list[Measured]]] = {event: {name: [] for name in names} for event in EVENTS}
     turns = [(event, name) for _ in range(options.rounds) for event in EVENTS for name in names]
@@ -283,22 +278,12 @@ def main() -> int:
         for name, figures in by_contender.items():
             print(f"{event:8} {name:10} " + "  ".join(f"{key} {value}" for key, value in figures.items()))
         print(f"{event:8} {'target':10} {TARGETS[event]}")
-    _write(options.output, load, {"targets": TARGETS, "summary": table, "measured": measured})
+    write(
+        options.output,
+        load,
+        {"torch": torch.__version__, "targets": TARGETS, "summary": table, "measured": measured},
+    )
     return 0
-
-
-def _write(output: Path | None, load: float, found: dict[str, Any]) -> None:
-    """What was found, with where and with what; into a file that other results may stand in already."""
-    if output is None:
-        return
-    machine = {"cores": os.cpu_count(), "processor": platform.machine(), "kernel": platform.release()}
-    content = json.loads(output.read_text()) if output.exists() else {}
-    content |= {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, "loadBefore": load,
-        "torch": torch.__version__, "python": platform.python_version(), **found,
-    }  # fmt: skip
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

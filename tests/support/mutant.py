@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import json
 import os
+import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,22 @@ from pathlib import Path
 ENV = "PRETRAIN_MUTANT"
 
 
-def change(name: str, before: str, after: str) -> dict[str, object]:
-    """Give a module's functions another source; what they were. Raises AssertionError where that does not stand there."""
-    module = importlib.import_module(name)
-    source = Path(str(module.__file__)).read_text()
+def compiled(name: str, before: str, after: str) -> types.ModuleType:
+    """The module from another source, beside the one that is imported. Raises AssertionError where that does not stand there."""
+    source = Path(str(importlib.import_module(name).__file__)).read_text()
     assert before in source, f"{before} does not stand in {name} any more"
-    changed = types.ModuleType(name)
-    exec(compile(source.replace(before, after), "mutant", "exec"), changed.__dict__)
+    found = types.ModuleType(f"{name}_mutant")
+    sys.modules[found.__name__] = found  # where dataclasses look for their module
+    try:
+        exec(compile(source.replace(before, after), "mutant", "exec"), found.__dict__)
+    finally:
+        del sys.modules[found.__name__]
+    return found
+
+
+def change(name: str, before: str, after: str) -> dict[str, object]:
+    """Give a module's functions another source; what they were."""
+    module, changed = importlib.import_module(name), compiled(name, before, after)
     kept = dict(module.__dict__)
     module.__dict__.update({name: value for name, value in changed.__dict__.items() if callable(value)})
     return kept
