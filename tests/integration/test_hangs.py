@@ -41,11 +41,11 @@ def until_steps(root: Path, more: int) -> None:
 def test_a_rank_that_does_not_run_is_named_and_all_go_on_from_memory(tmp_path: Path) -> None:
     agent = token_runs.start(tmp_path, a_job(tmp_path), ranks=2)
     try:
-        until_steps(tmp_path, 10)
+        until_steps(tmp_path, 100)
         token_runs.ranks_of(agent)[1].suspend()
         (told,) = eventually(lambda: token_runs.recoveries(tmp_path), within_seconds=60)
         assert (told.kind, told.rank, told.cause) == ("Restart", 1, "rank 1 does not run")
-        assert told.lost_steps < 10
+        assert told.lost_steps < 50  # nothing was committed: all but memory is a hundred steps back
         assert "rank 1 made no progress" in log_of(tmp_path)
         assert re.search(r"rank 0 made .*\(together\):.*in (finish_step|all_reduce)", log_of(tmp_path), re.DOTALL)
         until_steps(tmp_path, 10)
@@ -68,7 +68,7 @@ def crew(tmp_path: Path) -> Iterator[Crew]:
 def test_a_machine_that_is_frozen_is_told_of_and_left_behind(crew: Crew, tmp_path: Path, frozen: str) -> None:
     crew.start("a", "b", "c")
     crew.publish("a", "b", "c")
-    until_steps(crew.workers["a"].folder, 10)
+    until_steps(crew.workers["a"].folder, 100)
     crew.workers[frozen].freeze()
     others = [name for name in ("a", "b", "c") if name != frozen]
     (told,) = eventually(
@@ -79,7 +79,7 @@ def test_a_machine_that_is_frozen_is_told_of_and_left_behind(crew: Crew, tmp_pat
     leader = crew.workers[others[0]]
     (recovery,) = eventually(lambda: leader.recoveries, within_seconds=60)
     assert (recovery.kind, recovery.worker) == ("Shrink", frozen)
-    assert recovery.lost_steps < 10
+    assert recovery.lost_steps < 50
     until_steps(leader.folder, 5)
     for name in others:
         crew.workers[name].agent.terminate()

@@ -24,6 +24,7 @@ from support.ledger_runs import LedgerRun
 from pretrain_api.errors import EXIT_FAILURE, EXIT_USER_ERROR
 from pretrain_api.events import ENV_OUTCOME, Outcome
 from pretrain_api.storage import Storage
+from pretrain_trainer.agent.place import ENV_RESTARTS
 from pretrain_trainer.training.commit_log import read_log
 
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
@@ -158,6 +159,13 @@ class TestTrouble:
         assert outcome.code == "unreachable"
         assert "spec.storage.endpointUrl" in outcome.message
 
+    def test_nobody_answers_ranks_that_begin_again(self, tmp_path: Path, s3_server: S3Server, job: JobBuilder) -> None:
+        """The address was right before: it is not the user who has to change it."""
+        storage = {"uri": "s3://trouble/run", "endpointUrl": "http://127.0.0.1:1"}
+        again = {ENV_RESTARTS: "1"}
+        outcome = self.told(tmp_path, job.with_spec(storage=storage), s3_server, code=EXIT_FAILURE, **again)
+        assert (outcome.outcome, outcome.kind) == ("failed", "StorageUnavailable")
+
     def test_a_server_that_says_nothing_is_not_waited_for(
         self, tmp_path: Path, s3_server: S3Server, job: JobBuilder
     ) -> None:
@@ -223,6 +231,7 @@ def test_a_server_that_goes_away_in_the_middle_of_training(tmp_path: Path, morta
     outcome = token_runs.outcome(tmp_path)
     assert (outcome["outcome"], outcome["kind"]) == ("failed", "StorageUnavailable")
     assert outcome["message"].startswith("spec.storage.uri: s3://runs/one stopped answering: ")
+    assert "made no progress" not in (tmp_path / "train.log").read_text()  # to wait for a server is no hang
 
     mortal_server.start()
     newest = token_runs.commits(root)[-1]["step"]

@@ -27,6 +27,7 @@ from pretrain_api.stages import FINISH, PHASES, CompletionRecord, Stage, fingerp
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer import working_time
+from pretrain_trainer.agent.place import ENV_RESTARTS
 from pretrain_trainer.context import Share, StageContext, StageResult, Stopped
 from pretrain_trainer.documents.faults import chain
 from pretrain_trainer.process import die_with_parent, stop_on_signals
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         upstream = {Stage(name): value for name, _, value in (pair.partition("=") for pair in options.upstream)}
         _use_endpoint(job.spec.storage.endpoint_url)
         storage = Storage.of(job.spec.storage)
-        first_contact(storage)
+        first_contact(storage, again=int(os.environ.get(ENV_RESTARTS, "0")) > 0)
         progress = Progress(options.stage, path=None if rank == 0 else "")
         with _scratch(storage, f"{options.stage.lower()}-{rank}", options.scratch) as scratch:
             share = Share(options.index, options.parts)

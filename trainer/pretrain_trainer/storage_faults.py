@@ -24,8 +24,9 @@ class StorageUnavailable(PretrainError):
     kind = "StorageUnavailable"
 
 
-def first_contact(storage: Storage) -> None:
-    """Raise UserError when the storage is not there, or does not let us in. A local folder is made when it is needed."""
+def first_contact(storage: Storage, *, again: bool = False) -> None:
+    """Raise UserError when the storage is not there, or does not let us in. A local folder is made when it is needed.
+    `again`: it has answered before, so StorageUnavailable where it does not answer."""
     if storage.is_local:
         return
     try:
@@ -34,7 +35,7 @@ def first_contact(storage: Storage) -> None:
     except FileNotFoundError as error:
         raise _missing(storage) from error
     except Exception as error:
-        if not faults.is_refused(error) and (faults.is_unreachable(error) or faults.may_pass(error)):
+        if not again and not faults.is_refused(error) and (faults.is_unreachable(error) or faults.may_pass(error)):
             raise UserError(
                 "unreachable",
                 _FIELD,

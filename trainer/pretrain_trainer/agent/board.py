@@ -27,6 +27,7 @@ class Phase(IntEnum):
     TOGETHER = 5
     """Waiting for the other ranks, in a collective."""
     SAVING = 6
+    """Writing to storage, or to memory that outlives the rank."""
 
 
 _SLOT = np.dtype(

@@ -10,6 +10,8 @@ ENV_MEMORY = "PRETRAIN_MEMORY"
 """Descriptors of the memory that outlives the ranks, one for each rank of the machine, with commas."""
 ENV_RECOVERIES = "PRETRAIN_RECOVERIES"
 """File that the agent appends each recovery to, as JSON, a line each."""
+ENV_RESTARTS = "PRETRAIN_RESTARTS"
+"""How often this machine's ranks were started again; storage has answered the ones before."""
 ENV_WORLD = "PRETRAIN_WORLD_NAME"
 """The world's name, by which its ranks tell its store from another's."""
 

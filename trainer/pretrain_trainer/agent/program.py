@@ -30,7 +30,7 @@ from pretrain_trainer.agent.follower import Follower
 from pretrain_trainer.agent.hangs import Seen, Watch
 from pretrain_trainer.agent.leader import Leader
 from pretrain_trainer.agent.peers import Alone, Begun, Peers
-from pretrain_trainer.agent.place import ENV_MEMORY, ENV_RECOVERIES, ENV_STORE, Place, environment
+from pretrain_trainer.agent.place import ENV_MEMORY, ENV_RECOVERIES, ENV_RESTARTS, ENV_STORE, Place, environment
 from pretrain_trainer.agent.preload import preload
 from pretrain_trainer.agent.ranks import Ended, Ranks
 from pretrain_trainer.agent.restarts import Break, Deaths, Loss, changed, is_recoverable, recovery
@@ -233,7 +233,7 @@ class Agent:
         for local in range(self._place.ranks):
             own = environment(self._place, begun.port, local, attempt)
             own |= {ENV_OUTCOME: str(said), ENV_PROGRAM: str(os.getpid()), ENV_MEMORY: ",".join(map(str, self._memory))}
-            own[ENV_RECOVERIES] = str(self._recoveries)
+            own |= {ENV_RECOVERIES: str(self._recoveries), ENV_RESTARTS: str(self._deaths.count)}
             not_its = self._worlds.descriptors()
             if meeting and local == 0:
                 own[ENV_STORE] = str(meeting.fileno())

@@ -44,7 +44,10 @@ def run(context: StageContext) -> StageResult:
     with world.join(context.spec.training.parallelism.shard) as here:
         mark(Phase.LOADING)
         training, facts = prepare(context, here)
-        training.run()
+        try:
+            training.run()
+        finally:
+            mark(Phase.SAVING)  # what is left, even of a failure, is told to storage
         return _result(training, facts)
 
 

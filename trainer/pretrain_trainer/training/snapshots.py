@@ -72,7 +72,7 @@ class Snapshots:
         self._tensors = [t.to_local() if isinstance(t, DTensor) else t for t in tensors]
         self._slot_bytes = -(-sum(t.nbytes for t in self._tensors) // _PAGE) * _PAGE
         self._part = (world.mesh.get_local_rank("shard"), world.mesh.size(1)) if world.mesh else (0, 1)
-        self._due = 0.0
+        self._due, self._last_seconds = 0.0, float("inf")
         self._turn = 0
         writers = 1 if is_shared else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         needed = 2 * self._slot_bytes * writers
@@ -101,7 +101,9 @@ class Snapshots:
         if len(notes) <= _NOTES_BYTES:
             self._write(notes, position.step)
         ended = time.monotonic()
-        self._due = ended + (ended - began) / _MOST_OF_THE_TIME
+        # One copy may have been held up by something else, and seconds of it would be minutes without the next.
+        before, self._last_seconds = self._last_seconds, ended - began
+        self._due = ended + min(before, self._last_seconds) / _MOST_OF_THE_TIME
 
     def holds(self, step: int) -> bool:
         """Whether this rank has written the state of a step, where it writes any."""
