@@ -153,8 +153,9 @@ class RemoteJob:
         return self.cluster.kubectl("-n", self.namespace, *arguments, objects=objects, within_seconds=180)
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.kubectl("get", "pretrainjob", self.name, "-o", "json"))
-        return found.get("status", {})
+        path = f"/apis/{API_VERSION}/namespaces/{self.namespace}/pretrainjobs/{self.name}"
+        found: dict[str, Any] = self.cluster.kubectl.read(path).get("status", {})
+        return found
 
     def condition(self, kind: str) -> dict[str, Any]:
         found = [c for c in self.status().get("conditions", []) if c["type"] == kind]
@@ -162,7 +163,8 @@ class RemoteJob:
 
     def pods(self, selector: str = "") -> list[dict[str, Any]]:
         chosen = f"pretrain.dev/job={self.name}" + (f",{selector}" if selector else "")
-        found: list[dict[str, Any]] = json.loads(self.kubectl("get", "pods", "-l", chosen, "-o", "json"))["items"]
+        path = f"/api/v1/namespaces/{self.namespace}/pods"
+        found: list[dict[str, Any]] = self.cluster.kubectl.read(path, labelSelector=chosen)["items"]
         return found
 
     def running(self, selector: str = "") -> list[str]:

@@ -15,12 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from pretrain_api.commits import Commit, WeightSegment
-from pretrain_api.events import ReportedCheckpoint
+from pretrain_api.commits import WeightSegment
 from pretrain_api.ledger import StepRead
 from pretrain_api.recoveries import Recovery
 from pretrain_api.run_length import RunLength
-from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
 from pretrain_trainer.agent.board import Phase, at, is_called_together, mark, moved
 from pretrain_trainer.context import StageContext, Stopped
@@ -30,7 +28,7 @@ from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.waits import Waits
 from pretrain_trainer.objectives import Objective
 from pretrain_trainer.process import heed_no_more_signals
-from pretrain_trainer.training import going_back, ledger, recoveries
+from pretrain_trainer.training import going_back, ledger, recoveries, shown
 from pretrain_trainer.training.batches import as_batch
 from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
 from pretrain_trainer.training.evaluation import Validation
@@ -38,7 +36,7 @@ from pretrain_trainer.training.gradients import Gradients, clip_factor
 from pretrain_trainer.training.history import StepFigures
 from pretrain_trainer.training.numbers import micro_batches
 from pretrain_trainer.training.optimizer import set_learning_rate, set_updates, state_tensors
-from pretrain_trainer.training.pace import Pace, evaluations_between
+from pretrain_trainer.training.pace import Pace
 from pretrain_trainer.training.recoveries import Recoveries, moment
 from pretrain_trainer.training.schedule import learning_rate
 from pretrain_trainer.training.snapshots import Snapshots
@@ -170,7 +168,7 @@ class Training:
             self.checkpoints.wait()
         self.world.sum([0.0])
         if self.told:
-            self._tell(self.told)
+            shown.show(self, self.told)
 
     def _agree(self, targets: int) -> tuple[int, bool, bool, bool, bool]:
         """At a step boundary, in one reduction: targets in the global batch, whether to leave for another world, to stop,
@@ -249,7 +247,8 @@ class Training:
             # Where the model is sharded, a pass waits for others within.
             self.slow = slowest(self.world.gather(self.own_work.per_sample()))
         going_back.past_what_is_not_finite(self)
-        self._tell(figures)
+        self.told = figures
+        shown.show(self, figures)
 
     def _is_warming(self, times_before: int) -> bool:
         """Whether what was done so often may still be slow."""
@@ -344,41 +343,3 @@ class Training:
         """Copy the state into memory, and whether every rank has done so."""
         self._keep()
         return not any(self.world.sum([not self.snapshots.holds(self.position.step)]))
-
-    def _tell(self, figures: StepFigures) -> None:
-        self.told, newest = figures, self.checkpoints.newest
-        shown = {
-            "step": figures.step,
-            "totalSteps": self.length.steps,
-            "samples": self.position.samples,
-            "tokens": figures.tokens,
-            "loss": figures.loss,
-            "tokensPerSecond": figures.tokens_per_second,
-            "learningRate": figures.learning_rate,
-            "gradientNorm": figures.gradient_norm,
-            "dataWaitRatio": figures.data_wait_seconds / figures.seconds_per_step,
-            "checkpointStep": newest.step if newest else 0,
-            "skippedSteps": self.position.skipped,
-            "standInSamples": self.position.stand_ins,
-            "slowRank": self.slow.rank if self.slow else -1,
-            "slowTimes": self.slow.times if self.slow else 1.0,
-        }
-        left = evaluations_between(figures.step, self.length.steps, self.spec.evaluation.every_steps)
-        seconds_left = self.pace.seconds_left(self.length.steps - figures.step, left)
-        if seconds_left is not None:
-            shown["secondsLeft"] = seconds_left
-        if self.peak_flops:
-            shown["mfuRatio"] = figures.tokens_per_second * self.flops_per_token / self.peak_flops
-        self.context.progress.update(
-            "step",
-            figures.step,
-            self.length.steps,
-            "steps",
-            "",
-            _reported(self.context.storage, newest) if newest else None,
-            **{name: float(value) for name, value in shown.items() if math.isfinite(value)},
-        )
-
-
-def _reported(storage: Storage, commit: Commit) -> ReportedCheckpoint:
-    return ReportedCheckpoint(step=commit.step, uri=storage.uri(commit.data)[-256:], time=commit.time)
