@@ -9,6 +9,15 @@ from support.images.fixtures import operator_image, trainer_image
 __all__ = ["cluster", "development_cluster", "installed", "namespace", "operator_image", "trainer_image"]
 
 
+_LONGEST = ("test_pipeline.py", "test_chaos.py", "test_readme.py", "test_shared_volume.py", "test_troubles.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no process is left alone with one at the end."""
+    turns = {name: turn for turn, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: turns.get(item.path.name, len(turns)))
+
+
 @pytest.fixture(scope="module")
 def corpus(installed: DevelopmentCluster) -> str:
     """Documents in a bucket; their address."""

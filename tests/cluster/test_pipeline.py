@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,6 +26,11 @@ SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(
 """Of the moments of the kills; printed by a failing test. Set PRETRAIN_TEST_SEED to replay."""
 
 pytestmark = pytest.mark.timeout(1500)
+
+
+def newest(job: RemoteJob) -> dict[str, Any]:
+    """The newest commit that its storage holds."""
+    return commits(job.made.folder)[-1]
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +134,7 @@ class TestGivenShards:
             "weight": 3,
         }
         again = {**ready, "name": "again", "weight": 1}
-        spec = overlaid(a_spec(installed, corpus), {"training": {"steps": 100}, "evaluation": {"everySteps": 0}})
+        spec = overlaid(a_spec(installed, corpus), {"training": {"steps": 100_000}, "evaluation": {"everySteps": 0}})
         spec["data"] |= {"sources": [ready, again], "cache": {"path": "/cache"}}
         spec["tokenizer"] = {"uri": f"{root}/{layout.tokenizer(made['Tokenizer'])}"}
         spec["workers"]["template"] |= {
@@ -141,12 +147,15 @@ class TestGivenShards:
         assert job.kubectl("exec", worker, "--", "find", "/cache/pretrain-records", "-type", "f").strip()
 
         job.edit(data={"sources": [{**ready, "weight": 1}, again]})
-        status = job.until("Succeeded")
-        assert (status["progress"]["step"], status["recovery"].get("failures", 0)) == (100, 0)
+        eventually(lambda: newest(job)["segments"], lambda segments: len(segments) == 2, 180, every_seconds=0.2)
+        job.edit(suspend=True)
+        status = job.until("Suspended", 120)
+        assert status["recovery"].get("failures", 0) == 0
 
         found = job.audited(tmp_path)
-        assert (found["steps"], found["weights"]) == (100, 2)
-        assert found["samplesRead"] == 100 * spec["training"]["globalBatchSize"]
+        assert (found["steps"], found["weights"]) == (newest(job)["step"], 2)
+        assert found["samplesRead"] == found["steps"] * spec["training"]["globalBatchSize"]
+        job.delete()
 
 
 class TestElastic:

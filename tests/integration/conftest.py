@@ -9,10 +9,20 @@ from support.finished_runs import FinishedRun
 __all__ = ["api_server_fixture", "s3_server_fixture", "simulated_nodes"]
 
 
+_WAITING = {"chart", "cli", "kubernetes"}
+"""Folders of tests that wait for an API server most of the time; the others compute."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests begin first, so that what is left at the end is short and no process waits for another."""
+    """Files with slow tests begin first, so that what is left at the end is short and no process waits for another; those
+    that wait and those that compute take turns, so that the cores are busy all the time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    turns: dict[Path, float] = {}
+    for kind in (True, False):
+        files = [path for path in dict.fromkeys(item.path for item in items) if (path.parent.name in _WAITING) == kind]
+        files.sort(key=lambda path: path not in slow)
+        turns |= {path: number / len(files) for number, path in enumerate(files)}
+    items.sort(key=lambda item: turns[item.path])
 
 
 @pytest.fixture(scope="session")

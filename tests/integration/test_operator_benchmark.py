@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.cluster import programs
 from support.cluster.missing import visibly
 from support.kube import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_gives_a_figure_for_every_target(tmp_path: Path) -> None:

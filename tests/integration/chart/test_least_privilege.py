@@ -18,6 +18,8 @@ from support.jobs import a_job
 from support.kube import Api, Cluster, OperatorProcess, Programs, a_storage, succeeds_except
 from support.permissions import allowed
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parent / "golden"
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 AUDIT = {

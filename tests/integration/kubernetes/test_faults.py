@@ -10,6 +10,8 @@ from support.eventually import eventually
 from support.fault_proxy import PATIENCE_SECONDS, Fault, Script, fault_proxy
 from support.kube import Api, Cluster, Manifest, OperatorProcess, Programs, a_cluster_job, succeeds, succeeds_except
 
+pytestmark = pytest.mark.slow
+
 TWO = {"min": 2, "max": 2}
 
 

@@ -14,6 +14,8 @@ from support.eventually import eventually
 from support.kube import ROOT, Api, ApiFault, Cluster, OperatorProcess, Programs, a_cluster_job, succeeds_except
 from support.pods import a_pod
 
+pytestmark = pytest.mark.slow
+
 GATE = "GenericWorkload=true"
 WHOLE_NODE = {"limits": {"nvidia.com/gpu": 1000}}
 GROUPS = "apis/scheduling.k8s.io/v1beta1"

@@ -6,6 +6,8 @@ import pytest
 from support.eventually import eventually
 from support.kube import ApiFault, Cluster, OperatorProcess, Programs, a_cluster_job, succeeds, succeeds_except
 
+pytestmark = pytest.mark.slow
+
 TWO = {"min": 2, "max": 2}
 
 

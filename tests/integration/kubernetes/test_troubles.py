@@ -4,6 +4,8 @@ import pytest
 from support.eventually import eventually
 from support.kube import Cluster, OperatorProcess, Programs, a_cluster_job, succeeds, succeeds_except
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def served(operator: OperatorProcess) -> None:

@@ -127,3 +127,15 @@ def test_a_suspended_job_is_queued_until_it_leaves() -> None:
 
 def test_a_pod_in_the_scheduler_s_queue_is_not_asked_about() -> None:
     assert troubles.in_doubt(Children([a_pod(phase="Pending")], {}, {}), LATER) == []
+
+
+def test_the_newest_warning_that_may_keep_a_pod_from_starting_is_told() -> None:
+    """A cluster without its own DNS warns at every start of a pod, which then starts."""
+
+    def warning(second: int, reason: str) -> dict[str, str]:
+        return {"lastTimestamp": f"2026-01-01T12:00:0{second}Z", "reason": reason, "message": f"{reason} it is"}
+
+    harmless = [warning(9, "MissingClusterDNS"), warning(8, "DNSConfigForming")]
+    assert troubles.newest_warning(harmless) == ""
+    mounts = [warning(3, "FailedMount"), warning(5, "FailedAttachVolume"), warning(4, "FailedMount")]
+    assert troubles.newest_warning([*mounts, *harmless]) == "FailedAttachVolume it is"

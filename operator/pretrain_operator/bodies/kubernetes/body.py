@@ -467,14 +467,13 @@ class KubernetesBody:
             self._gone.add(job.uid)
 
     async def _events_about(self, uid: str) -> str:
-        """The newest warning about an object."""
+        """The newest warning about an object that keeps it from starting."""
         selector = f"involvedObject.uid={uid},type=Warning"
         try:
             page = await self.around.client.list_page(EVENTS, self.key[0], fieldSelector=selector, limit="50")
         except ApiError:  # what they say is worth knowing, and no more
             return ""
-        events: list[Manifest] = sorted(page["items"], key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")
-        return str(events[-1].get("message", "")) if events else ""
+        return troubles.newest_warning(page["items"])
 
     @staticmethod
     def _id(kind: str, manifest: Manifest) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from pretrain_api.types import PretrainJobSpec
 from pretrain_operator.bodies.kubernetes.gangs import Group
@@ -12,6 +13,8 @@ from pretrain_operator.brain.observed import Trouble
 PATIENCE = timedelta(seconds=10)
 """How long pods may take to be placed and made ready without a word about it."""
 _IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
+_HARMLESS = ("MissingClusterDNS", "DNSConfigForming", "CheckLimitsForResolvConf")
+"""Reasons of warnings about pods that start all the same (kubelet's pkg/kubelet/events and network/dns)."""
 _CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
@@ -59,6 +62,13 @@ def in_doubt(children: Children, now: datetime) -> list[Pod | BatchJob]:
         and now - job.created >= PATIENCE
     ]
     return [*list(pods)[:3], *jobs]
+
+
+def newest_warning(events: Iterable[Mapping[str, Any]]) -> str:
+    """Of events about one object, the message of the newest that may keep it from starting."""
+    found = [event for event in events if event.get("reason") not in _HARMLESS]
+    newest = max(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "", default=None)
+    return str(newest.get("message", "")) if newest else ""
 
 
 def is_waiting(children: Children) -> bool:
