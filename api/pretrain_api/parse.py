@@ -132,10 +132,12 @@ def _line(origin: str) -> int:
 def _another_object(value: dict[str, Any]) -> Problem | None:
     """What is wrong where the file is about something else. Its fields are then not those of a job, and no word is lost
     about them."""
+    is_ours = str(value.get("apiVersion", API_VERSION)).partition("/")[0] == API_VERSION.partition("/")[0]
     for field, wanted, code in (("kind", KIND, "wrong-kind"), ("apiVersion", API_VERSION, "wrong-api-version")):
         found = value.get(field)
         if found is not None and found != wanted:
-            return Problem(code, (field,), f"{found} is not {wanted}.", f"Write {field}: {wanted}.")
+            advice = f"Write {field}: {wanted}." if is_ours or field != "kind" else f"Give the file of a {KIND}."
+            return Problem(code, (field,), f"{found} is not {wanted}.", advice)
     return None
 
 

@@ -247,7 +247,11 @@ class TestAnotherObject:
     @pytest.mark.parametrize(
         ("text", "code", "says"),
         [
-            (DEPLOYMENT, "wrong-kind", "job.yaml:2: kind: Deployment is not PretrainJob. Write kind: PretrainJob."),
+            (
+                DEPLOYMENT,
+                "wrong-kind",
+                "job.yaml:2: kind: Deployment is not PretrainJob. Give the file of a PretrainJob.",
+            ),
             (
                 "apiVersion: pretrain.dev/v2\nkind: PretrainJob\nspec: {replicas: null, workers: {minimum: 3}}\n",
                 "wrong-api-version",
