@@ -8,8 +8,12 @@ from pathlib import Path
 import psutil
 import pytest
 from support.eventually import eventually
-from support.jobs import a_job
+from support.jobs import JobBuilder, a_job
 from support.local_runs import LocalRun
+from support.token_runs import commits
+
+from pretrain_api.storage import Storage
+from pretrain_trainer.auditing.audit import audit
 
 ENDLESS = 1_000_000
 """Steps: training that does not end by itself while a test looks."""
@@ -98,6 +102,26 @@ class TestTraining:
         assert "would run again: Tokenizer, Encode, Train" in refused.output
         assert "--accept-changes" in refused.output
         assert ((storage / "run.json").read_bytes(), (storage / "status.json").read_bytes()) == (accepted, recorded)
+
+    def test_takes_an_edit_of_weights_from_the_sample_on_that_it_goes_on_with(self, tmp_path: Path) -> None:
+        def weighing(json_weight: int) -> JobBuilder:
+            sources = [
+                {"name": "json", "documents": "python://lib/json/*.py", "weight": json_weight},
+                {"name": "email", "documents": "python://lib/email/*.py"},
+            ]
+            job = a_job().stored_in(tmp_path / "run").with_steps(ENDLESS)
+            return job.with_spec(data={"sources": sources}, checkpoint={"everySeconds": 1})
+
+        for weight in (3, 1):
+            before = len(commits(tmp_path / "run"))
+            run = LocalRun(tmp_path, weighing(weight))
+            eventually(lambda: run.ended or len(commits(tmp_path / "run")), lambda n: n > before, 120)  # noqa: B023
+            assert run.signalled(signal.SIGINT).exit_code() == 130, run.output
+        segments = commits(tmp_path / "run")[-1]["segments"]
+        assert [segment["weights"] for segment in segments] == [[3, 1], [1, 1]]
+        assert segments[1]["start"] > 0
+        found = audit(Storage(str(tmp_path / "run")))
+        assert (found.weights, found.differences) == (2, ())
 
 
 class TestStages:
