@@ -25,7 +25,9 @@ NAMES = ("a", "b", "c")
 @pytest.fixture
 def crew(tmp_path: Path) -> Iterator[Crew]:
     """Three workers that train and have saved something."""
-    found = Crew(tmp_path, token_runs.a_job(tmp_path, steps=100_000, globalBatchSize=12))
+    job = token_runs.a_job(tmp_path, steps=100_000, globalBatchSize=12)
+    job["spec"]["checkpoint"]["everySeconds"] = 3
+    found = Crew(tmp_path, job)
     try:
         found.start(*NAMES)
         found.publish(*NAMES)
@@ -48,6 +50,15 @@ def slots(memory: int) -> tuple[int, int]:
     """Where the two copies of the state begin in it."""
     slot = os.fstat(memory).st_size // 2 - snapshots._PAGE - snapshots._NOTES_BYTES
     return 2 * snapshots._PAGE, 2 * snapshots._PAGE + slot
+
+
+def newest_step(worker: Worker) -> int:
+    """Of the whole copies in its agent's memory."""
+    with memory_of(worker) as memory:
+        headers = [
+            snapshots._HEADER.unpack(os.pread(memory, snapshots._HEADER.size, n * snapshots._PAGE)) for n in (0, 1)
+        ]
+    return max(int(step) for is_whole, step, _ in headers if is_whole)
 
 
 def flip(memory: int, place: int) -> None:
@@ -111,12 +122,26 @@ def assert_it_goes_on_and_every_sample_was_read_once(crew: Crew, root: Path, lin
 
 def test_a_bit_that_flips_in_a_copy_is_found_when_a_rank_goes_on_from_it(crew: Crew, tmp_path: Path) -> None:
     leader, corrupt = crew.workers["a"], crew.workers["b"]
-    corrupt.freeze()
+
+    def has_the_newest_state() -> bool:
+        """Frozen right behind a commit, so that none is under way, with a copy that is newer and that all have."""
+        count = len(token_runs.commits(tmp_path))
+        eventually(lambda: len(token_runs.commits(tmp_path)), lambda more: more > count, within_seconds=60)
+        threading.Event().wait(0.5)
+        corrupt.freeze()
+        threading.Event().wait(0.3)  # the others come to where they wait for it
+        newest = {newest_step(worker) for worker in crew.workers.values()}
+        if len(newest) == 1 and newest.pop() > token_runs.commits(tmp_path)[-1]["step"]:
+            return True
+        thaw(corrupt)
+        return False
+
+    eventually(has_the_newest_state, within_seconds=120)
     with memory_of(corrupt) as memory:
         for place in slots(memory):
             flip(memory, place)
-    (rank,) = token_runs.ranks_of(leader.agent)
-    rank.kill()
+    (rank,) = token_runs.ranks_of(corrupt.agent)
+    rank.kill()  # it would write another copy
     thaw(corrupt)
     line = what_the_log_says(leader)
     assert "rank 1 on" in line

@@ -148,6 +148,8 @@ class Agent:
         self._memory = [os.memfd_create(f"rank {local}") for local in range(ranks)]
         self._stacks = [Stack(local) for local in range(ranks)]
         self._board, self._deaths = Board(ranks), Deaths()
+        self._reached = -1
+        """Steps done before the break that training has not come back from yet."""
         self._broken_at: float | None = None
         """When the newest world's training was broken off."""
         self._joiners_since: float | None = None
@@ -201,11 +203,23 @@ class Agent:
         self._deaths = self._deaths.and_a_change(self._board.step)
         now, world = time.monotonic(), self._worlds.newer(before)
         cause = world.reason if world else ""
-        return Break(kind, cause, self._deaths, self._broken_at or now, datetime.now(UTC), now, worker=worker)
+        self._reached = max(self._reached, self._board.step)
+        at = self._broken_at or now
+        return Break(kind, cause, self._deaths, at, datetime.now(UTC), self._reached, now, worker=worker)
 
     def _killed(self, loss: Loss, at: float) -> Break:
-        now = time.monotonic()
-        return Break("Restart", loss.cause, self._deaths, at, datetime.now(UTC), now, rank=loss.rank, node=loss.node)
+        now, self._reached = time.monotonic(), max(self._reached, self._board.step)
+        return Break(
+            "Restart",
+            loss.cause,
+            self._deaths,
+            at,
+            datetime.now(UTC),
+            self._reached,
+            now,
+            rank=loss.rank,
+            node=loss.node,
+        )
 
     def _peers(self) -> Peers:
         calls = _Calls(self._stop, self._worlds, self._place)
@@ -266,7 +280,7 @@ class Agent:
                 peers.saw(attempt, self._seen(ranks, watch))
             if past and (told := recovery(past, self._board)):
                 self._tell(told)
-                past = None
+                past, self._reached = None, -1
             newer = self._worlds.newer(self._place)
             is_planned = newer is not None and is_next(self._place, newer)
             if newer and is_planned and not self._board.calls_together and self._is_time_for(newer, peers):

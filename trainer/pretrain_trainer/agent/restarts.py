@@ -76,6 +76,8 @@ class Break:
     at: float
     """When it was noticed, in seconds of the monotonic clock."""
     time: datetime
+    reached: int
+    """Steps done before it, or before an earlier break that training had not come back from; -1 for none."""
     stopped: float
     """When every rank of this machine was gone and a new start decided, on the same clock."""
     rank: int = -1
@@ -112,7 +114,7 @@ def recovery(past: Break, board: Board) -> Recovery | None:
         cause=past.cause,
         time=past.time,
         seconds=round(board.stepped - past.at, 3),
-        lost_steps=max(0, past.deaths.furthest - board.resumed),
+        lost_steps=max(0, past.reached - board.resumed),
         phases=_spans(past.at, marks),
     )
 

@@ -11,7 +11,9 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def a_death(at: float) -> Break:
-    return Break("Restart", "exit -9 (SIGKILL)", Deaths(count=2, furthest=7), at, NOON, stopped=at + 0.5, rank=1)
+    return Break(
+        "Restart", "exit -9 (SIGKILL)", Deaths(count=2, furthest=9), at, NOON, reached=7, stopped=at + 0.5, rank=1
+    )
 
 
 def a_place(*machines: str) -> Place:
