@@ -148,9 +148,9 @@ def test_the_operator_may_die_after_any_write(simulated_nodes: SimulatedNodes, c
     [(undisturbed, expected, _)] = _play(make, [0])
     count = len(undisturbed.names)
     assert count > 30
-    print("\n".join(f"{i + 1} {name}" for i, name in enumerate(undisturbed.names)))
-    for points, status, cluster in _play(make, list(range(1, count + 1))):
-        where = f"dead after write {points.deadly or 'none'}: {points.names}"
+    for number, (points, status, cluster) in enumerate(_play(make, list(range(1, count + 1))), 1):
+        print(f"killed after write {number}, {points.names[number - 1]}: {status['state']}")
+        where = f"killed after write {number}: {points.names}"
         assert status["state"] == "Succeeded", where
         for ended, wanted in zip(status["stages"], expected["stages"], strict=True):
             assert (ended["fingerprint"], ended["attempts"]) == (wanted["fingerprint"], 1), where
