@@ -152,7 +152,6 @@ class TestUpgrade:
         found = losses(first.made.folder)
         assert [stage["attempts"] for stage in status["stages"][:5]] == [1] * 5
         assert (status["recovery"].get("failures", 0), status["recovery"].get("disruptions", 0)) == (0, 0)
-        first.delete()
 
         status = second.until("Succeeded")
         stages = {stage["name"]: stage.get("message") for stage in status["stages"]}
