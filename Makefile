@@ -1,9 +1,8 @@
 # Everything a person or CI does here. `make help` lists it.
 PYTHON ?= python3
 BIN := .venv/bin
+# Leaves an idle core for what the tests themselves start.
 TEST_PROCESSES ?= 2
-# Half of the integration tests wait for an API server most of the time.
-INTEGRATION_PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: bench-data bench-elastic help setup run soak test test-unit test-integration test-cluster check format generate lock images clean
@@ -31,7 +30,7 @@ test-unit: setup  ## the fast tests: under a minute
 	$(BIN)/python -m pytest tests/unit -n $(TEST_PROCESSES) -q
 
 test-integration: setup  ## tests with real processes, files and browsers
-	$(BIN)/python -m pytest tests/integration -n $(INTEGRATION_PROCESSES) -q --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/integration -n $(TEST_PROCESSES) -q --dist loadfile --no-loadscope-reorder
 
 test-cluster: setup  ## tests on a cluster with containers (as root), or on the one that KUBECONFIG names
 	$(BIN)/python -m pytest tests/cluster tests/chaos -n $(if $(KUBECONFIG),0,$(TEST_PROCESSES)) -q --dist loadfile --no-loadscope-reorder
