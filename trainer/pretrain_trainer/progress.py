@@ -89,6 +89,14 @@ def logged(event: ProgressEvent) -> str:
         return event.message
     total = f"/{event.total:,.0f}" if event.total else ""
     counted = f" {event.done:,.0f}{total} {event.unit}".rstrip() if event.total or event.unit else ""
-    counts = ("step", "totalSteps", "checkpointStep", "secondsLeft")  # said before, or of no use to a reader
-    figures = [f"{name}={value:.6g}" for name, value in event.figures.items() if name not in counts]
+    unsaid = {"step", "totalSteps", "checkpointStep", "secondsLeft"}  # said before, or of no use to a reader
+    unsaid |= {name for name in ("skippedSteps", "standInSamples") if not event.figures.get(name)}
+    if event.figures.get("slowRank", -1) < 0:
+        unsaid |= {"slowRank", "slowTimes"}
+    figures = [f"{name}={_figure(value)}" for name, value in event.figures.items() if name not in unsaid]
     return ", ".join([f"{event.phase}{counted}", *figures])
+
+
+def _figure(value: float) -> str:
+    """Whole numbers as they are, others as far as a reader looks."""
+    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"

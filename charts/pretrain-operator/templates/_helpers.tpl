@@ -60,7 +60,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- /* Contradictions between values, which the schema cannot say in words. */}}
 {{- define "pretrain-operator.check" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
-{{- fail (printf "replicas is %d, but leaderElection.enabled is false: both would run the same jobs. Write replicas: 1, or leaderElection.enabled: true." (int .Values.replicas)) }}
+{{- fail (printf "replicas is %d, but leaderElection.enabled is false: each of them would run the same jobs. Write replicas: 1, or leaderElection.enabled: true." (int .Values.replicas)) }}
 {{- end }}
 {{- if and .Values.rbac.namespaces (ne .Values.rbac.scope "namespace") }}
 {{- fail (printf "rbac.namespaces is written, but rbac.scope is %s. Write rbac.scope: namespace, or remove rbac.namespaces." .Values.rbac.scope) }}

@@ -46,7 +46,7 @@ def set_suspend(
             )
         meant.append(name)
         if _is_suspend(job) == suspend:
-            click.echo(f"{output.name(job)} {'suspended' if suspend else 'not suspended'} already")
+            click.echo(f"{output.name(job)} is {'suspended already' if suspend else 'not suspended'}")
             return
         jobs.set_suspend(connection, name, suspend)
         changed.append(name)

@@ -151,7 +151,9 @@ def _working(
     if entry.state != "Running":
         start, phase = entry.start_time or observed.now, phases.at(entry, phases.parts(spec, stage, observed.parts))
         attempt = entry.attempts + 1
-        status = stages.changed(status, stage, state="Running", attempts=attempt, start_time=start, phase=phase.name)
+        status = stages.changed(
+            status, stage, state="Running", attempts=attempt, start_time=start, phase=phase.name, message=""
+        )
         if stage is Stage.TRAIN:
             status = world.planned(status, spec, attempt, observed.most_workers)
     entry = stages.entry(status, stage)
@@ -166,6 +168,8 @@ def _working(
     if waits := troubles.seconds_of_doubt(status, run, observed.now):
         plan.append(Requeue(waits))
     now, message = observed.now, f"{stage} is at work; wait for it."
+    if conditions.condition(status, conditions.STALLED).status == "True":
+        message = f"{stage} has begun; the condition Stalled says what holds it up."
     waits_for = losses.waiting(status, spec, observed, entry.attempts) if stage is Stage.TRAIN else ""
     if observed.is_queued:
         # Without a queue, somebody has suspended the Job or closed a gate of a pod by hand.
@@ -222,7 +226,9 @@ def _gathered(spec: PretrainJobSpec, status: PretrainJobStatus, observed: Observ
 
 
 def _pausing(status: PretrainJobStatus, stage: Stage, pause: float, observed: Observed) -> Decision:
-    message = f"{stage} failed and is tried again {pause:.0f} s from its failure; nothing needs to be done."
+    stalled = conditions.condition(status, conditions.STALLED).status == "True"
+    what = "the condition Stalled says what it waits for" if stalled else "nothing needs to be done"
+    message = f"{stage} failed and is tried again {pause:.0f} s from its failure; {what}."
     status = conditions.stated(status, conditions.RUNNING, "False", "WaitingToRetry", message, observed.now)
     return Decision(_summary(status, "Unknown", "Working", message, observed), (Requeue(pause),))
 
