@@ -135,7 +135,7 @@ RULES = (
         "spares-in-a-group",
         "spec",
         _spares,
-        cel="self.workers.spares == 0 || (self.scheduling.queueName == '' && !has(self.scheduling.gang))",
+        cel="self.workers.spares == 0 || ((!has(self.scheduling.queueName) || self.scheduling.queueName == '') && !has(self.scheduling.gang))",
         message="workers.spares is above 0, but workers in a queue or gang are placed together and never replaced one by one."
         " Write spares: 0, or leave out scheduling.queueName and gang.",
         field="workers.spares",

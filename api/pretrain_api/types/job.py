@@ -60,9 +60,9 @@ class PretrainJobSpec(ApiModel):
     """Forms in which the model leaves the run. Omitted: a Hugging Face folder; {}: none."""
     scheduling: Scheduling = Scheduling()
     """Queueing and gang scheduling."""
-    active_deadline_seconds: Annotated[int, Field(ge=0)] = 0
+    active_deadline_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Seconds after its start at which the job fails, suspended time not counted. 0: none."""
-    ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = None
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """Seconds after which a finished job is deleted. Omitted: never."""
 
 

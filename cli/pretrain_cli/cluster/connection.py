@@ -10,6 +10,7 @@ import copy
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -31,6 +32,7 @@ Json = dict[str, Any]
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 _DEFAULT_FILE = "~/.kube/config"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 60.0
@@ -162,8 +164,21 @@ def connect(kubeconfig: str = "", context: str = "", namespace: str = "", all_na
     else:
         instead = "Give --kubeconfig FILE, or set KUBECONFIG; `kubectl config view` shows what kubectl uses."
         raise UserError("no-kubeconfig", files, "no such kubeconfig, so no cluster is known.", instead)
-    chosen = "" if all_namespaces else namespace or own or "default"
+    chosen = "" if all_namespaces else checked_name(namespace or own or "default", "--namespace")
     return Connection(ApiClient(configuration), chosen, configuration.host)
+
+
+def is_name(name: str) -> bool:
+    """Whether an object may be called so (RFC 1123)."""
+    return _NAME.fullmatch(name) is not None
+
+
+def checked_name(name: str, where: str) -> str:
+    """A name of an object. Raises UserError for what can be none, such as what leads to another address."""
+    if not is_name(name):
+        instead = "Write lower-case letters, digits and hyphens, as `pretrain list -A` shows names."
+        raise UserError("bad-name", where, f"{name!r} is no name of an object.", instead)
+    return name
 
 
 def _exists(files: str) -> bool:

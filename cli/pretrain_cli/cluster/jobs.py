@@ -12,7 +12,7 @@ from pretrain_api import cluster
 from pretrain_api.errors import UserError
 from pretrain_api.problems import closest
 from pretrain_api.types import PretrainJobStatus
-from pretrain_cli.cluster.connection import NOT_FOUND, ApiRefusal, Connection, Json
+from pretrain_cli.cluster.connection import NOT_FOUND, ApiRefusal, Connection, Json, checked_name, is_name
 from pretrain_cli.cluster.watching import Change, watched
 
 KIND = f"{cluster.SINGULAR}.{cluster.GROUP}"
@@ -21,16 +21,21 @@ _NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _APPLY, _MERGE, _JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
 
 
-def path(namespace: str, name: str = "") -> str:
+def path(namespace: str) -> str:
     """Where jobs are: of one namespace, or of all when it is ""."""
     within = f"/namespaces/{namespace}" if namespace else ""
-    return f"/apis/{cluster.GROUP}/{cluster.VERSION}{within}/{cluster.PLURAL}" + (f"/{name}" if name else "")
+    return f"/apis/{cluster.GROUP}/{cluster.VERSION}{within}/{cluster.PLURAL}"
+
+
+def path_of(namespace: str, name: str) -> str:
+    """Where one job is. Raises UserError for what is no name: it would lead to something else, "" to all of them."""
+    return f"{path(namespace)}/{checked_name(name, 'NAME')}"
 
 
 def read(connection: Connection, name: str) -> Json:
     """One job. Raises UserError with a suggestion when there is none of this name."""
     try:
-        return connection.read(path(connection.namespace, name))
+        return connection.read(path_of(connection.namespace, name))
     except ApiRefusal as refusal:
         if refusal.status == NOT_FOUND and refusal.code != "crd-not-installed":
             raise unknown(connection, name) from None
@@ -39,8 +44,10 @@ def read(connection: Connection, name: str) -> Json:
 
 def find(connection: Connection, name: str) -> Json | None:
     """One job, or None."""
+    if not is_name(name):
+        return None
     try:
-        return connection.read(path(connection.namespace, name))
+        return connection.read(path_of(connection.namespace, name))
     except ApiRefusal as refusal:
         if refusal.status == NOT_FOUND and refusal.code != "crd-not-installed":
             return None
@@ -70,7 +77,7 @@ def apply(connection: Connection, manifest: Json, dry_run: bool, force: bool) ->
     metadata = manifest["metadata"]
     job, status = connection.send(
         "PATCH",
-        path(metadata["namespace"], metadata["name"]),
+        path_of(metadata["namespace"], metadata["name"]),
         manifest,
         _APPLY,
         fieldManager=cluster.CLI_MANAGER,
@@ -83,14 +90,16 @@ def apply(connection: Connection, manifest: Json, dry_run: bool, force: bool) ->
 def set_suspend(connection: Connection, name: str, suspend: bool) -> Json:
     """Write spec.suspend and nothing else."""
     body = {"spec": {"suspend": suspend}}
-    return connection.send("PATCH", path(connection.namespace, name), body, _MERGE, fieldManager=cluster.CLI_MANAGER)[0]
+    return connection.send(
+        "PATCH", path_of(connection.namespace, name), body, _MERGE, fieldManager=cluster.CLI_MANAGER
+    )[0]
 
 
 def delete(connection: Connection, name: str, propagation: str) -> None:
     """Ask for deletion. A job that is gone already is no error."""
     body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
     try:
-        connection.send("DELETE", path(connection.namespace, name), body, _JSON)
+        connection.send("DELETE", path_of(connection.namespace, name), body, _JSON)
     except ApiRefusal as refusal:
         if refusal.status != NOT_FOUND or refusal.code == "crd-not-installed":
             raise

@@ -19,6 +19,8 @@ _LEAST_SECONDS = 0.05
 _LONGEST_SECONDS = 600.0
 """At the latest then a job is looked at again, should an event have been lost."""
 _OUTDATED_SECONDS = 0.5
+_SOON = 4
+"""So often a picture that is out of date is looked at again soon; then at ever longer intervals, as events wake it too."""
 _LONGEST_PAUSE_SECONDS = 30.0
 _LOG = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class Daemon:
         self._body, self._events, self._metrics = body, events, metrics
         self._wake = asyncio.Event()
         self._wake.set()
-        self._faults = 0
+        self._faults = self._outdated = 0
         self._task = asyncio.create_task(self._run(), name=f"job {'/'.join(self._body.key)}")
 
     @property
@@ -77,7 +79,8 @@ class Daemon:
             decision = await self._step(body)
         except (Outdated, ForeignObject) as error:
             _LOG.info("%s: %s; looking again", name, error)
-            wait = _OUTDATED_SECONDS
+            self._outdated += 1
+            wait = min(_LONGEST_PAUSE_SECONDS, _OUTDATED_SECONDS * (1 << min(10, max(0, self._outdated - _SOON))))
         except ApiError as error:
             self._faults += 1
             wait = random.uniform(0.5, 1) * min(_LONGEST_PAUSE_SECONDS, 0.5 * 2**self._faults)
@@ -89,7 +92,7 @@ class Daemon:
             wait = _LONGEST_PAUSE_SECONDS
             _LOG.exception("%s: this is a defect of the operator; again in %.0f s", name, wait)
         else:
-            self._faults = 0
+            self._faults = self._outdated = 0
             seconds = decision.look_again_seconds
             wait = _LONGEST_SECONDS if seconds is None else min(seconds, _LONGEST_SECONDS)
         await self._tell(body, before)

@@ -1,5 +1,6 @@
 """From objects of an API server to what the brain observes."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -206,3 +207,36 @@ class TestForgotten:
     def test_is_nothing_that_may_still_run_or_belongs_to_somebody_else(self) -> None:
         assert observe.forgotten(self.starts(**RUNNING), Stage.TRAIN, 8, OWN) == ([], [])
         assert observe.forgotten(self.starts(), Stage.TRAIN, 8, "another") == ([], [])
+
+
+SANE = {"stage": "Train", "attempt": 1, "time": "2026-01-01T12:00:00Z", "figures": {"step": 5.0, "secondsLeft": 60.0}}
+A_CHECKPOINT = {"step": 5, "uri": "s3://bucket/run", "time": "2026-01-01T12:00:00Z"}
+
+
+def reported(**changes: Any) -> Any:
+    content = {"report": json.dumps({**SANE, **changes})}
+    return observe.report(Config("gpt-report", "u", OWN, "1", content))
+
+
+class TestReport:
+    def test_is_what_a_pod_wrote(self) -> None:
+        assert reported().figures == SANE["figures"]
+        assert reported(checkpoint=A_CHECKPOINT).checkpoint.step == 5
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"figures": {"step": -5}},
+            {"figures": {"step": 1e25}},
+            {"figures": {"step": 1e999}},
+            {"figures": {"loss": float("nan")}},
+            {"figures": {"secondsLeft": 1e14}},
+            {"time": "9999-12-31T23:59:59Z"},
+            {"checkpoint": {**A_CHECKPOINT, "uri": "s3://" + "x" * 5000}},
+            {"checkpoint": {**A_CHECKPOINT, "step": -1}},
+        ],
+        ids=str,
+    )
+    def test_that_no_training_can_mean_is_none(self, changes: dict[str, Any]) -> None:
+        """It would end every look at the job, a deletion's too."""
+        assert reported(**changes) is None

@@ -317,6 +317,8 @@ class KubernetesBody:
         name = cluster.world_name(self.key[1])
         found = self._children().configs.get(name)
         if found is None:
+            self._made.clear()  # somebody may have deleted it
+            await self._surround(self._owner(self.wanted_now()))
             raise Outdated(f"ConfigMap {name} is not there yet")
         before = observe.world(found)
         if before and before.generation >= action.world.generation:

@@ -1,6 +1,7 @@
 """From cached children to what the brain observes. Pure: caches and the time come in as arguments."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,13 @@ from pretrain_operator.brain.observed import StageRun, Start, Worker
 
 Said = TypeVar("Said", bound=BaseModel)
 _LAST_LINES = 20
+_LARGEST_FIGURE = 1e18
+"""Of a report: below what a 64-bit integer of the status holds."""
+_LONGEST_SECONDS = 1e10
+"""Left by a report: three centuries."""
+_LAST_YEAR = 9000
+_LONGEST_URI = 4096
+"""As in the status."""
 _KEPT_STARTS = 5
 """So many starts of a stage before the newest keep their Jobs and pods, for their logs."""
 _KEPT_WORKERS = 16
@@ -195,8 +203,21 @@ def _parsed_world(text: str) -> World | None:
 
 
 def report(config: Config | None) -> Report | None:
-    """What a pod last reported."""
-    return _said(config, cluster.REPORT_KEY, Report)
+    """What a pod last reported; None for what no training can mean. Anybody who may write the ConfigMap may write that,
+    and what it says goes into the status and into times."""
+    said = _said(config, cluster.REPORT_KEY, Report)
+    return said if said is None or _is_sane(said) else None
+
+
+def _is_sane(said: Report) -> bool:
+    figures = said.figures
+    return (
+        all(math.isfinite(figure) and abs(figure) <= _LARGEST_FIGURE for figure in figures.values())
+        and all(figures.get(name, 0.0) >= 0 for name in ("step", "totalSteps", "samples", "tokens", "secondsLeft"))
+        and figures.get("secondsLeft", 0.0) <= _LONGEST_SECONDS
+        and said.time.year <= _LAST_YEAR
+        and (said.checkpoint is None or (said.checkpoint.step >= 0 and len(said.checkpoint.uri) <= _LONGEST_URI))
+    )
 
 
 def silence(config: Config | None) -> Silence | None:
