@@ -173,6 +173,15 @@ class Cluster:
         found: Manifest = json.loads(data.get("world", "{}"))
         return found
 
+    def published(self) -> Manifest | None:
+        """The roster where its ConfigMap is there and has one."""
+        try:
+            return self.world() or None
+        except ApiFault as fault:
+            if fault.status != 404:
+                raise
+            return None
+
     def events(self) -> list[tuple[str, str]]:
         """Reasons and messages of the job's events, oldest first."""
         found = [e for e in self.children("events") if e["involvedObject"]["kind"] == "PretrainJob"]

@@ -44,7 +44,7 @@ def read(connection: Connection, name: str) -> Json:
 
 def find(connection: Connection, name: str) -> Json | None:
     """One job, or None."""
-    if not is_name(name):
+    if name and not is_name(name):
         return None
     try:
         return connection.read(path_of(connection.namespace, name))

@@ -330,6 +330,20 @@ class TestDelete:
         assert place.run("delete", "gpt").out == 'pretrainjob.pretrain.dev "gpt" deleted\n'
         assert place.run("list", "-o", "name").out == ""
 
+    @pytest.mark.parametrize(
+        ("names", "code"),
+        [(("",), "bad-name"), (("one", ""), "bad-name"), (("../pretrainjobs",), "no-such-job")],
+    )
+    def test_of_what_is_no_name_deletes_nothing_else(
+        self, place: CommandPlace, names: tuple[str, ...], code: str
+    ) -> None:
+        """An empty one would be the address of all of them."""
+        place.submitted("one", "two")
+        printed = place.run("delete", *names, "--no-wait")
+        assert printed.code == 2, printed
+        assert f"[{code}]" in printed.err, printed
+        assert "pretrainjob.pretrain.dev/two" in place.run("list", "-o", "name").out
+
     def test_says_when_finalizers_hold_the_job(self, place: CommandPlace) -> None:
         place.submitted("gpt")
         held = '{"metadata":{"finalizers":["pretrain.dev/operator"]}}'

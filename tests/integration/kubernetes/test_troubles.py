@@ -62,3 +62,16 @@ class TestServiceAccount:
             cluster.api("DELETE", f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts/test")
             programs.fate = succeeds
             cluster.until_state("Succeeded", within_seconds=240)
+
+
+class TestRoster:
+    def test_that_somebody_deleted_is_published_again(self, cluster: Cluster) -> None:
+        cluster.apply(a_cluster_job(workers={"min": 2, "max": 2}).manifest)
+        with Programs(cluster, succeeds_except("train")).playing() as programs:
+            first = cluster.training(2, attempt=1)
+            world = f"/api/v1/namespaces/{cluster.namespace}/configmaps/test-world"
+            cluster.api("DELETE", world)
+            eventually(cluster.published, lambda world: world is not None and world["generation"] > 1, 30)
+            assert {member["uid"] for member in cluster.world()["roster"]} == {p["metadata"]["uid"] for p in first}
+            programs.fate = succeeds
+            cluster.until_state("Succeeded")
