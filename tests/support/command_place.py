@@ -60,7 +60,9 @@ class CommandPlace:
     def status(self, name: str, **status: Any) -> None:
         """Write a job's status, as the operator does."""
         job = {"apiVersion": API_VERSION, "kind": "PretrainJob", "metadata": {"name": name}, "status": status}
-        self._send("PATCH", f"{jobs.path_of(self.namespace, name)}/status", job, _APPLY, fieldManager="test", force=True)
+        self._send(
+            "PATCH", f"{jobs.path_of(self.namespace, name)}/status", job, _APPLY, fieldManager="test", force=True
+        )
 
     def pod(self, job: str, node: str, state: str = "running", attempt: int = 1, worker: int = 0) -> str:
         """A training pod of a job on a node; gives its name."""
@@ -102,7 +104,9 @@ class CommandPlace:
 
     def delete(self, kind: str, name: str) -> None:
         """Remove a pod or a job at once, as the operator does."""
-        place = jobs.path_of(self.namespace, name) if kind == "job" else f"/api/v1/namespaces/{self.namespace}/pods/{name}"
+        place = (
+            jobs.path_of(self.namespace, name) if kind == "job" else f"/api/v1/namespaces/{self.namespace}/pods/{name}"
+        )
         self._send("DELETE", place, {"gracePeriodSeconds": 0}, "application/json")
 
     def _send(self, method: Method, path: str, body: dict[str, Any], content_type: str, **query: object) -> None:
