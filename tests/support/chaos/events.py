@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from support.chaos.place import Place
 from support.cluster.installation import kill_leader
+from support.cluster.kubectl import Failed
+from support.eventually import eventually
 from support.pods import KILL
 
 Break = Callable[[Place], contextlib.AbstractContextManager[None]]
@@ -37,8 +39,17 @@ def _at_once(action: Callable[[Place], object]) -> Break:
 
 
 def _killed(what: str) -> Break:
-    """A process of a worker, by the beginning of its name or its module."""
-    return _at_once(lambda place: place.job.kubectl("exec", place.a_worker(), "--", "python", "-c", KILL, what))
+    """A process of a worker, by the beginning of its name or its module. The kubelet that carries it out may have come back
+    from the event before a moment ago, and not answer yet."""
+
+    def is_done(place: Place) -> bool:
+        try:
+            place.job.kubectl("exec", place.a_worker(), "--", "python", "-c", KILL, what)
+        except Failed:
+            return False
+        return True
+
+    return _at_once(lambda place: eventually(lambda: is_done(place), within_seconds=60, every_seconds=1))
 
 
 def _deleted(*flags: str) -> Break:

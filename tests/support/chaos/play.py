@@ -62,8 +62,8 @@ def broken(place: Place, together: Sequence[Event]) -> Happened:
     """One turn: break, wait, mend, and wait until training goes on."""
     name = " + ".join(event.name for event in together)
     with contextlib.ExitStack() as stack:
-        # What needs the API server begins before it goes away.
-        for event in sorted(together, key=lambda each: each.alone):
+        # What needs API server and kubelets begins before they go away.
+        for event in sorted(together, key=lambda each: (each.alone, each.seconds > 0)):
             stack.enter_context(event.broken(place))
         began, before = place.seconds, place.look()
         longest = max(event.seconds for event in together)
