@@ -14,6 +14,7 @@ from support.cluster.cluster import DevelopmentCluster
 from support.cluster.kubectl import Failed
 from support.cluster.node import Node
 from support.cluster.remote_job import RemoteJob
+from support.eventually import eventually
 
 TRAINING = "pretrain.dev/stage=train"
 
@@ -70,12 +71,15 @@ class Place:
         return self.chance.choice(sorted(pod["metadata"]["name"] for pod in self._training()))
 
     def _training(self) -> list[dict[str, Any]]:
-        pods = self.job.pods(TRAINING)
-        running = [
-            p for p in pods if p["status"].get("phase") == "Running" and "deletionTimestamp" not in p["metadata"]
-        ]
-        assert running, "no worker runs"
-        return running
+        """Workers that run. An event may come right behind another one that has left none for a moment."""
+
+        def look() -> list[dict[str, Any]]:
+            pods = self.job.pods(TRAINING)
+            return [
+                p for p in pods if p["status"].get("phase") == "Running" and "deletionTimestamp" not in p["metadata"]
+            ]
+
+        return eventually(look, within_seconds=120, every_seconds=0.5)
 
     def status(self) -> dict[str, Any]:
         """The job's status as far as the API server answers."""
