@@ -2,7 +2,8 @@
 #
 # Dependencies come before code: they change with the lock files, our own code is a last, thin layer. Nothing of the
 # machine that builds stays inside: what a mirror or proxy needs comes in through the optional secrets `build.env`
-# (shell assignments such as UV_DEFAULT_INDEX=...) and `build.crt` (its certificates).
+# (shell assignments such as UV_DEFAULT_INDEX=...) and `build.crt` (its certificates). /root/.cache/uv is a place within the
+# container that builds, which keeps the installer's cache out of the layers.
 
 # Any Debian-like image with Python >= 3.11, certificates and time zones. Pin it as name@sha256:...
 ARG BASE=docker.io/library/python:3.11-slim-bookworm

@@ -79,7 +79,7 @@ def test_a_machine_that_is_frozen_is_told_of_and_left_behind(crew: Crew, tmp_pat
     leader = crew.workers[others[0]]
     (recovery,) = eventually(lambda: leader.recoveries, within_seconds=60)
     assert (recovery.kind, recovery.worker) == ("Shrink", frozen)
-    assert recovery.lost_steps < 50
+    assert recovery.lost_steps < 50  # copies follow each other by time, not by steps: far fewer than were made
     until_steps(leader.folder, 5)
     for name in others:
         crew.workers[name].agent.terminate()
