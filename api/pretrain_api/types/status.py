@@ -95,8 +95,8 @@ class Progress(ApiModel):
     """Tokens seen."""
     loss: ShortText = ""
     """Loss of the newest step, a decimal number."""
-    tokens_per_second: int = 0
-    """Throughput."""
+    tokens_per_second: int | None = None
+    """Throughput; none while nothing trains."""
     mfu_ratio: ShortText = ""
     """Model FLOPs utilisation, a decimal number between 0 and 1; empty where the hardware's peak is unknown."""
     data_wait_ratio: ShortText = ""

@@ -17,7 +17,7 @@ from pretrain_cli.cluster.pods import JobPod
 from pretrain_cli.cluster.table import age, aligned, moment
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
-from pretrain_cli.display.wording import amount, duration
+from pretrain_cli.display.wording import amount, duration, trained
 
 Json = Mapping[str, Any]
 _LAST_LINES = 15
@@ -198,7 +198,7 @@ def _training(status: PretrainJobStatus, now: datetime) -> Iterator[str]:
         yield f"  world       generation {world.generation}, {world.ready} of {counted(world.workers, 'worker')} ready"
     if progress.update_time:
         figures = [f"step {progress.step}/{progress.total_steps}", f"loss {progress.loss or '-'}"]
-        figures += [amount(progress.tokens, "tokens"), f"{amount(progress.tokens_per_second, 'tokens')}/s"]
+        figures += trained(progress)
         figures += [f"MFU {progress.mfu_ratio}"] if progress.mfu_ratio else []
         figures += [f"data wait {progress.data_wait_ratio}"] if progress.data_wait_ratio else []
         yield f"  progress    {', '.join(figures)}; {age(progress.update_time, now)} ago"

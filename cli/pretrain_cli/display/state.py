@@ -7,7 +7,7 @@ from pretrain_api.types import PretrainJob
 from pretrain_api.types.status import StageStatus
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
-from pretrain_cli.display.wording import amount, duration
+from pretrain_cli.display.wording import duration, trained
 
 
 def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
@@ -31,7 +31,7 @@ def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
     if progress.update_time:
         yield (
             f"training    step {progress.step}/{progress.total_steps}, loss {progress.loss or '-'}, "
-            f"{amount(progress.tokens, 'tokens')}, {amount(progress.tokens_per_second, 'tokens')}/s"
+            f"{', '.join(trained(progress))}"
         )
         if progress.estimated_completion_time and status.state == "Training" and runner:
             yield f"ends about  {progress.estimated_completion_time:%Y-%m-%d %H:%M:%S} UTC"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pretrain_api.events import ProgressEvent
 from pretrain_api.stages import Stage
+from pretrain_api.types.status import Progress
 
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _EXACT_BELOW = 10_000
@@ -51,6 +52,12 @@ def amount(value: float, unit: str = "") -> str:
     if in_bytes:
         return f"{number}B" if sign else f"{number} B"
     return f"{number} {unit.removesuffix('s') if number == '1' else unit}".strip()
+
+
+def trained(recorded: Progress) -> list[str]:
+    """Tokens so far and, while something trains, how fast it does."""
+    rate = recorded.tokens_per_second
+    return [amount(recorded.tokens, "tokens"), *([] if rate is None else [f"{amount(rate, 'tokens')}/s"])]
 
 
 def progress(stage: Stage, event: ProgressEvent, rate: Rate) -> str:

@@ -90,6 +90,7 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
             status = endings.taken_in(status, run, must_stop or conditions.is_stopping(status), spec, observed)
     if not (must_stop or conditions.is_stopping(status)):
         status = losses.taken_in(status, spec, train, observed)
+    status = progress.at_rest(status)
 
     # 5. A user's mistake or too many failures end the job.
     if mistake := failures.user_error(status):

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zlib import crc32
 
+from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.base import ApiModel
 from pretrain_api.types.status import CheckpointStatus, Progress
+from pretrain_operator.brain import stages
 from pretrain_operator.brain.observed import StageRun
 
 FIGURES_SECONDS = 30.0
@@ -23,6 +26,18 @@ def taken_in(
     if train is None or "step" not in train.figures or train.figures_time == recorded.progress.update_time:
         return recorded
     return recorded.model_copy(update={"progress": _progress(train)})
+
+
+def at_rest(recorded: PretrainJobStatus) -> PretrainJobStatus:
+    """The status without what is true only of workers at work, where training is not."""
+    if stages.entry(recorded, Stage.TRAIN).state == "Running":
+        return recorded
+    progress, ready = recorded.progress, f"0/{recorded.world.workers}"
+    idle = {"tokens_per_second": None, "estimated_completion_time": None, "time_left": ""}
+    update: dict[str, ApiModel] = {"progress": progress.model_copy(update=idle)}
+    if recorded.world.ready:
+        update["world"] = recorded.world.model_copy(update={"ready": 0, "summary": ready})
+    return recorded.model_copy(update=update)
 
 
 def is_news(

@@ -8,9 +8,10 @@ from itertools import pairwise
 
 from support.stage_runs import NOON, a_run
 
+from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus, World
-from pretrain_operator.brain import progress
+from pretrain_operator.brain import progress, stages
 
 FIGURES = {
     "step": 100.0,
@@ -38,6 +39,26 @@ class TestTakenIn:
     def test_keeps_the_checkpoint_when_none_is_seen(self) -> None:
         seen = progress.taken_in(PLAIN, None, CheckpointStatus(step=7))
         assert progress.taken_in(seen, None, None).checkpoint == CheckpointStatus(step=7)
+
+
+class TestAtRest:
+    def test_leaves_out_what_is_true_only_of_workers_at_work(self) -> None:
+        figures = progress.taken_in(PLAIN, a_run(figures=FIGURES, figures_time=NOON), None)
+        world = World(generation=2, workers=4, ready=4, summary="4/4")
+        training = stages.changed(
+            stages.listed(figures.model_copy(update={"world": world})), Stage.TRAIN, state="Running"
+        )
+        assert progress.at_rest(training) is training
+        resting = progress.at_rest(stages.changed(training, Stage.TRAIN, state="Pending"))
+        assert (resting.progress.tokens_per_second, resting.progress.time_left) == (None, "")
+        assert resting.progress.estimated_completion_time is None
+        assert (resting.progress.steps, resting.progress.loss, resting.progress.mfu_ratio) == (
+            "100/300",
+            "3.2500",
+            "0.4000",
+        )
+        assert (resting.world.generation, resting.world.ready, resting.world.summary) == (2, 0, "0/4")
+        assert progress.at_rest(resting) == resting
 
 
 class TestIsNews:
