@@ -67,6 +67,23 @@ ENV_REPORT = "PRETRAIN_REPORT"
 
 ENV_INDEX = "JOB_COMPLETION_INDEX"
 """Index of a pod in its Indexed Job. Set by Kubernetes, read by the pod's program."""
+RESERVED_LABELS = (LABEL_NAME, LABEL_INSTANCE, LABEL_COMPONENT, LABEL_MANAGED_BY)
+"""Of pods, beside those of the group: written by the operator."""
+RESERVED_VARIABLES = (
+    "RANK",
+    "LOCAL_RANK",
+    "GROUP_RANK",
+    "ROLE_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    ENV_INDEX,
+)
+"""Environment variables of a rank's place among the others (those of torchrun): set by the workers' agent."""
+RESERVED_PREFIXES = ("PRETRAIN_", "TORCHELASTIC_")
+"""Of further such variables, and those that the operator sets."""
+
 TERMINATION_LOG = "/dev/termination-log"
 """File that a pod's program leaves the Outcome in; the container's `terminationMessagePath`. Read by the operator."""
 

@@ -46,6 +46,22 @@ def test_spares_are_no_part_of_a_group(group: str) -> None:
     parse(GOOD, "job.yaml", [group])
 
 
+def test_a_secret_is_not_hidden_by_a_variable_of_the_same_name() -> None:
+    variable = "spec.workers.template={env: [{name: AWS_ACCESS_KEY_ID, value: x}, {name: AWS_PROFILE, value: x}]}"
+    _, [(code, path, advice)] = problems_of(GOOD, variable, "spec.storage.secretRef={name: keys}")
+    assert (code, path) == ("template-variable", "spec.workers.template.env[0].name")
+    assert advice == "Write AWS_ACCESS_KEY_ID into Secret keys, or remove storage.secretRef."
+    parse(GOOD, "job.yaml", [variable])
+
+
+def test_devices_may_be_limited_alone_or_requested_with_the_same_limit() -> None:
+    for kinds in (
+        "limits: {nvidia.com/gpu: 8}",
+        "limits: {nvidia.com/gpu: '8'}, requests: {nvidia.com/gpu: 8, cpu: 500m}",
+    ):
+        parse(GOOD, "job.yaml", [f"spec.workers.resources={{{kinds}}}"])
+
+
 def test_the_job_that_the_table_breaks_is_valid() -> None:
     assert parse(GOOD).spec.training.steps == 200
 
@@ -197,6 +213,25 @@ SET_TABLE = [
      "spec.data.sources[0].shards", "s3://"),
     ("spec.data.sources[0]={name: web, shards: s3://<bucket>/manifest.json}", "address-placeholder",
      "spec.data.sources[0].shards", "real address"),
+    # Pods.
+    ("spec.workers.template={env: [{name: A, value: x}, {value: x}]}", "template-variable",
+     "spec.workers.template.env[1].name", "Write name: NAME"),
+    ("spec.workers.template={env: [{name: A}, {name: A}]}", "template-variable", "spec.workers.template.env[1].name",
+     "Remove one"),
+    ("spec.workers.template={env: [{name: RANK, value: '1'}]}", "template-variable",
+     "spec.workers.template.env[0].name", "another name"),
+    ("spec.workers.template={env: [{name: PRETRAIN_WORLD, value: x}]}", "template-variable",
+     "spec.workers.template.env[0].name", "another name"),
+    ("spec.workers.template={labels: {pretrain.dev/worker: '1'}}", "template-label",
+     'spec.workers.template.labels["pretrain.dev/worker"]', "another key"),
+    ("spec.workers.template={labels: {app.kubernetes.io/name: mine}}", "template-label",
+     'spec.workers.template.labels["app.kubernetes.io/name"]', "another key"),
+    ("spec.workers.resources={limits: {nvidia.com/gpu: '0.5'}}", "device-amount",
+     'spec.workers.resources.limits["nvidia.com/gpu"]', "whole number"),
+    ("spec.workers.resources={limits: {nvidia.com/gpu: 500m}}", "device-amount",
+     'spec.workers.resources.limits["nvidia.com/gpu"]', "whole number"),
+    ("spec.workers.resources={requests: {nvidia.com/gpu: 1}}", "device-amount",
+     'spec.workers.resources.requests["nvidia.com/gpu"]', "nvidia.com/gpu: 1 into limits"),
     # Not yet.
     ("spec.objective={maskedLM: {}}", "not-supported-yet", "spec.objective.maskedLM", "causalLM"),
     ("spec.objective={clip: {}}", "not-supported-yet", "spec.objective.clip", "causalLM"),

@@ -86,6 +86,9 @@ def test_a_pod_that_waits_for_a_claim_names_the_claim_and_the_volumes() -> None:
         ("exceeded quota: small, requested: pods=1", "ResourceQuota"),
         ("no PriorityClass with name high was found", "spec.scheduling.priorityClassName"),
         ('violates PodSecurity "restricted:latest"', "Pod Security"),
+        ('spec.template.spec.containers[0].env[12].valueFrom: Invalid value: ""', "spec.workers.template.env"),
+        ('spec.tolerations[2].operator: Invalid value: "Is"', "spec.workers.template.tolerations"),
+        ("spec.template.spec.containers[0].resources.limits[a/b]: Invalid value", "spec.workers.resources;"),
     ],
 )
 def test_what_the_cluster_s_events_say_leads_to_a_place(said: str, place: str) -> None:

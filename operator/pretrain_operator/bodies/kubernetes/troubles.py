@@ -1,5 +1,6 @@
 """What keeps a job's children from running, in words that name the object and the field to change. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,10 @@ _IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNever
 _HARMLESS = ("MissingClusterDNS", "DNSConfigForming", "CheckLimitsForResolvConf")
 """Reasons of warnings about pods that start all the same (kubelet's pkg/kubelet/events and network/dns)."""
 _CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+_FIELD_OF_POD = re.compile(
+    r"\bspec\.(?:containers\[0\]\.)?(env|volumeMounts|volumes|tolerations|affinity|nodeSelector|resources)\b"
+)
+"""As the API server names a field of a pod, or of a Job's pods, that comes from the job."""
 
 
 def of_pods(children: Children, spec: PretrainJobSpec, said: Mapping[str, str], now: datetime) -> Iterator[Trouble]:
@@ -143,6 +148,9 @@ def _sentence(message: str) -> str:
 def _place(message: str) -> str:
     """Where to look, by what the cluster says."""
     text = message.lower()
+    if field := _FIELD_OF_POD.search(message):
+        name = field.group(1)
+        return f"That comes from spec.workers.{name if name == 'resources' else f'template.{name}'}; mend it there."
     if "quota" in text:
         return "Raise the ResourceQuota of the namespace, or lower spec.workers.max or spec.workers.resources."
     if "volume" in text or "mount" in text:
