@@ -81,7 +81,7 @@ class FaultProxy:
             await response.prepare(request)
             async for chunk in answer.content.iter_any():
                 await response.write(chunk)
-                if fault == "end":
+                if fault == "end" and chunk.endswith(b"\n"):  # a whole event
                     gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "made by the test"}
                     await response.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
                     break

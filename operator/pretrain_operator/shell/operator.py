@@ -110,14 +110,14 @@ class Operator:
                 _LOG.info("all children are known: %d pods", self._surroundings.pods.count())
                 if not await self._unless_stopped(self._neighbours_known(), lost):
                     return EXIT_FAILURE if lost.done() else EXIT_OK
-                await self._serve(lost)
-                return EXIT_FAILURE if lost.done() else EXIT_OK
+                was_served = await self._serve(lost)
+                return EXIT_FAILURE if lost.done() or not was_served else EXIT_OK
             finally:
                 lost.cancel()
                 self.metrics.leading.set(0)
 
-    async def _serve(self, lost: asyncio.Future[Any]) -> None:
-        """Let Kopf bring the jobs until we are told to stop or do not lead any more."""
+    async def _serve(self, lost: asyncio.Future[Any]) -> bool:
+        """Let Kopf bring the jobs until we are told to stop or do not lead any more; False when it no longer can."""
         stop = asyncio.Event()
         kopf_run = asyncio.create_task(
             kopf.operator(
@@ -135,7 +135,17 @@ class Operator:
             await self._stop_daemons()
             stop.set()
             told.cancel()
-            await kopf_run
+        await asyncio.wait([kopf_run])
+        if error := kopf_run.exception():
+            # Our caches may hold what is no more: the next process begins with none, and waits for what is missing.
+            _LOG.error(
+                "PretrainJobs cannot be watched any more (%s: %s). If they are no longer known, their "
+                "CustomResourceDefinition is gone; the operator ends, to be started again and wait for it.",
+                type(error).__name__,
+                str(error).strip(),
+            )
+            return False
+        return True
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from threading import Event
 
 import pytest
 from support.cluster.fixtures import new_namespace
@@ -168,6 +169,31 @@ class TestOperatorProcess:
             # Who reads the status from the API server may be quicker than the operator that has just written it.
             eventually(lambda: operator.answer(operator.metrics, "/metrics")[1], lambda metrics: told in metrics)
         assert_undisturbed(status)
+
+    def test_ends_with_a_sentence_once_jobs_are_no_longer_known(
+        self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        is_gone = Event()
+
+        def script(method: str, path: str) -> Fault:
+            if method != "GET" or "/pretrainjobs" not in path:
+                return None
+            if is_gone.is_set():
+                return 404
+            return "end" if "watch=true" in path else None
+
+        with fault_proxy(simulated_nodes.plane, script) as proxy:
+            operator = OperatorProcess(proxy.kubeconfig(tmp_path), tmp_path, namespace=cluster.namespace)
+            with operator:
+                cluster.apply(a_cluster_job(suspend=True).manifest)
+                cluster.until_state("Suspended")
+                is_gone.set()
+                cluster.edit(suspend=False)  # an event, for a watch that is still open
+                assert operator.process is not None
+                assert operator.process.wait(60) == 1
+        log = operator.log.read_text()
+        assert "CustomResourceDefinition is gone" in log
+        assert "ERROR pretrain_operator" in log.splitlines()[-1], "no traceback at its end"
 
     def test_sees_nothing_outside_its_namespaces(
         self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path
