@@ -194,7 +194,7 @@ def _from_files(files: str, context: str, configuration: Configuration) -> str:
         entries = merged.value["contexts"] if merged else []
         contexts = {entry["name"]: str((entry.value["context"] or {}).get("namespace") or "") for entry in entries}
         chosen = context or (merged.value.get("current-context", "") if merged else "")
-    except (ConfigException, yaml.YAMLError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ConfigException, yaml.YAMLError, KeyError, TypeError, AttributeError, OSError, ValueError) as error:
         what = f"not a kubeconfig: {str(error).splitlines()[0]}."
         raise UserError("kubeconfig-invalid", files, what, "Repair it, or give another with --kubeconfig.") from None
     if chosen not in contexts:

@@ -15,7 +15,7 @@ from pretrain_api.types.status import State
 
 ENDED = ("Succeeded", "Failed")
 FORMS = "condition=TYPE[=True|False|Unknown], state=STATE, checkpoint, step=N, delete"
-_CONDITIONS = ("Succeeded", "Running", "Checkpointed", "Recovering", "Straggling", "Stalled", "Suspended", "Admitted")
+_CONDITIONS = ("Succeeded", "Running", "Checkpointed", "Recovering", "Straggling", "Stalled", "Suspended", "Accepted")
 _STAGE_OF: dict[str, Stage] = {
     "Collecting": Stage.COLLECT,
     "Preparing": Stage.PREPARE,
@@ -29,6 +29,7 @@ _STAGE_OF: dict[str, Stage] = {
     "Exporting": Stage.EXPORT,
     "Reporting": Stage.REPORT,
 }
+_LONGEST_SECONDS = 10 * 365 * 86400.0
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?\Z")
 
 
@@ -86,7 +87,9 @@ def seconds(text: str) -> float:
     if not text or match is None:
         raise ValueError(f"{text or 'nothing'} is no duration. Write 90s, 5m or 1h30m.")
     hours, minutes, rest = (float(part or 0) for part in match.groups())
-    return 3600 * hours + 60 * minutes + rest
+    if (found := 3600 * hours + 60 * minutes + rest) > _LONGEST_SECONDS:
+        raise ValueError(f"{text} is longer than ten years. Write a shorter time.")
+    return found
 
 
 def _one_of(text: str, value: str, known: tuple[str, ...]) -> str:

@@ -66,7 +66,7 @@ def command(
         job = jobs.find(connection, name)
         if job is not None and not jobs.is_gone(connection, job, end - time.monotonic()):
             return _missed(name, aim, "not in time; it is still there")
-        click.echo(f"{jobs.KIND}/{name} deleted")
+        click.echo(f"{jobs.KIND}/{name} {'deleted' if job else 'is not there'}")
     return EXIT_OK
 
 

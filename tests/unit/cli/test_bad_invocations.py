@@ -49,6 +49,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
     }.items():
         (tmp_path / name).write_text(text)
+    (tmp_path / "binary").write_bytes(bytes(range(128, 256)))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -61,6 +62,7 @@ WRONG: list[tuple[str, str]] = [
     ("list --kubeconfig text", "text: not a kubeconfig"),
     ("list --kubeconfig list", "list: not a kubeconfig"),
     ("list --kubeconfig tabs", "tabs: not a kubeconfig"),
+    ("list --kubeconfig binary", "binary: not a kubeconfig"),
     ("list --kubeconfig no-current", "no current context is set. Contexts: broken, lab, production. [unknown-context]"),
     ("list --kubeconfig no-contexts", "no context is called lab. The file has no contexts."),
     ("list --kubeconfig no-file", "context lab cannot be used"),
@@ -90,6 +92,7 @@ WRONG: list[tuple[str, str]] = [
     ("wait gpt --for state=Trainingg", "Did you mean Training?"),
     ("wait gpt --for step=many", "many is no number of steps. Write step=100."),
     ("wait gpt --for checkpoint --timeout soon", "soon is no duration. Write 90s, 5m or 1h30m."),
+    ("logs gpt --since 99999999999h", "99999999999h is longer than ten years."),
     ("suspend gpt --timeout 5m", "--timeout goes with --wait."),
     ("delete gpt --cascade all", "'all' is not one of 'background', 'foreground', 'orphan'"),
     ("list -o table", "'table' is not one of"),
