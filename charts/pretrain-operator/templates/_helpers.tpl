@@ -68,4 +68,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service.enabled) }}
 {{- fail "metrics.serviceMonitor.enabled is true, but metrics.service.enabled is false. Enable the Service, or take metrics.podMonitor." }}
 {{- end }}
+{{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
+{{- fail (printf "metrics.port and health.port are both %d. Write another port for one of them." (int .Values.health.port)) }}
+{{- end }}
 {{- end }}

@@ -31,6 +31,9 @@ BAD = [
     ("metrics.port", 70000, "at '/metrics/port': maximum: got 70,000, want 65,535"),
     ("metrics.serviceMonitor.interval", "30", "at '/metrics/serviceMonitor/interval': '30' does not match pattern"),
     ("podDisruptionBudget.maxUnavailable", "half", "at '/podDisruptionBudget/maxUnavailable': 'half' does not match"),
+    ("podDisruptionBudget.maxUnavailable", "200%", "at '/podDisruptionBudget/maxUnavailable': '200%' does not match"),
+    ("serviceAccount.name", "My account", "at '/serviceAccount/name': 'My account' does not match pattern"),
+    ("priorityClassName", "High!", "at '/priorityClassName': 'High!' does not match pattern"),
     ("networkPolicy.apiServerPorts", [], "at '/networkPolicy/apiServerPorts': minItems: got 0, want 1"),
     ("podLabels", {"a": 1}, "at '/podLabels/a': got number, want string"),
     ("fullnameOverride", "My Operator", "at '/fullnameOverride': 'My Operator' does not match pattern"),
@@ -47,6 +50,7 @@ CONTRADICTIONS = [
     ({"rbac": {"namespaces": ["blue"]}}, "Write rbac.scope: namespace, or remove rbac.namespaces."),
     ({"metrics": {"service": {"enabled": False}, "serviceMonitor": {"enabled": True}}},
      "Enable the Service, or take metrics.podMonitor."),
+    ({"metrics": {"port": 9000}, "health": {"port": 9000}}, "Write another port for one of them."),
 ]  # fmt: skip
 
 
