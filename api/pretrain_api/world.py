@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pretrain_api.cluster import MASTER_PORT
+
+Number = Annotated[int, Field(ge=0, lt=1 << 31)]
+"""What the status can hold: anybody who may write the ConfigMap may write a larger one."""
 
 
 class Member(BaseModel):
@@ -34,9 +37,9 @@ class World(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
-    generation: int
+    generation: Number
     """Number of the roster, over all attempts of the job."""
-    attempt: int
+    attempt: Number
     """The start of the Train stage that it belongs to."""
     roster: tuple[Member, ...]
     """In the order of the node ranks."""

@@ -29,3 +29,11 @@ def test_an_unknown_version_is_refused() -> None:
     text = a_world("a").model_dump_json().replace('"version":1', '"version":2')
     with pytest.raises(ValidationError):
         World.model_validate_json(text)
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 31, 10**40])
+def test_a_number_that_no_status_holds_is_no_roster(number: int) -> None:
+    text = a_world("a").model_dump_json()
+    assert '"generation":1,' in text
+    with pytest.raises(ValidationError):
+        World.model_validate_json(text.replace('"generation":1,', f'"generation":{number},'))
