@@ -18,6 +18,7 @@ State = Literal[
     "Starting",
     "Training",
     "Recovering",
+    "Stalled",
     "Suspended",
     "Evaluating",
     "Exporting",

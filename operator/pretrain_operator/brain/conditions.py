@@ -31,6 +31,8 @@ SHRINKING = "Shrinking"
 """Reason of RECOVERING: a worker was lost, and fewer go on in the same start."""
 REPLACING = "Replacing"
 """Reason of RECOVERING: a worker was lost, and the others go on in the same start once another has its place."""
+STORAGE_IN_USE = "StorageInUse"
+"""Reason of STALLED, and of RUNNING while the job waits: another job works in its storage, and will leave."""
 STOPPING = "Stopping"
 """Reason of RUNNING while a program was asked to leave."""
 
@@ -100,12 +102,21 @@ def checkpointed(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatu
     return stated(recorded, CHECKPOINTED, "True", "CheckpointCommitted", message, now)
 
 
+def _waits_for_a_person(recorded: PretrainJobStatus) -> bool:
+    stalled = condition(recorded, STALLED)
+    return stalled.status == "True" and stalled.reason != STORAGE_IN_USE
+
+
 def printed(recorded: PretrainJobStatus, stage: Stage, has_stepped: bool, is_queued: bool) -> PretrainJobStatus:
     """The status with the word that people see while `stage` is at work or about to be."""
     state: State = _AT_WORK[stage]
+    is_recovering = stage is Stage.TRAIN and condition(recorded, RECOVERING).status == "True"
+    is_training = stage is Stage.TRAIN and has_stepped and not is_recovering
     if is_queued:
         state = "Queued"
-    elif stage is Stage.TRAIN and condition(recorded, RECOVERING).status == "True":
+    elif _waits_for_a_person(recorded) and not is_training:
+        state = "Stalled"
+    elif is_recovering:
         state = "Recovering"
     elif stage is Stage.TRAIN and not has_stepped:
         state = "Starting"

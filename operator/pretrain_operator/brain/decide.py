@@ -105,9 +105,9 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
         return _succeeded(status, observed)
     stage = pending
     has_stepped = bool(train and progress.has_stepped(train))
-    status = conditions.printed(status, stage, has_stepped, observed.is_queued)
     run = endings.current(status, observed, stage)
     status = troubles.stated(status, stage, run, observed)
+    status = conditions.printed(status, stage, has_stepped, observed.is_queued)
 
     # 7. The deadline, a suspension and edits that a running program does not know of stop what runs, gracefully.
     is_running = stages.entry(status, stage).state == "Running"
@@ -236,7 +236,7 @@ def _pausing(status: PretrainJobStatus, stage: Stage, pause: float, observed: Ob
 
 def _waiting_for(other: Tenant, status: PretrainJobStatus, observed: Observed) -> Decision:
     message = f"PretrainJob {other.name} works in the same storage; wait for it."
-    status = conditions.stated(status, conditions.RUNNING, "False", "StorageInUse", message, observed.now)
+    status = conditions.stated(status, conditions.RUNNING, "False", conditions.STORAGE_IN_USE, message, observed.now)
     status = _summary(status, "Unknown", "Waiting", message, observed)
     return Decision(status.model_copy(update={"state": "Pending"}), (Requeue(_WAITING_SECONDS),))
 

@@ -130,7 +130,9 @@ def unreadable(recorded: PretrainJobStatus, problem: str, now: datetime) -> Pret
     """The status of a job whose spec could never be followed; it begins once the spec is right."""
     message = f"{problem} Nothing was started; correct the spec."[:30000]
     recorded = conditions.stated(recorded, conditions.ACCEPTED, "False", "Invalid", message, now)
-    return conditions.stated(recorded, conditions.SUCCEEDED, "Unknown", "Invalid", message, now)
+    recorded = conditions.stated(recorded, conditions.STALLED, "True", "Invalid", message, now)
+    recorded = conditions.stated(recorded, conditions.SUCCEEDED, "Unknown", "Invalid", message, now)
+    return recorded.model_copy(update={"state": "Stalled"})
 
 
 def _began(recorded: PretrainJobStatus) -> bool:

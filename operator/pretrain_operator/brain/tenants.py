@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
-from pretrain_operator.brain import lifecycle
+from pretrain_operator.brain import conditions, lifecycle
 from pretrain_operator.brain.observed import Observed, Tenant, Trouble
 
 _IDLE = ("Pending", "Suspended")
@@ -46,4 +46,4 @@ def told(spec: PretrainJobSpec, observed: Observed) -> Observed:
         f"{spec.storage.uri} is in use by PretrainJob {other.name}. Write another address in spec.storage.uri, or wait: "
         "this job goes on once that one has ended, is suspended or deleted."
     )
-    return replace(observed, troubles=(Trouble("StorageInUse", message), *observed.troubles))
+    return replace(observed, troubles=(Trouble(conditions.STORAGE_IN_USE, message), *observed.troubles))

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import logging
-import random
 
+from pretrain_api import jitter
 from pretrain_api.types import PretrainJobStatus
 from pretrain_operator.bodies.body import reconcile_remote
 from pretrain_operator.bodies.kubernetes.apply import ForeignObject
@@ -83,7 +83,7 @@ class Daemon:
             wait = min(_LONGEST_PAUSE_SECONDS, _OUTDATED_SECONDS * (1 << min(10, max(0, self._outdated - _SOON))))
         except ApiError as error:
             self._faults += 1
-            wait = random.uniform(0.5, 1) * min(_LONGEST_PAUSE_SECONDS, 0.5 * 2**self._faults)
+            wait = jitter.between(0.5, 1) * min(_LONGEST_PAUSE_SECONDS, 0.5 * 2**self._faults)
             _LOG.warning("%s: %s; again in %.1f s", name, error, wait)
         except Exception:  # noqa: BLE001 - a border
             # One job that cannot be handled must not end the others; the error is shown, counted and met again.

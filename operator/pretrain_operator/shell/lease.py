@@ -3,10 +3,10 @@ version that they saw."""
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from pretrain_api import jitter
 from pretrain_api.cluster import MANAGER
 from pretrain_operator.bodies.kubernetes.client import LEASES, ApiError, Client, Manifest
 
@@ -29,7 +29,7 @@ class Leadership:
     async def won(self) -> None:
         """Wait until the Lease is ours."""
         while not await self._claimed():  # noqa: ASYNC110 - nobody tells when a Lease runs out
-            await asyncio.sleep(_RENEW_SECONDS * random.uniform(0.8, 1.2))
+            await asyncio.sleep(_RENEW_SECONDS * jitter.between(0.8, 1.2))
         _LOG.info("leading as %s", self._identity)
 
     async def lost(self) -> None:

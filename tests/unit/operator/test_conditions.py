@@ -38,3 +38,23 @@ class TestPrinted:
     def test_is_recovering_after_training_was_interrupted(self) -> None:
         status = conditions.stated(PretrainJobStatus(), conditions.RECOVERING, "True", "Restarting", "x", NOON)
         assert conditions.printed(status, Stage.TRAIN, has_stepped=False, is_queued=False).state == "Recovering"
+
+    @pytest.mark.parametrize(
+        ("stage", "has_stepped", "expected"),
+        [(Stage.COLLECT, False, "Stalled"), (Stage.TRAIN, False, "Stalled"), (Stage.TRAIN, True, "Training")],
+    )
+    def test_is_stalled_while_it_waits_for_a_person(self, stage: Stage, has_stepped: bool, expected: str) -> None:
+        status = conditions.stated(PretrainJobStatus(), conditions.STALLED, "True", "SecretMissing", "x", NOON)
+        assert conditions.printed(status, stage, has_stepped, is_queued=False).state == expected
+        assert conditions.printed(status, stage, has_stepped, is_queued=True).state == "Queued"
+
+    def test_is_not_stalled_by_another_job_that_will_leave(self) -> None:
+        status = conditions.stated(
+            PretrainJobStatus(), conditions.STALLED, "True", conditions.STORAGE_IN_USE, "x", NOON
+        )
+        assert conditions.printed(status, Stage.TRAIN, has_stepped=False, is_queued=False).state == "Starting"
+
+    def test_is_stalled_when_training_cannot_start_again(self) -> None:
+        status = conditions.stated(PretrainJobStatus(), conditions.RECOVERING, "True", "Restarting", "x", NOON)
+        status = conditions.stated(status, conditions.STALLED, "True", "Unschedulable", "x", NOON)
+        assert conditions.printed(status, Stage.TRAIN, has_stepped=False, is_queued=False).state == "Stalled"

@@ -125,7 +125,7 @@ class TestRepairs:
     def test_of_storage_are_waited_for_and_shown(self) -> None:
         decision = self.told("no-credentials")
         stalled = conditions.condition(decision.recorded, conditions.STALLED)
-        assert (decision.recorded.state, stalled.status) == ("Collecting", "True")
+        assert (decision.recorded.state, stalled.status) == ("Stalled", "True")
         assert "[no-credentials]" in stalled.message
         assert decision.recorded.recovery.failures == 0
 
@@ -173,6 +173,7 @@ class TestEdits:
         refused = decide(None, PretrainJobStatus(), seen(invalid="spec.x: wrong."))
         assert refused.actions == ()
         assert "spec.x" in conditions.condition(refused.recorded, conditions.ACCEPTED).message
+        assert refused.recorded.state == "Stalled"
         assert StartStage(Stage.COLLECT, 1, {}) in decide(SPEC, refused.recorded, seen()).plan
 
     def test_a_stop_that_was_begun_goes_on_when_its_reason_is_gone(self) -> None:

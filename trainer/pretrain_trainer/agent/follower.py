@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import random
 import select
 import socket
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from pretrain_api import jitter
 from pretrain_trainer.agent.hangs import Seen
 from pretrain_trainer.agent.link import Link
 from pretrain_trainer.agent.peers import AGAIN_SECONDS, ANSWER_SECONDS, JOIN_SECONDS, LOOK_AGAIN_SECONDS, Begun, Calls
@@ -126,7 +126,7 @@ class Follower:
     def _pause(self) -> None:
         """Before the next knock. All followers together must not keep the leader from anything else."""
         longest = max(_RETRY_SECONDS, 2 * self._place.nodes / _KNOCKS_PER_SECOND)
-        select.select(self._calls.descriptors(), [], [], random.uniform(_RETRY_SECONDS, longest))
+        select.select(self._calls.descriptors(), [], [], jitter.between(_RETRY_SECONDS, longest))
 
     def _send(self, message: dict[str, object]) -> None:
         if self._link and self._link.is_open:

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pretrain_api import jitter
 from pretrain_trainer.data.waits import Waits
 from pretrain_trainer.documents import faults
 from pretrain_trainer.storage_faults import StorageUnavailable
@@ -33,7 +33,7 @@ class Patience:
     def pause(self, attempt: int) -> float:
         """Seconds before the attempt after the `attempt`-th one, drawn from all of the interval ("full jitter": Brooker
         2015, Exponential Backoff And Jitter), so that workers that failed together do not come back together."""
-        return random.uniform(0, min(self.most_pause_seconds, self.first_pause_seconds * 2**attempt))
+        return jitter.between(0, min(self.most_pause_seconds, self.first_pause_seconds * 2**attempt))
 
 
 @dataclass

@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from pretrain_api import jitter
 from pretrain_api.errors import PretrainError, UserError
 
 Result = TypeVar("Result")
@@ -195,7 +195,7 @@ def patiently(action: Callable[[], Result]) -> Result:
         try:
             return action()
         except SourceUnavailable:
-            threading.Event().wait(random.uniform(0, _FIRST_PAUSE_SECONDS * 4**attempt))
+            threading.Event().wait(jitter.between(0, _FIRST_PAUSE_SECONDS * 4**attempt))
     try:
         return action()
     except SourceUnavailable as fault:

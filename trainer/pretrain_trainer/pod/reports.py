@@ -6,13 +6,13 @@ from __future__ import annotations
 import http.client
 import logging
 import os
-import random
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pretrain_api import jitter
 from pretrain_api.cluster import ENV_POD_NAME
 from pretrain_api.event_tail import EventTail
 from pretrain_api.events import ProgressEvent
@@ -119,7 +119,7 @@ class Reporter:
     def _pause(self) -> float:
         if not self._failures:
             return _SECONDS_BETWEEN_REPORTS
-        return random.uniform(1.0, min(2.0 ** (self._failures + 1), _LONGEST_PAUSE_SECONDS))
+        return jitter.between(1.0, min(2.0 ** (self._failures + 1), _LONGEST_PAUSE_SECONDS))
 
     def _report(self, event: ProgressEvent) -> Report:
         return Report(

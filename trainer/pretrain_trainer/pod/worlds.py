@@ -6,12 +6,12 @@ import contextlib
 import http.client
 import logging
 import os
-import random
 import threading
 from collections.abc import Callable, Iterator
 
 from pydantic import ValidationError
 
+from pretrain_api import jitter
 from pretrain_api.cluster import WORLD_KEY
 from pretrain_api.world import World
 from pretrain_trainer.pod.api_server import ApiServer, Refused
@@ -62,7 +62,7 @@ def worlds(server: ApiServer, name: str, pause: Callable[[float], object] | None
             told = problem
         failures += bool(problem)
         # Full jitter: thousands of workers wait at once, and an API server that comes back must not drown in them.
-        pause(random.uniform(0.1, min(2.0**failures, _LONGEST_PAUSE_SECONDS)))
+        pause(jitter.between(0.1, min(2.0**failures, _LONGEST_PAUSE_SECONDS)))
 
 
 def _parsed(data: dict[str, str]) -> World | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 from pydantic_core import from_json, to_json
 
+from pretrain_api import jitter
 from pretrain_api.cluster import GROUP, MANAGER, PLURAL, VERSION
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_operator.bodies.kubernetes.limits import Limiter, Urgency
@@ -285,7 +285,7 @@ class Client:
 
 def _pause(attempt: int) -> float:
     """Growing pauses with full jitter, so that many callers do not come back at once."""
-    return random.uniform(0, _FIRST_PAUSE_SECONDS * 2**attempt)
+    return jitter.between(0, _FIRST_PAUSE_SECONDS * 2**attempt)
 
 
 def _error(status: int, content: bytes) -> ApiError:

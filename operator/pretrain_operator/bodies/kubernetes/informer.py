@@ -6,12 +6,12 @@ Values are parsed once, on arrival, and only what the body reads is kept. No dec
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic
 
 import msgspec
 
+from pretrain_api import jitter
 from pretrain_api.cluster import LABEL_JOB
 from pretrain_operator.bodies.kubernetes.client import ApiError, Client, Manifest, Resource
 from pretrain_operator.bodies.kubernetes.manifests import Metadata, Object
@@ -134,7 +134,7 @@ class Informer(Generic[Value]):
 
     async def _watch(self, namespace: str, version: str) -> str:
         """Follow one stream to its end; gives the place to go on from."""
-        seconds = str(round(_WATCH_SECONDS * random.uniform(0.8, 1.2)))
+        seconds = str(round(_WATCH_SECONDS * jitter.between(0.8, 1.2)))
         query = {"labelSelector": LABEL_JOB, "resourceVersion": version, "timeoutSeconds": seconds}
         try:
             async with contextlib.aclosing(self._client.watch(self._resource, namespace, **query)) as events:
@@ -152,7 +152,7 @@ class Informer(Generic[Value]):
             _LOG.debug("watch of %s ended: %s", self._resource.plural, error)
             if error.status:
                 raise
-            await asyncio.sleep(random.uniform(0, 1))  # cut off: go on from where it was
+            await asyncio.sleep(jitter.between(0, 1))  # cut off: go on from where it was
         return version
 
     def _take(self, kind: str, found: Object) -> None:
@@ -176,7 +176,7 @@ class Informer(Generic[Value]):
 
 
 def _pause(faults: int) -> float:
-    return random.uniform(0, min(_LONGEST_PAUSE_SECONDS, 0.2 * 2**faults))
+    return jitter.between(0, min(_LONGEST_PAUSE_SECONDS, 0.2 * 2**faults))
 
 
 def _key(metadata: Metadata) -> Key | None:
