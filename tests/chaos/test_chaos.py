@@ -16,6 +16,7 @@ from support.chaos import events, play, timeline
 from support.chaos.place import Place
 from support.charts import overlaid
 from support.cluster.cluster import DevelopmentCluster
+from support.cluster.foreign import AnyCluster
 from support.cluster.remote_job import RemoteJob, a_corpus, a_spec
 
 SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
@@ -28,7 +29,7 @@ MANY = 1_000_000
 pytestmark = pytest.mark.timeout(SECONDS + 1500)
 
 
-def a_job(cluster: DevelopmentCluster) -> RemoteJob:
+def a_job(cluster: AnyCluster) -> RemoteJob:
     """It trains for ever, on one worker or two, each on a node of its own where there is room."""
     apart = {
         "podAffinityTerm": {
@@ -52,10 +53,12 @@ def a_job(cluster: DevelopmentCluster) -> RemoteJob:
     return RemoteJob.applied(cluster, "chaos", spec)
 
 
-def test_training_goes_on_and_reads_every_sample_once(installed: DevelopmentCluster, tmp_path: Path) -> None:
+def test_training_goes_on_and_reads_every_sample_once(
+    installed: AnyCluster, development_cluster: DevelopmentCluster, tmp_path: Path
+) -> None:
     job = a_job(installed)
     job.until("Training")
-    place = Place(installed, job, random.Random(SEED))
+    place = Place(development_cluster, job, random.Random(SEED))
     play.until_steps(place, 1)
     print(f"PRETRAIN_TEST_SEED={SEED}")
     chosen = [event for event in events.EVENTS if not ONLY or event.name in ONLY.split(",")]

@@ -1,8 +1,8 @@
 """The cluster that all tests here share: the development cluster of this run, or the one that KUBECONFIG names."""
 
 import pytest
-from support.cluster.cluster import DevelopmentCluster
 from support.cluster.fixtures import cluster, development_cluster, installed, namespace
+from support.cluster.foreign import AnyCluster
 from support.cluster.remote_job import a_corpus
 from support.images.fixtures import operator_image, trainer_image
 
@@ -19,6 +19,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def corpus(installed: DevelopmentCluster) -> str:
+def corpus(installed: AnyCluster) -> str:
     """Documents in a bucket; their address."""
     return a_corpus(installed)

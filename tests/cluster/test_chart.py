@@ -5,21 +5,19 @@ from typing import Any
 
 import pytest
 from support.charts import CHART, NAMESPACE, RELEASE, Values
-from support.cluster.cluster import DevelopmentCluster
-from support.cluster.foreign import ForeignCluster
+from support.cluster.foreign import AnyCluster
 from support.cluster.kubectl import Kubectl
 from support.eventually import eventually
 from support.helm import CRD, WAIT, Helm
 from support.jobs import a_job
 from support.kube import a_storage
 
-Cluster = DevelopmentCluster | ForeignCluster
 LEASE = ("lease", "pretrain-operator", "-n", NAMESPACE)
 PODS = ("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=pretrain-operator")
 
 
 @pytest.fixture(scope="module")
-def values(cluster: Cluster, operator_image: str) -> Values:
+def values(cluster: AnyCluster, operator_image: str) -> Values:
     """The chart's values for images that the nodes have. No test here runs a trainer."""
     return {"image": image(operator_image), "trainer": {"image": image(cluster.busybox)}}
 
@@ -30,7 +28,7 @@ def image(name: str) -> Values:
 
 
 @pytest.fixture(scope="module")
-def helm(cluster: Cluster, values: Values) -> Iterator[Helm]:
+def helm(cluster: AnyCluster, values: Values) -> Iterator[Helm]:
     """The installed chart, its pods ready."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from support.charts import overlaid
-from support.cluster.cluster import DevelopmentCluster
+from support.cluster.foreign import AnyCluster
 from support.cluster.installation import kill_leader
 from support.cluster.remote_job import STEPS, Made, RemoteJob, a_spec, folder_of
 from support.eventually import eventually
@@ -34,7 +34,7 @@ def newest(job: RemoteJob) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(installed: DevelopmentCluster, corpus: str) -> RemoteJob:
+def undisturbed(installed: AnyCluster, corpus: str) -> RemoteJob:
     job = RemoteJob.applied(installed, "quiet", a_spec(installed, corpus))
     job.until("Succeeded")
     return job
@@ -58,7 +58,7 @@ class TestUndisturbed:
         assert generated(export, "def ").startswith("def ")
 
     def test_it_made_the_same_bytes_as_a_run_on_this_machine(
-        self, undisturbed: RemoteJob, installed: DevelopmentCluster, corpus: str, tmp_path: Path
+        self, undisturbed: RemoteJob, installed: AnyCluster, corpus: str, tmp_path: Path
     ) -> None:
         spec = a_spec(installed, corpus)
         del spec["storage"]["secretRef"]
@@ -85,7 +85,7 @@ class TestUndisturbed:
 
 class TestDisturbed:
     def test_kills_of_operators_and_workers_and_a_suspension_change_nothing(
-        self, undisturbed: RemoteJob, installed: DevelopmentCluster, corpus: str
+        self, undisturbed: RemoteJob, installed: AnyCluster, corpus: str
     ) -> None:
         """The leading operator dies once in each stage, a worker's pod is deleted, another one's rank is killed."""
         rng = random.Random(SEED)
@@ -124,7 +124,7 @@ class TestDisturbed:
 
 class TestGivenShards:
     def test_trains_on_another_jobs_shards_with_a_cache_and_weights_that_change_on_the_way(
-        self, undisturbed: RemoteJob, installed: DevelopmentCluster, corpus: str, tmp_path: Path
+        self, undisturbed: RemoteJob, installed: AnyCluster, corpus: str, tmp_path: Path
     ) -> None:
         root = undisturbed.spec["storage"]["uri"]
         made = {stage["name"]: stage["fingerprint"] for stage in undisturbed.status()["stages"]}
@@ -160,7 +160,7 @@ class TestGivenShards:
 
 class TestElastic:
     def test_workers_that_leave_or_are_killed_are_done_without_until_others_come(
-        self, undisturbed: RemoteJob, installed: DevelopmentCluster, corpus: str, tmp_path: Path
+        self, undisturbed: RemoteJob, installed: AnyCluster, corpus: str, tmp_path: Path
     ) -> None:
         spec = overlaid(a_spec(installed, corpus), {"training": {"steps": 100_000}, "workers": {"min": 1, "max": 2}})
         spec["checkpoint"]["everySeconds"] = 100_000
@@ -188,7 +188,7 @@ class TestElastic:
 
 
 @pytest.fixture(scope="module")
-def training(undisturbed: RemoteJob, installed: DevelopmentCluster, corpus: str) -> list[RemoteJob]:
+def training(undisturbed: RemoteJob, installed: AnyCluster, corpus: str) -> list[RemoteJob]:
     """Two jobs that train and would do so for hours, without a checkpoint so far. What comes before training lies in their
     storage."""
     jobs = []
@@ -221,7 +221,7 @@ class TestDeletion:
         eventually(job.pods, lambda pods: not pods, within_seconds=120)  # the rest is left to garbage collection
         assert commits(job.made.folder)
 
-    def test_needs_no_storage(self, training: list[RemoteJob], installed: DevelopmentCluster, corpus: str) -> None:
+    def test_needs_no_storage(self, training: list[RemoteJob], installed: AnyCluster, corpus: str) -> None:
         """The server is gone, so that nothing can be saved: while one job trains and another one is at its first stages."""
         early = RemoteJob.applied(installed, "early", a_spec(installed, corpus))
         eventually(early.running, within_seconds=90)

@@ -16,6 +16,7 @@ import yaml
 from support.charts import overlaid
 from support.cluster.cluster import DevelopmentCluster
 from support.cluster.fixtures import new_namespace
+from support.cluster.foreign import AnyCluster
 from support.cluster.installation import OPERATORS, install_operator
 from support.cluster.remote_job import BUCKET, Made, RemoteJob, a_spec, folder_of
 from support.cluster.volumes import shared_volume
@@ -57,14 +58,14 @@ class Volume:
 
 
 @pytest.fixture(scope="module")
-def volume(installed: DevelopmentCluster, corpus: str) -> Iterator[Volume]:
-    """A volume with documents."""
+def volume(installed: AnyCluster, development_cluster: DevelopmentCluster, corpus: str) -> Iterator[Volume]:
+    """A volume with documents, on this machine."""
     namespace = new_namespace(installed)
-    folder = installed.folder / f"shared-{namespace}"
+    folder = development_cluster.folder / f"shared-{namespace}"
     claim = shared_volume(folder, namespace, "data")
     shutil.copytree(folder_of(installed, corpus).parent, folder / "corpus")
     installed.kubectl.apply(claim)
-    yield Volume(installed, namespace, folder)
+    yield Volume(development_cluster, namespace, folder)
     installed.kubectl("delete", "pv", namespace, "--wait=false")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.charts import overlaid
-from support.cluster.cluster import DevelopmentCluster
+from support.cluster.foreign import AnyCluster
 from support.cluster.remote_job import RemoteJob, a_spec, keys
 from support.cluster.volumes import shared_volume
 from support.eventually import eventually
@@ -49,7 +49,7 @@ TROUBLES: Mapping[str, Trouble] = {
     "a-kind-of-node-that-is-not-there": Trouble(
         {"workers": {"template": {"nodeSelector": {"pretrain.dev/test": LATER}}}},
         ("fits on no node", "spec.workers.template.nodeSelector"),
-        lambda job: job.cluster.kubectl("label", "node", "node-1", f"pretrain.dev/test={LATER}"),
+        lambda job: job.cluster.kubectl("label", "nodes", "--all", f"pretrain.dev/test={LATER}"),
     ),
     "a-missing-config-map": Trouble(
         mounting(configMap={"name": "absent"}),
@@ -95,7 +95,7 @@ def missed(name: str, message: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def jobs(installed: DevelopmentCluster, corpus: str) -> Iterator[Mapping[str, RemoteJob]]:
+def jobs(installed: AnyCluster, corpus: str) -> Iterator[Mapping[str, RemoteJob]]:
     """All of them at once, since each has to wait. They have nothing in common but the nodes."""
     found = {}
     for name, trouble in TROUBLES.items():
@@ -103,7 +103,7 @@ def jobs(installed: DevelopmentCluster, corpus: str) -> Iterator[Mapping[str, Re
         found[name] = RemoteJob.applied(installed, name, spec)
         found[name].apply(keys(installed, "wrong", AWS_SECRET_ACCESS_KEY="wrong"))
     yield found
-    installed.kubectl("label", "node", "node-1", "pretrain.dev/test-")
+    installed.kubectl("label", "nodes", "--all", "pretrain.dev/test-")
     for job in found.values():
         installed.kubectl("delete", "pv", job.namespace, "--ignore-not-found", "--wait=false")
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 from support.cluster.cluster import DevelopmentCluster, kept, running_cluster
 from support.cluster.control_plane import ControlPlane, api_server
-from support.cluster.foreign import ForeignCluster
+from support.cluster.foreign import AnyCluster, ForeignCluster
 from support.cluster.installation import installed_operator
 from support.cluster.kubectl import Kubectl
 from support.cluster.kwok import SimulatedNodes
@@ -57,7 +57,7 @@ def s3_server_fixture() -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevelopmentCluster | ForeignCluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyCluster]:
     """A cluster with two nodes that run containers (10 s), or the one that KUBECONFIG names."""
     given = os.environ.get("KUBECONFIG")
     if given is None:
@@ -75,8 +75,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevelopmentClu
         foreign.stop()
 
 
-@pytest.fixture
-def development_cluster(cluster: DevelopmentCluster | ForeignCluster) -> DevelopmentCluster:
+@pytest.fixture(scope="session")
+def development_cluster(cluster: AnyCluster) -> DevelopmentCluster:
     """The cluster, for tests that do something to its nodes or its control plane."""
     with visibly():
         if isinstance(cluster, ForeignCluster):
@@ -87,17 +87,14 @@ def development_cluster(cluster: DevelopmentCluster | ForeignCluster) -> Develop
 
 
 @pytest.fixture(scope="module")
-def installed(cluster: DevelopmentCluster | ForeignCluster) -> Iterator[DevelopmentCluster]:
+def installed(cluster: AnyCluster) -> Iterator[AnyCluster]:
     """The cluster with the operator of this checkout."""
-    with visibly():
-        if isinstance(cluster, ForeignCluster):
-            raise MissingPart("the S3 server of these tests is not in the network of the cluster that KUBECONFIG names")
-        with installed_operator(cluster):
-            yield cluster
+    with visibly(), installed_operator(cluster):
+        yield cluster
 
 
 @pytest.fixture
-def namespace(cluster: DevelopmentCluster | ForeignCluster) -> Iterator[str]:
+def namespace(cluster: AnyCluster) -> Iterator[str]:
     """A namespace for one test, under the strictest Pod Security."""
     name = new_namespace(cluster)
     # Pods need the account, which the controller manager adds some moments later.

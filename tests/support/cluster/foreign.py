@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from support.cluster.cluster import DevelopmentCluster
 from support.cluster.kubectl import Kubectl
 from support.cluster.missing import MissingPart
 from support.cluster.s3 import S3Server
@@ -26,7 +27,7 @@ class ForeignCluster:
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
         self.kubeconfig = kubeconfig
-        self._folder = folder
+        self.folder = folder
 
     @property
     def kubectl(self) -> Kubectl:
@@ -35,7 +36,7 @@ class ForeignCluster:
     @cached_property
     def s3(self) -> S3Server:
         """A server on this machine; pods must be able to reach it."""
-        server = S3Server(self._folder / "s3", self._address())
+        server = S3Server(self.folder / "s3", self._address())
         server.start()
         return server
 
@@ -61,3 +62,6 @@ class ForeignCluster:
         if address.startswith("127."):
             raise MissingPart(f"set {HOST_ADDRESS} to the address of this machine that the cluster's pods can reach")
         return address
+
+
+AnyCluster = DevelopmentCluster | ForeignCluster

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from support.charts import CHART, NAMESPACE, RELEASE, Values
-from support.cluster.cluster import DevelopmentCluster
-from support.cluster.foreign import ForeignCluster
+from support.cluster.foreign import AnyCluster
 from support.cluster.kubectl import Kubectl
 from support.helm import WAIT, Helm
 from support.images.build import build
@@ -16,7 +15,7 @@ OPERATORS = ("-n", NAMESPACE, "-l", f"app.kubernetes.io/name={RELEASE}")
 
 
 @contextmanager
-def installed_operator(cluster: DevelopmentCluster | ForeignCluster) -> Iterator[None]:
+def installed_operator(cluster: AnyCluster) -> Iterator[None]:
     """The operator of this checkout while the block runs. One that was there before stays."""
     helm = Helm(cluster.kubectl)
     was_there = helm.run("status", RELEASE, "-n", NAMESPACE).returncode == 0
@@ -28,7 +27,7 @@ def installed_operator(cluster: DevelopmentCluster | ForeignCluster) -> Iterator
             helm.remove(RELEASE)
 
 
-def install_operator(cluster: DevelopmentCluster | ForeignCluster, *arguments: str) -> None:
+def install_operator(cluster: AnyCluster, *arguments: str) -> None:
     """Install it, or upgrade it to this checkout; `arguments` are Helm's, `--set=replicas=1` say.
 
     The images are built before; what has not changed since the last time is neither built nor loaded again.

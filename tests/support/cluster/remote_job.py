@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from support.cluster.cluster import DevelopmentCluster
 from support.cluster.fixtures import new_namespace
+from support.cluster.foreign import AnyCluster
 from support.cluster.installation import OPERATORS
 from support.cluster.s3 import CREDENTIALS, credentials
 from support.corpora import texts
@@ -27,7 +27,7 @@ STEPS = 240
 """More than a minute of training on two idle cores: time for all that happens to a disturbed job."""
 
 
-def a_corpus(cluster: DevelopmentCluster) -> str:
+def a_corpus(cluster: AnyCluster) -> str:
     """Documents in the bucket; their address."""
     folder = cluster.s3.buckets / BUCKET / "corpus"
     cluster.s3.make_bucket(BUCKET)
@@ -39,20 +39,20 @@ def a_corpus(cluster: DevelopmentCluster) -> str:
     return f"s3://{BUCKET}/corpus/*.jsonl"
 
 
-def keys(cluster: DevelopmentCluster, name: str = CREDENTIALS, **wrong: str) -> dict[str, Any]:
+def keys(cluster: AnyCluster, name: str = CREDENTIALS, **wrong: str) -> dict[str, Any]:
     """The Secret that lets a job into the S3 server, whose address stands in the job; `wrong` keys replace right ones."""
     right = {key: cluster.s3.environment[key] for key in CREDENTIAL_KEYS}
     return credentials({**right, **wrong}, name)
 
 
-def folder_of(cluster: DevelopmentCluster, uri: str) -> Path:
+def folder_of(cluster: AnyCluster, uri: str) -> Path:
     """A run's storage as it lies on this machine."""
     if uri.startswith("s3://"):
         return cluster.s3.buckets / uri.removeprefix("s3://")
     return Path(uri.removeprefix("file://"))
 
 
-def a_spec(cluster: DevelopmentCluster, corpus: str) -> dict[str, Any]:
+def a_spec(cluster: AnyCluster, corpus: str) -> dict[str, Any]:
     """A job that two cores finish in some minutes, with two workers and two pods for each stage before training."""
     return {
         "storage": {
@@ -115,14 +115,14 @@ class Made:
 class RemoteJob:
     """A PretrainJob in a namespace of its own."""
 
-    cluster: DevelopmentCluster
+    cluster: AnyCluster
     namespace: str
     name: str
     spec: dict[str, Any]
     """As it was first applied."""
 
     @classmethod
-    def applied(cls, cluster: DevelopmentCluster, name: str, spec: dict[str, Any], namespace: str = "") -> "RemoteJob":
+    def applied(cls, cluster: AnyCluster, name: str, spec: dict[str, Any], namespace: str = "") -> "RemoteJob":
         """A new job in a namespace, without one in a new one."""
         found = cls(cluster, namespace or new_namespace(cluster), name, spec)
         found.apply(keys(cluster), found.manifest)

@@ -23,7 +23,7 @@ def shared_volume(folder: Path, namespace: str, claim: str) -> list[dict[str, An
                 **terms,
                 "capacity": {"storage": "1Gi"},
                 "claimRef": wanted,
-                "hostPath": {"path": str(folder), "type": "Directory"},
+                "hostPath": {"path": str(folder), "type": "DirectoryOrCreate"},
             },
         },
         {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from support.cluster.cluster import DevelopmentCluster
-from support.cluster.foreign import ForeignCluster
+from support.cluster.foreign import AnyCluster
 from support.images.build import state_folder
 from support.images.image import Image
 
@@ -30,7 +30,7 @@ class Node(Protocol):
         ...
 
 
-def bring(image: Image, cluster: DevelopmentCluster | ForeignCluster) -> str:
+def bring(image: Image, cluster: AnyCluster) -> str:
     """An image into every node of a cluster; the name that pods ask for."""
     if isinstance(cluster, DevelopmentCluster):
         for node in cluster.nodes:
