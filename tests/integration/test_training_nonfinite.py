@@ -15,6 +15,7 @@ from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.auditing.audit import audit
 from pretrain_trainer.context import StageContext, Stopped
+from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives import Batch, Objective, Sums
 from pretrain_trainer.progress import Progress
 from pretrain_trainer.stages import train
@@ -34,6 +35,9 @@ class Poisoned:
 
     def prepare(self, model: nn.Module) -> None:
         self._objective.prepare(model)
+
+    def batch(self, samples: Samples, positions: Int64s) -> Batch:
+        return self._objective.batch(samples, positions)
 
     def targets(self, batch: Batch) -> torch.Tensor:
         return self._objective.targets(batch)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from pretrain_trainer.training.batches import as_batch
 from pretrain_trainer.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -68,7 +67,8 @@ def source_loss(
     with torch.no_grad(), autocast(precision, device):
         for start in range(0, samples, batch):
             index = np.arange(start, min(start + batch, samples), dtype=np.int64)
-            sequences = as_batch(reader.read(np.full(len(index), source, dtype=np.int64), index)).to(device)
+            read = reader.read(np.full(len(index), source, dtype=np.int64), index)
+            sequences = objective.batch(read, index).to(device)
             nats += float(objective.sums(model, sequences, 1.0).loss.double().sum())
             predicted += int(objective.targets(sequences).sum())
             after_batch(int(index[-1]) + 1)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretrain_api.errors import UserError
+from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives.interface import Batch, Sums
 from pretrain_trainer.objectives.linear_cross_entropy import linear_cross_entropy
 
@@ -53,14 +54,25 @@ class CausalLanguageModel:
                 "Write documentMask: none.",
             )
 
+    def batch(self, samples: Samples, positions: Int64s) -> Batch:
+        """`tokens` int32 [n, L + 1]; `documents` int32 [n, L + 1], equal for tokens of one document and different for
+        neighbouring documents; `valid` bool [n, L + 1], false for padding."""
+        return Batch(
+            {
+                "tokens": torch.from_numpy(samples.tokens),
+                "documents": torch.from_numpy(samples.document_ids),
+                "valid": torch.from_numpy(samples.valid),
+            }
+        )
+
     def targets(self, batch: Batch) -> Tensor:
         return self._predicted(batch).sum(dim=1)
 
     def sums(self, model: nn.Module, batch: Batch, scale: float) -> Sums:
         predicted = self._predicted(batch)
-        tokens = batch.tokens.long()
+        tokens = batch["tokens"].long()
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        positions = document_positions(batch.documents[:, :-1]) if self._document_mask == "attention" else None
+        positions = document_positions(batch["documents"][:, :-1]) if self._document_mask == "attention" else None
         if self._head is not None:
             with _passing_hidden_states(self._head):
                 hidden = self._logits(model, inputs, positions)
@@ -83,9 +95,9 @@ class CausalLanguageModel:
 
     def _predicted(self, batch: Batch) -> Tensor:
         """bool [n, L]: which targets count."""
-        predicted = batch.valid[:, 1:]
+        predicted, documents = batch["valid"][:, 1:], batch["documents"]
         if self._document_mask == "attention":
-            predicted = predicted & (batch.documents[:, 1:] == batch.documents[:, :-1])
+            predicted = predicted & (documents[:, 1:] == documents[:, :-1])
         return predicted
 
 

@@ -1,44 +1,46 @@
-"""What the training loop knows of an objective: the batch it gets and the sums it returns. No model and no data here."""
+"""What the training loop knows of an objective: the batch that it makes of samples and the sums it returns. No model here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from pretrain_trainer.data.samples import Int64s, Samples
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed sequences of one micro-batch, on the model's device.
+    """Samples as one objective takes them: tensors by name, each with the samples along its first dimension.
 
-    `tokens` int32 [n, L + 1]; `documents` int32 [n, L + 1], equal for tokens of one document and different for
-    neighbouring documents; `valid` bool [n, L + 1], false for padding.
+    Where all tensors of a sample are zero (and false), it predicts nothing.
     """
 
-    tokens: Tensor
-    documents: Tensor
-    valid: Tensor
+    tensors: Mapping[str, Tensor]
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
 
     def __len__(self) -> int:
-        return self.tokens.shape[0]
+        return len(next(iter(self.tensors.values())))
 
     def rows(self, start: int, stop: int) -> Batch:
-        return Batch(self.tokens[start:stop], self.documents[start:stop], self.valid[start:stop])
+        return self._each(lambda tensor: tensor[start:stop])
 
     def to(self, device: torch.device) -> Batch:
         if device.type == "cpu":
             return self
-        return Batch(*(t.pin_memory().to(device, non_blocking=True) for t in (self.tokens, self.documents, self.valid)))
+        return self._each(lambda tensor: tensor.pin_memory().to(device, non_blocking=True))
 
-    def masked(self, rows: int) -> Batch:
-        """A batch of the same width that predicts nothing, to keep a rank in step with the others."""
-        return Batch(
-            self.tokens.new_zeros(rows, self.tokens.shape[1]),
-            self.documents.new_zeros(rows, self.documents.shape[1]),
-            self.valid.new_zeros(rows, self.valid.shape[1]),
-        )
+    def nothing(self, rows: int) -> Batch:
+        """A batch of the same widths that predicts nothing, to keep a rank in step with the others."""
+        return self._each(lambda tensor: tensor.new_zeros(rows, *tensor.shape[1:]))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch({name: change(tensor) for name, tensor in self.tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ class Objective(Protocol):
 
         Raises UserError when the model cannot learn this objective. Not needed where only losses are measured.
         """
+
+    def batch(self, samples: Samples, positions: Int64s) -> Batch:
+        """The samples as this objective takes them, on the CPU. Pure: what is drawn at random (masks, say) follows from
+        the seed and from each sample's position in the order, int64 [n], whichever rank has it and however often."""
 
     def targets(self, batch: Batch) -> Tensor:
         """int64 [n]: predictions that count in each sample. Known before the forward pass."""

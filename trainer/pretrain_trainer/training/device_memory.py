@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import nn
 
-from pretrain_trainer.objectives import Batch, Objective
+from pretrain_trainer.data.samples import Samples
+from pretrain_trainer.objectives import Objective
 from pretrain_trainer.training.world import World
 
 _USABLE_RATIO = 0.85
@@ -31,8 +33,9 @@ def micro_batch(
     """
 
     def peak(samples: int) -> int:
-        tokens = torch.zeros(samples, sequence_length + 1, dtype=torch.int32)
-        batch = Batch(tokens, torch.zeros_like(tokens), torch.ones_like(tokens, dtype=torch.bool))
+        tokens = np.zeros((samples, sequence_length + 1), dtype=np.int32)
+        trial = Samples(tokens, tokens, np.ones(tokens.shape, dtype=np.bool_), np.zeros(samples, dtype=np.bool_))
+        batch = objective.batch(trial, np.arange(samples, dtype=np.int64))
         torch.cuda.reset_peak_memory_stats()
         with forward_context():
             sums = objective.sums(model, batch.to(world.device), 1.0)

@@ -17,7 +17,6 @@ from pretrain_trainer.agent.board import Phase, at, moved
 from pretrain_trainer.data.batches import rank_slice
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.objectives import Objective
-from pretrain_trainer.training.batches import as_batch
 from pretrain_trainer.training.numbers import micro_batches
 from pretrain_trainer.training.world import World
 
@@ -55,10 +54,10 @@ class Validation:
         if not count:
             return 0.0, 0.0
         with at(Phase.READING):
-            whole = as_batch(self.reader.read(np.full(len(mine), number, dtype=np.int64), mine))
+            whole = self.objective.batch(self.reader.read(np.full(len(mine), number, dtype=np.int64), mine), mine)
         loss, targets = 0.0, 0.0
         for start, stop in micro_batches(len(mine), -(-count // self.world.size), micro):
-            batch = (whole.rows(start, stop) if stop > start else whole.masked(1)).to(self.world.device)
+            batch = (whole.rows(start, stop) if stop > start else whole.nothing(1)).to(self.world.device)
             # A scale of 0 would make every target one that does not count.
             loss += float(self.objective.sums(model, batch, 1.0).loss.double().sum())
             targets += float(self.objective.targets(batch).sum())

@@ -26,10 +26,9 @@ from pretrain_trainer.data.batches import Batch as RankBatch
 from pretrain_trainer.data.batches import GlobalBatches
 from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.waits import Waits
-from pretrain_trainer.objectives import Objective
+from pretrain_trainer.objectives import Batch, Objective
 from pretrain_trainer.process import heed_no_more_signals
 from pretrain_trainer.training import going_back, ledger, recoveries, shown
-from pretrain_trainer.training.batches import as_batch
 from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
 from pretrain_trainer.training.evaluation import Validation
 from pretrain_trainer.training.gradients import Gradients, clip_factor
@@ -131,7 +130,7 @@ class Training:
                 mark(Phase.WARMING if self._is_warming(self.waits.count) else Phase.COMPUTING)
                 if self.position.step == self.length.steps:
                     break
-                whole = as_batch(batch.samples)
+                whole = self.objective.batch(batch.samples, batch.positions)
                 targets, leave, stop, save, keep = self._agree(int(self.objective.targets(whole).sum()))
                 if leave and not stop and self._is_kept_by_all():
                     raise Stopped(f"left the world at step {self.position.step}; the state is in memory")
@@ -149,7 +148,7 @@ class Training:
                     self.saved_at = time.monotonic()
                 if keep:
                     self._keep()
-                self._step(batch, targets)
+                self._step(batch, whole, targets)
                 mark(Phase.READING, self.position.step)
         if going_back.from_corruption(self):
             return False
@@ -195,7 +194,7 @@ class Training:
             self.position = replace(self.position, recovered=moment(self.recovered[-1]))
         return int(total), leave, stop, save, keep
 
-    def _step(self, batch: RankBatch, targets: int) -> None:
+    def _step(self, batch: RankBatch, whole: Batch, targets: int) -> None:
         """One optimizer step, or none when loss or gradient are not finite."""
         assert batch.first_sample == self.position.samples, "the reader is at another position than training"
         step, samples = self.position.step + 1, self.position.samples + self.spec.training.global_batch_size
@@ -204,10 +203,12 @@ class Training:
         )
         self.gradients.start_step()
         with self.own_work.measured(len(batch.source)):
-            losses = self._forward_backward(batch, targets)
+            losses = self._forward_backward(whole, targets)
         norm = self.gradients.finish_step()
         self.waits.add(batch.wait_seconds)
-        by_source, loss, gradient_norm, read = self._figures(batch, losses, norm, targets)
+        by_source, loss, gradient_norm, read = self._figures(
+            batch, self.objective.targets(whole), losses, norm, targets
+        )
         is_finite = math.isfinite(loss) and math.isfinite(gradient_norm)
         if is_finite:
             factor = clip_factor(gradient_norm, self.spec.training.max_gradient_norm)
@@ -255,15 +256,14 @@ class Training:
         compiles = self.spec.training.compile or self.world.device.type == "cuda"
         return compiles and times_before < _WARM_STEPS
 
-    def _forward_backward(self, batch: RankBatch, targets: int) -> Tensor:
+    def _forward_backward(self, whole: Batch, targets: int) -> Tensor:
         """Accumulate the gradient of this rank's slice; float32 [slice], the loss of each sample over its targets."""
-        whole = as_batch(batch.samples)
         # Random numbers (dropout) follow from the position, so that a resumed run draws the same ones.
         torch.manual_seed(derived_seed(self.spec.training.seed, self.position.samples, self.world.rank))
         losses = []
         largest = -(-self.spec.training.global_batch_size // self.world.size)
         for start, stop in micro_batches(len(whole), largest, self.position.micro_batch_size):
-            micro = (whole.rows(start, stop) if stop > start else whole.masked(1)).to(self.world.device)
+            micro = (whole.rows(start, stop) if stop > start else whole.nothing(1)).to(self.world.device)
             with self.forward_context():
                 sums = self.objective.sums(self.model, micro, 1 / max(targets, 1))
             sums.objective.backward()  # type: ignore[no-untyped-call]
@@ -272,15 +272,14 @@ class Training:
         return torch.cat(losses)
 
     def _figures(
-        self, batch: RankBatch, losses: Tensor, norm: Tensor, targets: int
+        self, batch: RankBatch, counts: Tensor, losses: Tensor, norm: Tensor, targets: int
     ) -> tuple[dict[str, float], float, float, StepRead]:
         """Loss by source, loss, gradient norm and what was read. The one place in a step that waits for the device."""
-        counts = self.objective.targets(as_batch(batch.samples)).double()
         source = torch.from_numpy(batch.source)
         values = torch.cat([losses.double(), norm.double().reshape(1)]).cpu()
         sums = torch.zeros(2, len(self.sources), dtype=torch.float64)
         sums[0].index_add_(0, source, values[:-1])
-        sums[1].index_add_(0, source, counts)
+        sums[1].index_add_(0, source, counts.double())
         own = ledger.own_part(batch, len(self.sources))
         *added, damaged = self.world.sum([*sums.flatten().tolist(), *own, float(batch.samples.stand_ins.any())])
         total = torch.tensor(added[: sums.numel()], dtype=torch.float64).view(2, -1)

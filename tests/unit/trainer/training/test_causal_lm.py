@@ -36,7 +36,8 @@ def a_batch(*document_lengths: list[int], padding: int = 0) -> Batch:
     ).int()
     valid = torch.ones(len(document_lengths), length, dtype=torch.bool)
     valid[:, length - padding :] = False
-    return Batch(torch.randint(0, VOCABULARY, documents.shape, generator=generator), documents, valid)
+    tokens = torch.randint(0, VOCABULARY, documents.shape, generator=generator)
+    return Batch({"tokens": tokens, "documents": documents, "valid": valid})
 
 
 @pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
@@ -47,11 +48,13 @@ def test_a_document_in_a_packed_sequence_gets_the_logits_it_gets_alone(config: d
         attention.use(model)
     batch = a_batch([70, 30, 1, 40], [5, 100, 30, 6])
     with torch.no_grad():
-        packed = model(input_ids=batch.tokens, position_ids=document_positions(batch.documents), use_cache=False).logits
+        packed = model(
+            input_ids=batch["tokens"], position_ids=document_positions(batch["documents"]), use_cache=False
+        ).logits
         for row in range(2):
-            for document in batch.documents[row].unique():
-                here = batch.documents[row] == document
-                alone = model(input_ids=batch.tokens[row, here][None], use_cache=False).logits
+            for document in batch["documents"][row].unique():
+                here = batch["documents"][row] == document
+                alone = model(input_ids=batch["tokens"][row, here][None], use_cache=False).logits
                 torch.testing.assert_close(packed[row, here], alone[0], rtol=1e-4, atol=1e-5)
 
 
@@ -97,7 +100,7 @@ def test_the_gradient_is_that_of_the_whole_batch_however_it_is_cut() -> None:
         targets = int(objective.targets(batch).sum())
         for start, stop in pieces:
             objective.sums(model, batch.rows(start, stop), 1 / targets).objective.backward()
-        objective.sums(model, batch.masked(1), 1 / targets).objective.backward()
+        objective.sums(model, batch.nothing(1), 1 / targets).objective.backward()
         gradients.extend(p.grad for p in model.parameters())
     for one, other in zip(whole, cut, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from pretrain_trainer.data.batches import Batch, rank_slice
+from pretrain_trainer.data.batches import rank_slice
 from pretrain_trainer.data.samples import Samples
+from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
-from pretrain_trainer.training.batches import as_batch
 from pretrain_trainer.training.loop import Training
 
 SAMPLES, WIDTH, VOCABULARY = 11, 33, 50
@@ -43,7 +43,7 @@ def step(world: int, micro: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     objective = CausalLanguageModel(z_loss=1e-3)
     objective.prepare(model)
     whole = samples()
-    targets = int(objective.targets(as_batch(a_slice(whole, slice(None)).samples)).sum())
+    targets = int(objective.targets(a_slice(whole, slice(None))).sum())
     losses = []
     for rank in range(world):
         training: Any = SimpleNamespace(
@@ -59,10 +59,9 @@ def step(world: int, micro: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def a_slice(whole: dict[str, np.ndarray], rows: slice) -> Batch:
-    own: Any = SimpleNamespace(**{name: array[rows] for name, array in whole.items()})
-    assert set(whole) <= set(Samples.__dataclass_fields__)
-    nothing = np.zeros(len(own.tokens), dtype=np.int64)
-    return Batch(0, nothing, nothing, own, np.zeros(8, dtype=np.uint64), 0.0)
+    own = {name: array[rows] for name, array in whole.items()}
+    count = len(own["tokens"])
+    return CausalLanguageModel().batch(Samples(**own, stand_ins=np.zeros(count, dtype=np.bool_)), np.arange(count))
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +90,6 @@ def test_a_mean_of_the_ranks_means_would_be_another_gradient() -> None:
     whole = samples()
     own = []
     for rank in range(7):
-        batch = as_batch(a_slice(whole, rank_slice(SAMPLES, rank, 7)).samples)
+        batch = a_slice(whole, rank_slice(SAMPLES, rank, 7))
         own.append(int(CausalLanguageModel().targets(batch).sum()))
     assert max(own) > 1.5 * min(own)
