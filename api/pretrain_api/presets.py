@@ -1,6 +1,6 @@
 """Model presets as plain transformers configurations. No transformers here; `vocab_size` follows the tokenizer.
 
-Shapes follow GPT-2 (Radford et al. 2019) and the Llama 3 family (arXiv:2407.21783); below 1B the Llama presets have
+Shapes follow GPT-2 (Radford et al. 2019), BERT (arXiv:1810.04805) and the Llama 3 family (arXiv:2407.21783); below 1B the Llama presets have
 GPT-2's widths with Llama's blocks. Heads have 64 or 128 dimensions, which attention kernels are made for.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pretrain_api.errors import UserError
+from pretrain_api.objectives import Architecture
 from pretrain_api.problems import closest
 
 VOCABULARY_MULTIPLE = 64
@@ -22,6 +23,7 @@ class Preset:
 
     summary: str
     config: Mapping[str, Any]
+    architecture: Architecture = "causal"
 
 
 def _llama(
@@ -48,6 +50,20 @@ def _gpt2(width: int, layers: int, heads: int) -> dict[str, Any]:
     return {"model_type": "gpt2", "n_embd": width, "n_layer": layers, "n_head": heads, "n_positions": 1024, **dropout}
 
 
+def _bert(width: int, layers: int, heads: int) -> dict[str, Any]:
+    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return {
+        "model_type": "bert",
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "max_position_embeddings": 512,
+        "type_vocab_size": 1,
+        **dropout,
+    }
+
+
 PRESETS: Mapping[str, Preset] = {
     "llama-nano": Preset("0.8 M parameters, for minutes on two cores", _llama(128, 4, 2, 2, 352, 1e4)),
     "llama-tiny": Preset("4.7 M parameters, for laptops and tests", _llama(256, 6, 4, 4, 688, 1e4)),
@@ -58,6 +74,14 @@ PRESETS: Mapping[str, Preset] = {
     "llama-8b": Preset("7.0 B parameters, the shape of Llama 3 8B", _llama(4096, 32, 32, 8, 14336, 5e5, tied=False)),
     "gpt2-small": Preset("86 M parameters, 12 layers of width 768, 1024 positions", _gpt2(768, 12, 12)),
     "gpt2-medium": Preset("303 M parameters, 24 layers of width 1024, 1024 positions", _gpt2(1024, 24, 16)),
+    "bert-nano": Preset("0.88 M parameters, an encoder for minutes on two cores", _bert(128, 4, 2), "masked"),
+    "bert-tiny": Preset("5 M parameters, an encoder for laptops and tests", _bert(256, 6, 4), "masked"),
+    "bert-base": Preset(
+        "86 M parameters, an encoder of 12 layers of width 768, 512 positions", _bert(768, 12, 12), "masked"
+    ),
+    "bert-large": Preset(
+        "304 M parameters, an encoder of 24 layers of width 1024, 512 positions", _bert(1024, 24, 16), "masked"
+    ),
 }
 """Name -> preset. Parameters are counted without the token embeddings, whose size the tokenizer decides."""
 
@@ -79,13 +103,20 @@ def parameters(config: Mapping[str, Any], vocab_size: int = 0) -> int:
     """Parameters of a preset's model; with `vocab_size` 0, those beside the token embeddings.
 
     Llama's block: queries and output hidden^2 each, keys and values hidden * key-value heads * head_dim each, three
-    matrices hidden * intermediate, two norms. GPT-2's: 12 width^2 + 13 width, learned positions.
+    matrices hidden * intermediate, two norms. GPT-2's and BERT's: 12 width^2 + 13 width, learned positions; BERT's head has
+    a layer of its own and a bias for each entry of the vocabulary.
     """
     if config["model_type"] == "gpt2":
         width = config["n_embd"]
         block = 12 * width**2 + 13 * width
         return int(config["n_layer"] * block + (config["n_positions"] + 2 + vocab_size) * width)
     hidden = config["hidden_size"]
+    if config["model_type"] == "bert":
+        block, head = 12 * hidden**2 + 13 * hidden, hidden**2 + 3 * hidden
+        embeddings = (config["max_position_embeddings"] + config["type_vocab_size"] + 2) * hidden + vocab_size * (
+            hidden + 1
+        )
+        return int(config["num_hidden_layers"] * block + head + embeddings)
     key_value = config["num_key_value_heads"] * config["head_dim"]
     block = 2 * hidden**2 + 2 * hidden * key_value + 3 * hidden * config["intermediate_size"] + 2 * hidden
     embeddings = vocab_size * hidden * (1 if config["tie_word_embeddings"] else 2)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from pretrain_api import objectives
 from pretrain_api.types.job import PretrainJobSpec
 
 
@@ -102,6 +103,7 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
             **full["tokenizer"],
             "weights": weights if full["tokenizer"]["train"] else {},
             "validation": data["validation"],
+            **({"specialTokens": special} if (special := objectives.special_tokens(spec)) else {}),
         },
         Stage.ENCODE: {"validation": data["validation"], "sequenceLength": full["training"]["sequenceLength"]},
         Stage.TRAIN: {

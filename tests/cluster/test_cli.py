@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from support.cluster.cluster import DevelopmentCluster
+from support.crds import install_crd
 from support.eventually import eventually
 from support.jobs import a_job
 from support.pods import Pods, a_pod
@@ -21,7 +22,6 @@ from pretrain_api import crd
 from pretrain_api.types import API_VERSION
 
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
-CRD_FILE = Path(__file__).resolve().parents[2] / "manifests" / "crd.yaml"
 CRD_NAME = crd.definition()["metadata"]["name"]
 
 
@@ -31,8 +31,7 @@ def definition(cluster: DevelopmentCluster) -> Iterator[None]:
     kubectl = cluster.kubectl
     was_there = kubectl.run("get", "crd", CRD_NAME).returncode == 0
     if not was_there:
-        kubectl("apply", "--server-side", "-f", str(CRD_FILE))
-        kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}")
+        install_crd(kubectl)
     yield
     if not was_there:
         kubectl("delete", "crd", CRD_NAME)

@@ -6,9 +6,11 @@ Imports torch and transformers only inside the functions, so that stages without
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pretrain_api import presets
+from pretrain_api import objectives, presets
 from pretrain_api.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 def configuration(spec: PretrainJobSpec, vocab_size: int) -> Any:
     """The transformers configuration of the job's model for a tokenizer with `vocab_size` entries.
 
-    Raises UserError for an unknown or misspelt model type or setting, a type without a causal language model, values
+    Raises UserError for an unknown or misspelt model type or setting, a type that cannot learn the objective, values
     that the configuration refuses, positions shorter than the sequence and a vocabulary smaller than the tokenizer's.
     """
     padded = -(-vocab_size // presets.VOCABULARY_MULTIPLE) * presets.VOCABULARY_MULTIPLE
@@ -26,7 +28,7 @@ def configuration(spec: PretrainJobSpec, vocab_size: int) -> Any:
         where, given = "spec.model.preset", {**presets.config(spec.model.preset), "vocab_size": padded}
     else:
         where, given = "spec.model.config", {"vocab_size": padded, **(spec.model.config or {})}
-    config = _parse(where, given)
+    config = _parse(where, given, _HEADS[objectives.needs(spec.objective).architecture])
     length = spec.training.sequence_length
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and positions < length:
@@ -47,13 +49,12 @@ def configuration(spec: PretrainJobSpec, vocab_size: int) -> Any:
 
 
 def build(spec: PretrainJobSpec, vocab_size: int, *, end_of_text: int | None = None, padding: int | None = None) -> Any:
-    """The causal language model with its initial fp32 weights on the CPU, the same on every rank and at any world size.
+    """The model with its initial fp32 weights on the CPU, the same on every rank and at any world size.
 
     `end_of_text` and `padding` are token ids; they go into the configuration, where generation and export look for
     them. Raises UserError like `configuration`.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     config = configuration(spec, vocab_size)
     config.bos_token_id = config.eos_token_id = end_of_text
@@ -64,7 +65,7 @@ def build(spec: PretrainJobSpec, vocab_size: int, *, end_of_text: int | None = N
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.training.seed)
         try:
-            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+            model = auto_class(spec).from_config(config, dtype=torch.float32)
         except (ValueError, TypeError, RuntimeError, KeyError, AttributeError, ArithmeticError) as error:
             raise UserError(
                 "model-config-invalid", where, f"transformers cannot build this model: {error}", "Correct the value."
@@ -74,10 +75,49 @@ def build(spec: PretrainJobSpec, vocab_size: int, *, end_of_text: int | None = N
     return model
 
 
-def _parse(where: str, given: dict[str, Any]) -> Any:
+def auto_class(spec: PretrainJobSpec) -> Any:
+    """The class of transformers that the model is built and loaded with."""
+    import transformers
+
+    return getattr(transformers, _HEADS[objectives.needs(spec.objective).architecture].auto_class)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What a model ends in, and how transformers calls those that do."""
+
+    auto_class: str
+    mapping: str
+    what: str
+    instead: str
+
+
+_HEADS: Mapping[objectives.Architecture, _Head] = {
+    "causal": _Head(
+        "AutoModelForCausalLM",
+        "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+        "causal language model",
+        "Write a decoder's type, for example llama, qwen3, gpt2 or mistral.",
+    ),
+    "masked": _Head(
+        "AutoModelForMaskedLM",
+        "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
+        "masked language model",
+        "Write an encoder's type, for example bert, roberta or modernbert.",
+    ),
+    "seq2seq": _Head(
+        "AutoModelForSeq2SeqLM",
+        "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+        "encoder-decoder with a language model's head",
+        "Write an encoder-decoder's type, for example t5.",
+    ),
+}
+
+
+def _parse(where: str, given: dict[str, Any], head: _Head) -> Any:
     from transformers import AutoConfig
+    from transformers.models.auto import modeling_auto
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     settings = dict(given)
     model_type = settings.pop("model_type", None)
@@ -89,12 +129,12 @@ def _parse(where: str, given: dict[str, Any]) -> Any:
             "model_type is missing." if model_type is None else f"{model_type!r} is no model type of transformers.",
             f"Write {close[0]}." if close else "Write one, for example llama, qwen3, gpt2 or mistral.",
         )
-    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if model_type not in getattr(modeling_auto, head.mapping):
         raise UserError(
-            "model-not-causal",
+            "model-not-for-objective",
             f"{where}.model_type",
-            f"{model_type!r} has no causal language model in transformers.",
-            "Write a decoder's type, for example llama, qwen3, gpt2 or mistral.",
+            f"{model_type!r} has no {head.what} in transformers.",
+            head.instead,
         )
     known = _settings_of(CONFIG_MAPPING[model_type])
     for name in settings:

@@ -3,17 +3,22 @@ Tokenizer stage's business."""
 
 import functools
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from pretrain_api import layout
+from pretrain_api import layout, objectives
 from pretrain_api.errors import UserError
+from pretrain_api.objectives import MASK, SENTINELS
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
+from pretrain_api.types.model import Objective
 from pretrain_trainer.context import StageContext
 
 END_OF_TEXT = "<|endoftext|>"
@@ -21,6 +26,8 @@ PADDING = "<|padding|>"
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+_SPACES = "\u0120\u010a\u0109\u2581"
+"""Space, line feed and tab as byte-level vocabularies write them (letters, to Unicode), and SentencePiece's space."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,15 @@ class LoadedTokenizer:
     """A tokenizer and what the stages need to know of it."""
 
     tokenizer: Tokenizer
-    """Encodes documents as they are: no truncation, no padding; an end of text or a padding that is spelled out in a
-    document is ordinary text. Further special tokens are recognised."""
+    """Encodes documents as they are: no truncation, no padding; a control token (end of text, padding, mask, sentinels) that is
+    spelled out in a document is ordinary text. Further special tokens are recognised."""
     end_of_text: int
     padding: int
     """The end of text where the tokenizer has no padding token."""
+    mask: int | None
+    """None where the tokenizer has no mask token."""
+    sentinels: tuple[int, ...]
+    """<extra_id_0>, <extra_id_1> and so on, as far as the tokenizer has them."""
     vocab_size: int
     """Highest token id + 1."""
     sha256: str
@@ -53,6 +64,34 @@ def load_folder(storage: Storage, folder: str) -> LoadedTokenizer:
     return _parse(
         files[TOKENIZER_FILE], files.get(CONFIG_FILE, b"{}"), files.get(SPECIAL_TOKENS_FILE, b"{}"), storage.uri(folder)
     )
+
+
+def check_special_tokens(loaded: LoadedTokenizer, objective: Objective) -> None:
+    """Raise UserError unless the tokenizer has what the objective needs."""
+    missing = ""
+    if objective.masked_lm and loaded.mask is None:
+        missing = "mask_token in tokenizer_config.json, with a token of the vocabulary"
+    elif objective.span_corruption and not loaded.sentinels:
+        missing = f"{SENTINELS[0]}, {SENTINELS[1]} and so on in the vocabulary"
+    if missing:
+        raise UserError(
+            "tokenizer-without-special-tokens",
+            "spec.tokenizer.uri",
+            f"spec.objective.{objectives.name(objective)} needs {missing}.",
+            "Add it, or train a tokenizer with spec.tokenizer.train, which then has it.",
+        )
+
+
+def word_starts(loaded: LoadedTokenizer) -> npt.NDArray[np.bool_]:
+    """bool [vocab_size]: whether a token begins a word. Continuations are what WordPiece marks with ##; in a byte-level or
+    SentencePiece vocabulary, what begins with a letter or a digit instead of a space or a sign."""
+    starts = np.ones(loaded.vocab_size, dtype=np.bool_)
+    vocabulary = loaded.tokenizer.get_vocab()
+    is_wordpiece = type(loaded.tokenizer.model).__name__ == "WordPiece"
+    for token, number in vocabulary.items():
+        continues = token.startswith("##") if is_wordpiece else token[:1].isalnum() and token[:1] not in _SPACES
+        starts[number] = not continues
+    return starts
 
 
 def read_files(storage: Storage, folder: str) -> dict[str, bytes]:
@@ -105,11 +144,18 @@ def _parse(model: bytes, config: bytes, special_tokens: bytes, where: str) -> Lo
         )
     padding = _token(tokenizer, "pad_token", settings, named)
     padding = end_of_text if padding is None else padding
+    mask = _token(tokenizer, "mask_token", settings, named)
+    mask = tokenizer.token_to_id(MASK) if mask is None else mask
+    vocabulary = tokenizer.get_vocab()
+    sentinels = tuple(vocabulary[name] for name in itertools.takewhile(vocabulary.__contains__, SENTINELS))
+    controls = {end_of_text, padding, *sentinels, *(() if mask is None else (mask,))}
     return LoadedTokenizer(
-        _for_documents(description, {end_of_text, padding}),
+        _for_documents(description, controls),
         end_of_text,
         padding,
-        max(tokenizer.get_vocab().values()) + 1,
+        mask,
+        sentinels,
+        max(vocabulary.values()) + 1,
         hashlib.sha256(model).hexdigest(),
     )
 

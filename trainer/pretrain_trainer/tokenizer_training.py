@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from pretrain_api.errors import UserError
+from pretrain_api.objectives import MASK, SENTINELS
 from pretrain_api.types.model import TrainTokenizer
 from pretrain_trainer.tokenizer import END_OF_TEXT, PADDING, LoadedTokenizer
 
@@ -20,19 +21,19 @@ SMALLEST_VOCABULARY = 300
 """What the API takes for vocabSize."""
 
 
-def special_tokens(spec: TrainTokenizer) -> list[str]:
-    """The special tokens in the order of their ids, each once."""
+def special_tokens(spec: TrainTokenizer, further: Sequence[str] = ()) -> list[str]:
+    """The special tokens in the order of their ids, each once; `further`: those of the objective."""
     own = [END_OF_TEXT, PADDING] + ([UNKNOWN] if spec.algorithm == "wordpiece" else [])
-    return list(dict.fromkeys([*own, *spec.special_tokens]))
+    return list(dict.fromkeys([*own, *further, *spec.special_tokens]))
 
 
-def train(spec: TrainTokenizer, texts: Callable[[], Iterator[str]]) -> Tokenizer:
+def train(spec: TrainTokenizer, texts: Callable[[], Iterator[str]], further: Sequence[str] = ()) -> Tokenizer:
     """A tokenizer with exactly spec.vocab_size entries; the same bytes for the same texts.
 
     `texts` gives the sample from its start at each call. Raises UserError `vocabulary-too-large` or
     `vocabulary-too-small` when the sample does not yield that many entries.
     """
-    special = special_tokens(spec)
+    special = special_tokens(spec, further)
     tokenizer = {"bpe": _byte_level_bpe, "wordpiece": _wordpiece, "unigram": _byte_level_unigram}[spec.algorithm](
         spec.vocab_size, special, texts
     )
@@ -124,8 +125,8 @@ def _byte_level_unigram(vocab_size: int, special: list[str], texts: Callable[[],
     return Tokenizer.from_str(json.dumps(description))
 
 
-def configuration(spec: TrainTokenizer) -> dict[str, Any]:
-    """The content of tokenizer_config.json for transformers' AutoTokenizer."""
+def configuration(spec: TrainTokenizer, further: Sequence[str] = ()) -> dict[str, Any]:
+    """The content of tokenizer_config.json for transformers' AutoTokenizer; `further`: the objective's special tokens."""
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": END_OF_TEXT,
@@ -134,6 +135,10 @@ def configuration(spec: TrainTokenizer) -> dict[str, Any]:
     }
     if spec.algorithm == "wordpiece":
         config["unk_token"] = UNKNOWN
+    if MASK in further:
+        config["mask_token"] = MASK
+    if sentinels := [token for token in further if token in SENTINELS]:
+        config["extra_special_tokens"] = sentinels
     return config
 
 

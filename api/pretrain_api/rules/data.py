@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from pretrain_api import objectives
 from pretrain_api.problems import Path, closest
 from pretrain_api.rules.base import Finding, Rule, exactly_one, ordered
 from pretrain_api.types import PretrainJobSpec
@@ -210,7 +211,8 @@ def _vocabulary_room(spec: PretrainJobSpec) -> Iterator[Finding]:
     train = spec.tokenizer.train
     if train is None:
         return
-    needed = _SPECIAL_TOKENS + len(train.special_tokens) + (_BYTES if train.algorithm == "bpe" else 0)
+    special = len(train.special_tokens) + len(objectives.special_tokens(spec))
+    needed = _SPECIAL_TOKENS + special + (_BYTES if train.algorithm == "bpe" else 0)
     if train.vocab_size <= needed:
         what = f"vocabSize is {train.vocab_size}, but single bytes and special tokens alone take {needed} entries."
         yield ("spec", "tokenizer", "train", "vocabSize"), what, f"Write {needed + 1} or more; 32768 is usual."

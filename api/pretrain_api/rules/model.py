@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pretrain_api import presets
+from pretrain_api import objectives, presets
 from pretrain_api.problems import shown
 from pretrain_api.rules.base import Finding, Rule, exactly_one
 from pretrain_api.types import PretrainJobSpec
@@ -37,6 +37,14 @@ def _integer(config: dict[str, Any], *names: str) -> tuple[str, int] | None:
 def _preset(spec: PretrainJobSpec) -> Iterator[Finding]:
     if spec.model.preset and spec.model.preset not in presets.PRESETS:
         yield ((*_MODEL, "preset"), *presets.unknown(spec.model.preset))
+
+
+def _architecture(spec: PretrainJobSpec) -> Iterator[Finding]:
+    preset, wanted = presets.PRESETS.get(spec.model.preset), objectives.needs(spec.objective).architecture
+    if preset and preset.architecture != wanted:
+        fitting = [name for name, each in presets.PRESETS.items() if each.architecture == wanted]
+        what = f"{spec.model.preset} cannot learn objective {objectives.name(spec.objective)}."
+        yield (*_MODEL, "preset"), what, f"Write one of {', '.join(fitting)}, or another objective."
 
 
 def _model_type(spec: PretrainJobSpec) -> Iterator[Finding]:
@@ -104,6 +112,7 @@ def _next(number: int, divisor: int) -> int:
 RULES = (
     exactly_one("model-kind", "spec.model", "preset: llama-125m", "preset", "config", texts=("preset",)),
     Rule("preset-unknown", "spec.model", _preset),
+    Rule("preset-for-another-objective", "spec", _architecture),
     Rule("model-type-unknown", "spec.model", _model_type),
     Rule("model-config-invalid", "spec.model", _sizes),
     Rule("sequence-longer-than-positions", "spec", _positions),

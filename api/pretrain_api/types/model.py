@@ -54,6 +54,8 @@ class MaskedLM(ApiModel):
     """Share of tokens to predict; of them 80 % masked, 10 % random, 10 % kept."""
     masking: Literal["token", "wholeWord"] = "token"
     """Unit that is masked."""
+    document_mask: Literal["attention", "none"] = "attention"
+    """attention: a token attends only to its own document; none: to the whole packed sequence."""
 
 
 class SpanCorruption(ApiModel):

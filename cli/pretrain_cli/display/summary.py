@@ -45,17 +45,20 @@ def _place(storage: Storage, relative: str) -> str:
     return storage.path(relative) if storage.is_local else storage.uri(relative)
 
 
+_BASELINES = {"byte5gram": "5-gram", "unigramLoss": "1-gram loss", "unigramAccuracy": "1-gram acc."}
+
+
 def _evaluation(by_source: dict[str, Any]) -> Iterator[str]:
     """A table of validation loss and bits per byte by source, beside the baselines on the same text."""
     if not by_source:
         return
     baselines = sorted({name for figures in by_source.values() for name in figures.get("baselines", {})})
     yield ""
-    yield _row(
-        ["source", "loss", "perplexity", "bits/byte", *(name.replace("byte5gram", "5-gram") for name in baselines)]
-    )
+    measured = "accuracy" if any("accuracy" in figures for figures in by_source.values()) else "bitsPerByte"
+    title = {"accuracy": "accuracy", "bitsPerByte": "bits/byte"}[measured]
+    yield _row(["source", "loss", "perplexity", title, *(_BASELINES.get(name, name) for name in baselines)])
     for name, figures in by_source.items():
-        cells = [figures.get("loss"), figures.get("perplexity"), figures.get("bitsPerByte")]
+        cells = [figures.get("loss"), figures.get("perplexity"), figures.get(measured)]
         cells += [figures.get("baselines", {}).get(baseline) for baseline in baselines]
         yield _row([name, *("-" if cell is None else f"{cell:.3f}" for cell in cells)])
     yield ""

@@ -9,20 +9,15 @@ from support.cluster.control_plane import ControlPlane
 from support.cluster.fixtures import new_namespace
 from support.cluster.kubectl import Kubectl
 from support.command_place import CommandPlace
+from support.crds import install_crd
 from support.kubelet_logs import Kubelet
-
-from pretrain_api import crd
-
-CRD = Path(__file__).resolve().parents[3] / "manifests" / "crd.yaml"
 
 
 @pytest.fixture(scope="session")
 def kubectl(api_server: ControlPlane) -> Kubectl:
     """kubectl as administrator of an API server with the CustomResourceDefinition."""
-    kubectl = api_server.kubectl
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    kubectl("wait", "--for=condition=Established", f"crd/{crd.definition()['metadata']['name']}")
-    return kubectl
+    install_crd(api_server.kubectl)
+    return api_server.kubectl
 
 
 @pytest.fixture

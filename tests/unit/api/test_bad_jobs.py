@@ -158,6 +158,8 @@ SET_TABLE = [
     ("spec.model={config: {hidden_size: 256}}", "model-type-unknown", "spec.model.config", "model_type: llama"),
     ("spec.model.preset=llama-125", "preset-unknown", "spec.model.preset", "Write llama-125m."),
     ("spec.model.preset=bert", "preset-unknown", "spec.model.preset", "one of llama-nano, llama-tiny"),
+    ("spec.objective={maskedLM: {}}", "preset-for-another-objective", "spec.model.preset", "bert-tiny"),
+    ("spec.model.preset=bert-tiny", "preset-for-another-objective", "spec.model.preset", "llama-tiny"),
     ("spec.training.schedule.warmupSteps=500", "warmup-longer-than-run", "spec.training.schedule.warmupSteps",
      "Write warmupSteps: 20"),
     ("spec.training.schedule={warmupSteps: 190, decay: wsd}", "warmup-longer-than-run",
@@ -233,7 +235,7 @@ SET_TABLE = [
     ("spec.workers.resources={requests: {nvidia.com/gpu: 1}}", "device-amount",
      'spec.workers.resources.requests["nvidia.com/gpu"]', "nvidia.com/gpu: 1 into limits"),
     # Not yet.
-    ("spec.objective={maskedLM: {}}", "not-supported-yet", "spec.objective.maskedLM", "causalLM"),
+    ("spec.objective={simclr: {}}", "not-supported-yet", "spec.objective.simclr", "causalLM"),
     ("spec.objective={clip: {}}", "not-supported-yet", "spec.objective.clip", "causalLM"),
     ("spec.training.optimizer={muon: {}}", "not-supported-yet", "spec.training.optimizer.muon", "adamw"),
     ("spec.training.optimizer={lars: {}}", "not-supported-yet", "spec.training.optimizer.lars", "adamw"),

@@ -20,7 +20,8 @@ class TestPreset:
 
     def test_heads_have_64_or_128_dimensions(self, name: str) -> None:
         c = config(name)
-        head = c["head_dim"] if "head_dim" in c else c["n_embd"] // c["n_head"]
+        width, heads = c.get("hidden_size") or c["n_embd"], c.get("num_attention_heads") or c["n_head"]
+        head = c.get("head_dim") or width // heads
         assert head in (64, 128)
 
     def test_leaves_the_vocabulary_to_the_tokenizer(self, name: str) -> None:

@@ -20,15 +20,13 @@ def preload(spec: PretrainJobSpec) -> None:
     # Looking a class up imports it. An instance of the file system would start a thread, and forks must have none.
     get_filesystem_class(get_protocol(spec.storage.uri))
     importlib.import_module("pretrain_trainer.stages.train")
-    from transformers import AutoModelForCausalLM
-
     from pretrain_trainer import models
 
     try:
         config = models.configuration(spec, vocab_size=1)
     except UserError:
         return
-    AutoModelForCausalLM._model_mapping.get(type(config), None)
+    models.auto_class(spec)._model_mapping.get(type(config), None)
     # What is there by now stays. A collection in a rank would touch all of it, and so copy every page that ranks share.
     gc.collect()
     gc.freeze()

@@ -28,11 +28,18 @@ class SourceLoss:
 
     nats: float
     predicted: int
+    hits: int | None = None
+    """Of the predicted tokens, those that the model held most probable, where the objective is judged by that."""
 
     @property
     def mean(self) -> float:
         """Nats per predicted token."""
-        return self.nats / self.predicted
+        return self.nats / max(self.predicted, 1)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the predicted tokens that the model held most probable."""
+        return (self.hits or 0) / max(self.predicted, 1)
 
     def bits_per_byte(self, tokens: int, text_bytes: int) -> float:
         """Bits that a coder with this model spends per UTF-8 byte of the text, which has `tokens` tokens in all.
@@ -63,13 +70,16 @@ def source_loss(
 
     Batches are added up in float64 in the order of the samples: the result does not depend on their number.
     """
-    nats, predicted = 0.0, 0
+    nats, predicted, hits = 0.0, 0, None
     with torch.no_grad(), autocast(precision, device):
         for start in range(0, samples, batch):
             index = np.arange(start, min(start + batch, samples), dtype=np.int64)
             read = reader.read(np.full(len(index), source, dtype=np.int64), index)
             sequences = objective.batch(read, index).to(device)
-            nats += float(objective.sums(model, sequences, 1.0).loss.double().sum())
+            sums = objective.sums(model, sequences, 1.0)
+            nats += float(sums.loss.double().sum())
+            if sums.hits is not None:
+                hits = (hits or 0) + int(sums.hits.sum())
             predicted += int(objective.targets(sequences).sum())
             after_batch(int(index[-1]) + 1)
-    return SourceLoss(nats, predicted)
+    return SourceLoss(nats, predicted, hits)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoTokenizer, GenerationConfig
 
 from pretrain_api.errors import PretrainError
 from pretrain_trainer.stages.train import parameters_sha256
@@ -46,8 +46,9 @@ def write(
     The trained model, on the CPU and in fp32, stays as it is.
     """
     exported = copy.deepcopy(model).to(getattr(torch, dtype))
-    exported.config.use_cache = True
-    exported.generation_config = GenerationConfig.from_model_config(exported.config)
+    if exported.can_generate():
+        exported.config.use_cache = True
+        exported.generation_config = GenerationConfig.from_model_config(exported.config)
     exported.save_pretrained(folder)
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)  # the library makes them readable for their owner alone
@@ -55,14 +56,15 @@ def write(
         (folder / name).write_bytes(content)
 
 
-def compare(model: Any, folder: Path, sequences: Tensor) -> Comparison:
-    """Load the folder as a user would and run both models on the CPU over `sequences`, int64 [n, length], n > 0."""
-    reloaded = AutoModelForCausalLM.from_pretrained(folder)
-    reloaded.eval()  # type: ignore[no-untyped-call]
+def compare(model: Any, auto_class: Any, folder: Path, sequences: Tensor) -> Comparison:
+    """Load the folder as a user would, with a class of transformers, and run both models on the CPU over `sequences`,
+    int64 [n, length], n > 0."""
+    reloaded = auto_class.from_pretrained(folder)
+    reloaded.eval()
     greatest, same = 0.0, 0
     with torch.no_grad():
         for sequence in torch.split(sequences, 1):
-            expected, found = (m(sequence, use_cache=False).logits.float() for m in (model, reloaded))
+            expected, found = (m(sequence).logits.float() for m in (model, reloaded))
             greatest = max(greatest, float((expected - found).abs().max()))
             same += int((expected.argmax(-1) == found.argmax(-1)).sum())
     digest = parameters_sha256(reloaded) if reloaded.dtype == torch.float32 else ""

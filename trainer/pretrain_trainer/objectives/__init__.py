@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
 from pretrain_trainer.objectives.interface import Batch, Objective, Sums
+from pretrain_trainer.objectives.masked_lm import MaskedLanguageModel
+from pretrain_trainer.tokenizer import LoadedTokenizer, word_starts
 
 if TYPE_CHECKING:
     from pretrain_api.types.model import Objective as ObjectiveSpec
@@ -16,8 +18,19 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Objective", "Sums", "build"]
 
 
-def build(spec: ObjectiveSpec) -> Objective:
+def build(spec: ObjectiveSpec, tokenizer: LoadedTokenizer, seed: int) -> Objective:
     """The objective that the job asks for. Validation has refused those that do not exist yet."""
-    if spec.causal_lm is None:
-        raise NotImplementedError(f"no such objective yet: {spec.model_dump(exclude_none=True)}")
-    return CausalLanguageModel(document_mask=spec.causal_lm.document_mask, z_loss=spec.causal_lm.z_loss)
+    if causal := spec.causal_lm:
+        return CausalLanguageModel(document_mask=causal.document_mask, z_loss=causal.z_loss)
+    if masked := spec.masked_lm:
+        assert tokenizer.mask is not None, "the Tokenizer stage has seen to it"
+        return MaskedLanguageModel(
+            tokenizer.mask,
+            frozenset({tokenizer.end_of_text, tokenizer.padding}),
+            tokenizer.vocab_size,
+            seed,
+            masked.mask_probability,
+            word_starts(tokenizer) if masked.masking == "wholeWord" else None,
+            masked.document_mask,
+        )
+    raise NotImplementedError(f"no such objective yet: {spec.model_dump(exclude_none=True)}")

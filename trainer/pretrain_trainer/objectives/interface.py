@@ -48,11 +48,13 @@ class Sums:
     """Sums over a micro-batch.
 
     `objective` [] is what is minimised, times the scale that was asked for, with its graph; `loss` float32 [n] is the
-    plain loss of each sample (without regularising terms) summed over its targets, without a graph.
+    plain loss of each sample (without regularising terms) summed over its targets, without a graph. `hits` int64 [n]
+    counts the targets that the model holds most probable, where the objective is judged by that.
     """
 
     objective: Tensor
     loss: Tensor
+    hits: Tensor | None = None
 
 
 class Objective(Protocol):

@@ -59,6 +59,7 @@ def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
         name=report.name,
         model_name=content.model_name,
         report=report,
+        masked=spec.objective.masked_lm is not None,
         version=version("pretrain-operator"),
         prompt=report.samples[0].prompt if report.samples else "",
         sources=_sources(content),
@@ -76,9 +77,10 @@ def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
 def _metadata(report: Report, spec: PretrainJobSpec) -> str:
     """The hub's YAML front matter. The licence of the weights is for their owner to state, so it is left out."""
     language = spec.data.prepare.language
+    task = "fill-mask" if spec.objective.masked_lm else "text-generation"
     results = [
         EvalResult(
-            task_type="text-generation",
+            task_type=task,
             dataset_type=name,
             dataset_name=f"{name}, held-out documents",
             metric_type=metric,
@@ -88,13 +90,15 @@ def _metadata(report: Report, spec: PretrainJobSpec) -> str:
         for name, e in report.evaluation.items()
         for metric, title, value in (
             ("bits_per_byte", "Bits per byte", e.bits_per_byte),
+            ("accuracy", "Accuracy on masked tokens", e.accuracy),
             ("perplexity", "Perplexity", e.perplexity),
         )
+        if value is not None
     ]
     data = ModelCardData(
         language=list(language.keep) if language else None,
         library_name="transformers",
-        pipeline_tag="text-generation",
+        pipeline_tag=task,
         tags=["pretrain-operator", "base-model"],
         model_name=report.name,
         eval_results=results or None,

@@ -58,6 +58,7 @@ def render(content: Content, columns: StepColumns) -> str:
     drawn = [plot for section in by_section.values() for plot in section]
     return environment.get_template("report.html").render(
         report=report,
+        masked=any(e.accuracy is not None for e in report.evaluation.values()),
         model_name=content.model_name,
         key_figures=_key_figures(content, columns),
         timeline=_timeline(report),
@@ -100,8 +101,13 @@ def _key_figures(content: Content, columns: StepColumns) -> list[dict[str, str]]
         add("Final loss", f"{training.final_loss:.3f}", "nats/token")
     if report.evaluation:
         size = sum(e.bytes for e in report.evaluation.values())
-        bits = sum(e.bits_per_byte * e.bytes for e in report.evaluation.values()) / size
-        add("Held-out text", f"{bits:.3f}", "bits/byte")
+        bits = [e.bits_per_byte * e.bytes for e in report.evaluation.values() if e.bits_per_byte is not None]
+        right = [e.accuracy * e.predicted_tokens for e in report.evaluation.values() if e.accuracy is not None]
+        if bits:
+            add("Held-out text", f"{sum(bits) / size:.3f}", "bits/byte")
+        if right:
+            masked = sum(e.predicted_tokens for e in report.evaluation.values())
+            add("Held-out masked tokens", f"{100 * sum(right) / max(masked, 1):.1f}", "% right")
     # Of the steps: the stage's seconds also hold starts, checkpoints and steps that were repeated.
     if len(columns) and (seconds := float(np.nansum(columns.figures["secondsPerStep"]))):
         add("Throughput", words.count(training.tokens / seconds), "tokens/s")

@@ -106,27 +106,36 @@ def mixture(report: Report) -> list[Plot]:
 
 
 def evaluation(by_source: Mapping[str, SourceEvaluation]) -> list[Plot]:
-    """The model beside the baselines, in bits per byte."""
+    """The model beside the baselines, in bits per byte or as a share of masked tokens."""
     if not by_source:
         return []
     names = list(by_source)
-    figures = {
-        "this model": [e.bits_per_byte for e in by_source.values()],
-        "xz -9e": [e.baselines.xz for e in by_source.values()],
-        "byte 5-gram": [e.baselines.byte5gram for e in by_source.values()],
-        "gzip -9": [e.baselines.gzip for e in by_source.values()],
-    }
+    is_masked = any(e.accuracy is not None for e in by_source.values())
+    if is_masked:
+        title, text, unit = "Accuracy", "Masked tokens of held-out text; more is better.", "share of the masked tokens"
+        figures = {
+            "this model": [e.accuracy or 0.0 for e in by_source.values()],
+            "unigrams": [e.baselines.unigram_accuracy or 0.0 for e in by_source.values()],
+        }
+    else:
+        title, text, unit = "Bits per byte", "Held-out text; less is better.", "bits per byte"
+        figures = {
+            "this model": [e.bits_per_byte or 0.0 for e in by_source.values()],
+            "xz -9e": [e.baselines.xz or 0.0 for e in by_source.values()],
+            "byte 5-gram": [e.baselines.byte5gram or 0.0 for e in by_source.values()],
+            "gzip -9": [e.baselines.gzip or 0.0 for e in by_source.values()],
+        }
     colours = [PALETTE[0], "#5f6b7a", "#8d97a5", "#b4bcc6"]
     traces = [
         _bar(names, values, name, shade, text=[f"{v:.2f}" for v in values], textposition="outside", cliponaxis=False)
-        for (name, values), shade in zip(figures.items(), colours, strict=True)
+        for (name, values), shade in zip(figures.items(), colours, strict=False)
     ]
     layout = {
         "barmode": "group",
         "xaxis": {"showgrid": False},
-        "yaxis": {"title": {"text": "bits per byte"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
     }
-    return [Plot("evaluation", "Bits per byte", "Held-out text; less is better.", traces, layout)]
+    return [Plot("evaluation", title, text, traces, layout)]
 
 
 def token_lengths(by_source: Mapping[str, Mapping[str, int]]) -> list[Plot]:

@@ -51,11 +51,15 @@ class SourceReport(ApiModel):
 
 
 class BaselinesReport(ApiModel):
-    """Bits per byte of simple models on the same text."""
+    """Simple models on the same text: bits per byte where text is predicted from left to right, else the figures of who
+    knows the frequencies of tokens."""
 
-    gzip: float
-    xz: float
-    byte5gram: float = Field(alias="byte5gram")  # the generator would make it byte5Gram
+    gzip: float | None = None
+    xz: float | None = None
+    byte5gram: float | None = Field(default=None, alias="byte5gram")  # the generator would make it byte5Gram
+    unigram_loss: float | None = None
+    """Nats per predicted token."""
+    unigram_accuracy: float | None = None
 
 
 class SourceEvaluation(ApiModel):
@@ -64,7 +68,10 @@ class SourceEvaluation(ApiModel):
     loss: float
     """Nats per predicted token."""
     perplexity: float
-    bits_per_byte: float
+    bits_per_byte: float | None = None
+    """Of text that is predicted from left to right."""
+    accuracy: float | None = None
+    """Share of the masked tokens that the model holds most probable."""
     tokens: int
     predicted_tokens: int
     bytes: int
@@ -77,7 +84,8 @@ class SampleReport(ApiModel):
 
     prompt: str
     text: str
-    decoding: Literal["greedy", "sampled"]
+    decoding: Literal["greedy", "sampled", "filled"]
+    """filled: `prompt` is a text with masks, `text` the same with what the model puts in their place."""
     source: str = ""
     """Source of the document that the prompt opens; empty for a prompt of the job."""
 

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from pretrain_api import layout
 from pretrain_api.shards import Manifest
 from pretrain_api.stages import Flow, Stage
@@ -20,12 +23,16 @@ from pretrain_trainer.data.mixture import read_manifests
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.data.sample import sample_texts
 from pretrain_trainer.data.split import validation_bound
-from pretrain_trainer.evaluation import baselines, generation, losses, texts, trained
+from pretrain_trainer.evaluation import baselines, filling, generation, losses, texts, trained, unigrams
 from pretrain_trainer.evaluation.trained import TrainedModel
+from pretrain_trainer.objectives import Batch
 from pretrain_trainer.training import precision
 
 _OPENINGS = 4
 """Validation documents whose beginnings are prompts where the job gives none."""
+
+_COUNTED_SEQUENCES = 4096
+"""Of training, for the frequencies of tokens."""
 
 HeldOut = list[tuple[str, Manifest]]
 """Folder and manifest of each source that has a validation split."""
@@ -95,7 +102,7 @@ def _measured(
             if one.what == "model":
                 found = _model_figures(context, held_out, one.source, load(), before, samples)
             else:
-                found = _baselines(context, folder, manifest)
+                found = _baselines(context, held_out, one.source, folder, manifest)
             context.storage.write_json(path, found)
         figures[one] = context.storage.read_json(path)
         before += manifest.validation.samples
@@ -115,7 +122,7 @@ def _model_figures(
 
     measured = losses.source_loss(
         model.model,
-        objectives.build(spec.objective),
+        objectives.build(spec.objective, model.tokenizer, spec.training.seed),
         SampleReader(context.storage, held_out, split="validation"),
         source,
         split.samples,
@@ -127,7 +134,11 @@ def _model_figures(
     return {
         "loss": measured.mean,
         "perplexity": math.exp(measured.mean),
-        "bitsPerByte": measured.bits_per_byte(split.tokens, split.text_bytes),
+        **(
+            {"bitsPerByte": measured.bits_per_byte(split.tokens, split.text_bytes)}
+            if measured.hits is None
+            else {"accuracy": measured.accuracy}
+        ),
         "tokens": split.tokens,
         "predictedTokens": measured.predicted,
         "bytes": split.text_bytes,
@@ -135,15 +146,37 @@ def _model_figures(
     }
 
 
-def _baselines(context: StageContext, folder: str, manifest: Manifest) -> dict[str, float]:
+def _baselines(
+    context: StageContext, held_out: HeldOut, source: int, folder: str, manifest: Manifest
+) -> dict[str, float]:
     context.check_stopping()
     context.progress.update("baselines", 0, None, "", f"Baselines on {manifest.source}")
     storage = context.storage
+    if context.spec.objective.masked_lm:
+        return _unigrams(context, held_out, source)
     return baselines.bits_per_byte(
         lambda: texts.validation_texts(storage, folder),
         _training_texts(context, folder, manifest),
         manifest.validation.text_bytes,
     )
+
+
+def _unigrams(context: StageContext, held_out: HeldOut, source: int) -> dict[str, float]:
+    """The same targets, predicted from the frequencies of tokens in a part of the training data."""
+    loaded, manifest = tokenizer.load(context), held_out[source][1]
+    objective = objectives.build(context.spec.objective, loaded, context.spec.training.seed)
+
+    def read(split: Literal["train", "validation"], index: npt.NDArray[np.int64]) -> Batch:
+        reader = SampleReader(context.storage, held_out, split)
+        return objective.batch(reader.read(np.full(len(index), source, dtype=np.int64), index), index)
+
+    def of(split: Literal["train", "validation"], most: int) -> npt.NDArray[np.int64]:
+        there = getattr(manifest, split).samples
+        index = np.arange(min(there, most), dtype=np.int64) * there // max(1, min(there, most))
+        batch = read(split, index)
+        return unigrams.counted([batch["targets"][batch["predicted"]].numpy()], loaded.vocab_size)
+
+    return unigrams.figures(of("train", _COUNTED_SEQUENCES), of("validation", manifest.validation.samples))
 
 
 def _training_texts(context: StageContext, folder: str, manifest: Manifest) -> Iterator[str]:
@@ -164,13 +197,19 @@ def _samples(context: StageContext, held_out: HeldOut, model: TrainedModel) -> l
         context.check_stopping()
         context.progress.update("samples", done, len(prompts), "prompts")
 
+    length, seed = context.spec.training.sequence_length, context.spec.training.seed
+    if context.spec.objective.masked_lm:
+        filled = filling.fill(
+            model.model, model.tokenizer, prompts, sequence_length=length, seed=seed, after_prompt=after_prompt
+        )
+        return [asdict(sample) for sample in filled]
     written = generation.generate(
         model.model,
         model.tokenizer.tokenizer,
         prompts,
         end_of_text=model.tokenizer.end_of_text,
-        sequence_length=context.spec.training.sequence_length,
-        seed=context.spec.training.seed,
+        sequence_length=length,
+        seed=seed,
         after_prompt=after_prompt,
     )
     return [asdict(sample) for sample in written]
@@ -202,6 +241,11 @@ def _total(flows: Iterable[Flow]) -> Flow:
 def _message(by_source: dict[str, dict[str, Any]]) -> str:
     if not by_source:
         return "No document was held out: raise spec.data.validation.fraction for losses on held-out text."
+    if any("accuracy" in figures for figures in by_source.values()):
+        return "Accuracy on masked tokens: " + ", ".join(
+            f"{name} {figures['accuracy']:.3f} (unigram {figures['baselines']['unigramAccuracy']:.3f})"
+            for name, figures in by_source.items()
+        )
     return "Bits per byte: " + ", ".join(
         f"{name} {figures['bitsPerByte']:.3f} (5-gram {figures['baselines']['byte5gram']:.3f}, "
         f"xz {figures['baselines']['xz']:.3f})"

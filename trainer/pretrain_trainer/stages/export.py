@@ -9,6 +9,7 @@ from transformers.utils import logging as transformers_logging
 from pretrain_api import layout
 from pretrain_api.nouns import counted
 from pretrain_api.stages import Stage
+from pretrain_trainer import models
 from pretrain_trainer.context import StageContext, StageResult
 from pretrain_trainer.data.mixture import read_manifests
 from pretrain_trainer.data.reader import SampleReader
@@ -47,7 +48,7 @@ def run(context: StageContext) -> StageResult:
 
     context.progress.update("compare", 0)
     sequences, text = _held_out(context)
-    comparison = hugging_face.compare(model, folder, sequences)
+    comparison = hugging_face.compare(model, models.auto_class(context.spec), folder, sequences)
     hugging_face.check_tokenizer(loaded.tokenizer.tokenizer, folder, text)
     if settings.dtype == "float32" and comparison.parameters_sha256 != expected:
         raise hugging_face.ExportMismatch(

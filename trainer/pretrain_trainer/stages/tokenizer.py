@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pretrain_api import layout
+from pretrain_api import layout, objectives
 from pretrain_api.nouns import counted
 from pretrain_api.stages import Flow, Stage
 from pretrain_api.storage import Storage
@@ -15,7 +15,14 @@ from pretrain_trainer.context import StageContext, StageResult
 from pretrain_trainer.data.documents import source_texts
 from pretrain_trainer.data.sample import divide_bytes, sample_texts
 from pretrain_trainer.data.split import validation_bound
-from pretrain_trainer.tokenizer import CONFIG_FILE, TOKENIZER_FILE, LoadedTokenizer, load_folder, read_files
+from pretrain_trainer.tokenizer import (
+    CONFIG_FILE,
+    TOKENIZER_FILE,
+    LoadedTokenizer,
+    check_special_tokens,
+    load_folder,
+    read_files,
+)
 
 CHECKED_BYTES = 1 << 20
 """Text of each source that makes the round trip."""
@@ -48,6 +55,7 @@ def run(context: StageContext) -> StageResult:
     for name, content in sorted(files.items()):
         context.storage.write_bytes(f"{folder}/{name}", content)
     loaded = load_folder(context.storage, folder)
+    check_special_tokens(loaded, context.spec.objective)
     by_source = _checks(context, loaded, bounds)
     details = {
         "algorithm": spec.algorithm if spec else "",
@@ -97,10 +105,11 @@ def _train(
             flows[name] = Flow(documents_in=documents, bytes_in=done - size_before)
         context.progress.update("train", 0, None, "", message=f"training on {done:,} bytes of text")
 
-    tokenizer = tokenizer_training.train(spec, texts)
+    further = objectives.special_tokens(context.spec)
+    tokenizer = tokenizer_training.train(spec, texts, further)
     files = {
         TOKENIZER_FILE: tokenizer.to_str(pretty=True).encode(),
-        CONFIG_FILE: (json.dumps(tokenizer_training.configuration(spec), indent=1) + "\n").encode(),
+        CONFIG_FILE: (json.dumps(tokenizer_training.configuration(spec, further), indent=1) + "\n").encode(),
     }
     return files, flows
 

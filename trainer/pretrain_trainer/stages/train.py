@@ -19,7 +19,7 @@ from pretrain_api import layout
 from pretrain_api.nouns import counted
 from pretrain_api.run_length import run_length
 from pretrain_api.stages import Flow, Stage
-from pretrain_trainer import models, objectives
+from pretrain_trainer import models, objectives, tokenizer
 from pretrain_trainer.agent.board import Phase, mark
 from pretrain_trainer.context import StageContext, StageResult
 from pretrain_trainer.data.batches import GlobalBatches
@@ -63,12 +63,13 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
 
     first = manifests[0][1]
     model = models.build(spec, first.vocab_size, end_of_text=first.end_of_text, padding=first.padding)
-    objective = objectives.build(spec.objective)
+    objective = objectives.build(spec.objective, tokenizer.load(context), settings.seed)
     objective.prepare(model)
     precision = precisions.resolve(settings.precision, here.device)
     if here.device.type == "cpu":
         host.keep_freed_memory()
-        attention.use(model)
+        if spec.objective.causal_lm:
+            attention.use(model)
         torch.use_deterministic_algorithms(True)
         deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     token_flops, peak = flops.per_token(model, settings.sequence_length), flops.peak_per_second(here.device)

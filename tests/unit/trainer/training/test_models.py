@@ -35,7 +35,7 @@ def a_spec(config: dict[str, Any] | None = None, preset: str = "", **training: A
         ({**LLAMA, "num_attention_heads": 5}, "model-config-invalid", "Correct"),
         ({**LLAMA, "max_position_embeddings": 32}, "sequence-longer-than-positions", "sequenceLength: 32"),
         ({**LLAMA, "vocab_size": 99}, "vocabulary-smaller-than-tokenizer", "vocab_size: 128"),
-        ({"model_type": "vit"}, "model-not-causal", "llama"),
+        ({"model_type": "vit"}, "model-not-for-objective", "llama"),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_advice(config: dict[str, Any], code: str, advice: str) -> None:
