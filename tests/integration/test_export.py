@@ -110,7 +110,7 @@ class TestArchitectures:
         config = AutoConfig.for_model(model_type, vocab_size=320, **tokens, **settings)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
         hugging_face.write(model, {}, tmp_path, "float32")
-        comparison = hugging_face.compare(model, tmp_path, torch.arange(96).reshape(3, 32))
+        comparison = hugging_face.compare(model, AutoModelForCausalLM, tmp_path, torch.arange(96).reshape(3, 32))
         assert comparison.max_logit_difference == 0
         assert comparison.parameters_sha256 == parameters_sha256(model)
 

@@ -11,7 +11,7 @@ from support.data_stages import DataStages, a_source
 from support.prepared import a_context
 from support.zygote import Forked
 
-from pretrain_api.events import ENV_OUTCOME, Outcome
+from pretrain_api.events import ENV_EVENTS, ENV_OUTCOME, Outcome
 from pretrain_api.stages import UPSTREAM, Stage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.context import StageContext
@@ -65,7 +65,8 @@ class FinishedRun(DataStages):
         """The stage's program in a process."""
         path = self.folder / f"{stage.value}-outcome.json"
         path.unlink(missing_ok=True)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", ENV_OUTCOME: str(path)}
+        own = {ENV_OUTCOME: str(path), ENV_EVENTS: str(self.folder / "events.jsonl")}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **own}
         with (self.folder / f"{stage.value}.log").open("ab") as log:
             return zygote.start("pretrain_trainer.program", self.arguments(stage), environment, log)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Objective", "Sums", "build"]
 
 
-def build(spec: ObjectiveSpec, tokenizer: LoadedTokenizer, seed: int) -> Objective:
-    """The objective that the job asks for. Validation has refused those that do not exist yet."""
+def build(spec: ObjectiveSpec, load: Callable[[], LoadedTokenizer], seed: int) -> Objective:
+    """The objective that the job asks for; `load` gives the tokenizer to those that need its special tokens. Validation
+    has refused those that do not exist yet."""
     if causal := spec.causal_lm:
         return CausalLanguageModel(document_mask=causal.document_mask, z_loss=causal.z_loss)
     if masked := spec.masked_lm:
+        tokenizer = load()
         assert tokenizer.mask is not None, "the Tokenizer stage has seen to it"
         return MaskedLanguageModel(
             tokenizer.mask,

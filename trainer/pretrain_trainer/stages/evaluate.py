@@ -122,7 +122,7 @@ def _model_figures(
 
     measured = losses.source_loss(
         model.model,
-        objectives.build(spec.objective, model.tokenizer, spec.training.seed),
+        objectives.build(spec.objective, lambda: model.tokenizer, spec.training.seed),
         SampleReader(context.storage, held_out, split="validation"),
         source,
         split.samples,
@@ -164,7 +164,7 @@ def _baselines(
 def _unigrams(context: StageContext, held_out: HeldOut, source: int) -> dict[str, float]:
     """The same targets, predicted from the frequencies of tokens in a part of the training data."""
     loaded, manifest = tokenizer.load(context), held_out[source][1]
-    objective = objectives.build(context.spec.objective, loaded, context.spec.training.seed)
+    objective = objectives.build(context.spec.objective, lambda: loaded, context.spec.training.seed)
 
     def read(split: Literal["train", "validation"], index: npt.NDArray[np.int64]) -> Batch:
         reader = SampleReader(context.storage, held_out, split)

@@ -63,7 +63,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
 
     first = manifests[0][1]
     model = models.build(spec, first.vocab_size, end_of_text=first.end_of_text, padding=first.padding)
-    objective = objectives.build(spec.objective, tokenizer.load(context), settings.seed)
+    objective = objectives.build(spec.objective, functools.partial(tokenizer.load, context), settings.seed)
     objective.prepare(model)
     precision = precisions.resolve(settings.precision, here.device)
     if here.device.type == "cpu":
