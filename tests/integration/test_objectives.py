@@ -80,7 +80,7 @@ def _masked(evaluation: dict[str, Any], exported: Path) -> None:
     assert figures["loss"] < 0.9 * math.log(384)  # of the vocabulary; a few seconds of training learn frequencies
     assert figures["baselines"]["unigramLoss"] < math.log(384)
     assert 0 < figures["accuracy"] <= 1
-    assert "bitsPerByte" not in figures or figures["bitsPerByte"] is None
+    assert "bitsPerByte" not in figures
     fill = transformers.pipeline("fill-mask", model=str(exported))
     assert fill.tokenizer.mask_token == MASK
     assert len(fill(f"import {MASK}")) == 5

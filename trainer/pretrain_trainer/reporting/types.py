@@ -6,7 +6,7 @@ Every field that a stage has not filled keeps its default, so that a report of a
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from pretrain_api.types.base import ApiModel
 from pretrain_api.types.status import StageState, State
@@ -50,7 +50,15 @@ class SourceReport(ApiModel):
     validation_tokens: int = 0
 
 
-class BaselinesReport(ApiModel):
+class _Measured(ApiModel):
+    """Figures, of which an objective has some; the others are left out."""
+
+    @model_serializer(mode="wrap")
+    def _those_there_are(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if value is not None}
+
+
+class BaselinesReport(_Measured):
     """Simple models on the same text: bits per byte where text is predicted from left to right, else the figures of who
     knows the frequencies of tokens."""
 
@@ -62,7 +70,7 @@ class BaselinesReport(ApiModel):
     unigram_accuracy: float | None = None
 
 
-class SourceEvaluation(ApiModel):
+class SourceEvaluation(_Measured):
     """The trained model on the held-out text of a source."""
 
     loss: float
