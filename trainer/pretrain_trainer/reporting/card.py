@@ -80,6 +80,7 @@ def _metadata(report: Report, spec: PretrainJobSpec) -> str:
     language = spec.data.prepare.language
     task = "fill-mask" if spec.objective.masked_lm else "text-generation"
     perplexity = "Perplexity behind random prefixes" if spec.objective.prefix_lm else "Perplexity"
+    bits = "Bits per byte without prefix" if spec.objective.prefix_lm else "Bits per byte"
     results = [
         EvalResult(
             task_type=task,
@@ -91,7 +92,7 @@ def _metadata(report: Report, spec: PretrainJobSpec) -> str:
         )
         for name, e in report.evaluation.items()
         for metric, title, value in (
-            ("bits_per_byte", "Bits per byte", e.bits_per_byte),
+            ("bits_per_byte", bits, e.bits_per_byte),
             ("accuracy", "Accuracy on masked tokens", e.accuracy),
             ("perplexity", perplexity, e.perplexity),
         )
