@@ -34,8 +34,8 @@ class Continuation(Protocol):
     """One way to go on after a prompt."""
 
     def __call__(self, model: Any, prompt: Tensor, new_tokens: int, end_of_text: int, *, is_sampled: bool) -> list[int]:
-        """At most `new_tokens` tokens after a prompt, int64 [1, n], up to the end of text: the most probable ones, or drawn
-        at TEMPERATURE from the nucleus TOP_P."""
+        """At most `new_tokens` tokens after a prompt, int64 [1, n], up to the end of text: the most probable ones, or
+        drawn at TEMPERATURE from the nucleus TOP_P."""
 
 
 def after_causal_prompt(

@@ -1,6 +1,6 @@
 """How a prefix language model goes on after a prompt, whose tokens see each other in both directions.
 
-transformers' own generation runs over the prompt from left to right, and so would show what the model was not trained for.
+transformers' own generation reads the prompt from left to right, and so would show what the model was not trained for.
 """
 
 from __future__ import annotations

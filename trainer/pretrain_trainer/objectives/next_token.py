@@ -1,4 +1,4 @@
-"""The loss of next tokens, which objectives share that predict text from left to right: how a decoder ends, and the sums.
+"""The loss of next tokens, for objectives that predict text from left to right: how a decoder ends, and the sums.
 
 Which tokens are predicted, and what each of them sees, is the objective's own.
 """

@@ -1,13 +1,13 @@
 """Prediction of what follows a prefix that is read in both directions (prefix language modelling; T5, arXiv:1910.10683,
 section 3.2.1; UniLM, arXiv:1905.03197).
 
-Each document of a packed sequence begins with a prefix of random length, whose tokens see each other; behind it, a token sees
-what came before, and is predicted from it. Lengths are drawn anew for every position of the order, so that a sample that
-comes again has other prefixes, and the same ones at any world size and after any restart. With the document mask, documents
-stay apart as in `pretrain_trainer.objectives.causal_lm`; without it, the whole sequence is one document.
+Each document of a packed sequence begins with a prefix of random length, whose tokens see each other; behind it, a
+token sees what came before, and is predicted from it. Lengths are drawn anew for every position of the order, so that a
+sample that comes again has other prefixes, and the same ones at any world size and after any restart. With the document
+mask, documents stay apart as in `pretrain_trainer.objectives.causal_lm`; without it, the whole sequence is one document.
 
-The attention mask is made here, since transformers has none of this kind. It takes the place of the model's own, and so of
-a window that slides over the sequence: `pretrain_trainer.models` refuses sequences that such a window would not hold.
+The attention mask is made here, since transformers has none of this kind. It takes the place of the model's own, and so
+of a window that slides over the sequence: `pretrain_trainer.models` refuses sequences that such a window does not hold.
 """
 
 from __future__ import annotations
@@ -77,12 +77,13 @@ class PrefixLanguageModel:
             )
 
     def batch(self, samples: Samples, positions: Int64s) -> Batch:
-        """`tokens` int32, `documents` int32 (other ones for other documents, padding included), `prefix` bool (which tokens
-        belong to a prefix) and `valid` bool (false for padding), all [n, L + 1].
+        """`tokens` int32, `documents` int32 (other ones for other documents, padding included), `prefix` bool (which
+        tokens belong to a prefix) and `valid` bool (false for padding), all [n, L + 1].
 
-        Of the n tokens that a document has in the sequence, 0 to n - 1 are its prefix, each number as likely as the others.
-        The most is n - 1, so that no document is without a token to predict. The least is 0, so that the model learns
-        to write without a prompt as well: its mask is then that of a causal language model.
+        Of the n tokens that a document has in the sequence, 0 to n - 1 are its prefix, each number as likely as the
+        others, so that the model meets prompts of every length. The most is n - 1, so that no document is without a
+        token to predict (but for one of a single token, which has nothing before it). The least is 0, so that the model
+        learns to write without a prompt as well: its mask is then that of a causal language model.
         """
         begins: npt.NDArray[np.bool_] = np.zeros_like(samples.valid)
         begins[:, 1:] = samples.valid[:, 1:] != samples.valid[:, :-1]
@@ -123,8 +124,8 @@ class PrefixLanguageModel:
 
 
 def prefix_mask(documents: Tensor, prefix: Tensor) -> Tensor:
-    """bool [n, 1, L, L]: which token (third dimension) sees which (fourth), from the documents' ids [n, L], different ones
-    for all documents of a sequence, and from `prefix`, bool [n, L]."""
+    """bool [n, 1, L, L]: which token (third dimension) sees which (fourth), from the documents' ids [n, L], different
+    ones for all documents of a sequence, and from `prefix`, bool [n, L]."""
     same = documents[:, :, None] == documents[:, None, :]
     before = torch.ones(same.shape[1:], dtype=torch.bool, device=same.device).tril()
     return (same & (before | (prefix[:, :, None] & prefix[:, None, :])))[:, None]
@@ -144,8 +145,8 @@ def _predicted(batch: Batch) -> Tensor:
 
 
 def _runs(begins: npt.NDArray[np.bool_]) -> tuple[Int64s, Int64s]:
-    """int64 [n, width] each: for every token, where its document begins and where it ends, in its sequence. `begins`: whether
-    a token is the first of a document; each sequence's first is one anyway."""
+    """int64 [n, width] each: for every token, where its document begins and where it ends, in its sequence. `begins`:
+    whether a token is the first of a document; each sequence's first is one anyway."""
     width = begins.shape[1]
     place = np.arange(width, dtype=np.int64)
     first = np.maximum.accumulate(np.where(begins, place, 0), axis=1)

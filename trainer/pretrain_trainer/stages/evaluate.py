@@ -146,9 +146,9 @@ def _model_figures(
     measured = measure(objectives.build(spec.objective, model.tokenizer, spec.training.seed), "loss")
     further = {}
     if prefix := spec.objective.prefix_lm:
-        # The loss behind random prefixes says nothing of the prefixes' own bytes, so it is no length of a code for the text.
-        # With empty ones the model is a causal language model: each token is paid for, from what a decoder has already, as
-        # by the compressors beside it. It was rarely trained so, which is part of the truth about it.
+        # The loss behind random prefixes says nothing of the prefixes' own bytes, so it is no length of a code for the
+        # text. With empty ones the model is a causal language model: each token is paid for, from what a decoder has
+        # already, as by the compressors beside it. It was rarely trained so, which is part of the truth about it.
         whole = measure(CausalLanguageModel(prefix.document_mask), "loss without prefix")
         further["lossWithoutPrefix"] = whole.mean
         further["bitsPerByte"] = whole.bits_per_byte(split.tokens, split.text_bytes)
