@@ -123,6 +123,17 @@ class PrefixLanguageModel:
         return logits
 
 
+class EmptyPrefixLanguageModel(PrefixLanguageModel):
+    """The same where all prefixes are empty, so that the whole text is predicted from left to right; to measure by.
+
+    A causal language model in all but its mask, which the model was proven to follow.
+    """
+
+    def batch(self, samples: Samples, positions: Int64s) -> Batch:
+        drawn = super().batch(samples, positions)
+        return Batch({**drawn.tensors, "prefix": torch.zeros_like(drawn["prefix"])})
+
+
 def prefix_mask(documents: Tensor, prefix: Tensor) -> Tensor:
     """bool [n, 1, L, L]: which token (third dimension) sees which (fourth), from the documents' ids [n, L], different
     ones for all documents of a sequence, and from `prefix`, bool [n, L]."""

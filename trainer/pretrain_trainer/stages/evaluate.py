@@ -35,7 +35,7 @@ from pretrain_trainer.evaluation import (
 )
 from pretrain_trainer.evaluation.trained import TrainedModel
 from pretrain_trainer.objectives import Batch, Objective
-from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
+from pretrain_trainer.objectives.prefix_lm import EmptyPrefixLanguageModel
 from pretrain_trainer.training import precision
 
 _OPENINGS = 4
@@ -149,7 +149,7 @@ def _model_figures(
         # The loss behind random prefixes says nothing of the prefixes' own bytes, so it is no length of a code for the
         # text. With empty ones the model is a causal language model: each token is paid for, from what a decoder has
         # already, as by the compressors beside it. It was rarely trained so, which is part of the truth about it.
-        whole = measure(CausalLanguageModel(prefix.document_mask), "loss without prefix")
+        whole = measure(EmptyPrefixLanguageModel(spec.training.seed, prefix.document_mask), "loss without prefix")
         further["lossWithoutPrefix"] = whole.mean
         further["bitsPerByte"] = whole.bits_per_byte(split.tokens, split.text_bytes)
     elif measured.hits is None:

@@ -16,7 +16,7 @@ from pretrain_trainer.data.samples import Samples
 from pretrain_trainer.evaluation.prefix_generation import after_prefix
 from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
-from pretrain_trainer.objectives.prefix_lm import PrefixLanguageModel, prefix_mask
+from pretrain_trainer.objectives.prefix_lm import EmptyPrefixLanguageModel, PrefixLanguageModel, prefix_mask
 from pretrain_trainer.training.loop import Training
 
 VOCABULARY = 50
@@ -64,10 +64,6 @@ def uneven(count: int, width: int) -> Samples:
 
 def a_batch(of: Samples, seed: int = 1, document_mask: Any = "attention") -> Batch:
     return PrefixLanguageModel(seed, document_mask).batch(of, np.arange(len(of.tokens)))
-
-
-def without_prefixes(batch: Batch) -> Batch:
-    return Batch({**batch.tensors, "prefix": torch.zeros_like(batch["prefix"])})
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +168,8 @@ class TestMask:
         prefix = torch.tensor([[1, 1, 0, 1, 1, 1, 0, 0, 0]], dtype=torch.bool)
         with_these = Batch({**batch.tensors, "prefix": prefix})
         assert PrefixLanguageModel(1).targets(with_these).tolist() == [2]
-        assert PrefixLanguageModel(1).targets(without_prefixes(batch)).tolist() == [2 + 3]
+        none = EmptyPrefixLanguageModel(1).batch(samples([3, 4], padding=2), np.arange(1))
+        assert PrefixLanguageModel(1).targets(none).tolist() == [2 + 3]
 
 
 def plain(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -226,10 +223,10 @@ class TestSums:
         self, config: dict[str, Any], document_mask: Any
     ) -> None:
         given, results = samples([40, 3, 20], [9, 53, 1], padding=4), []
-        prefixed = PrefixLanguageModel(1, document_mask)
+        prefixed = EmptyPrefixLanguageModel(1, document_mask)
         causal = CausalLanguageModel(document_mask)
         places = np.arange(2)
-        batches = [without_prefixes(prefixed.batch(given, places)), causal.batch(given, places)]
+        batches = [prefixed.batch(given, places), causal.batch(given, places)]
         assert prefixed.targets(batches[0]).tolist() == causal.targets(batches[1]).tolist()
         for objective, batch in zip([prefixed, causal], batches, strict=True):
             model = a_model(config, torch.float64)
