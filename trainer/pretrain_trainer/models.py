@@ -21,7 +21,7 @@ def configuration(spec: PretrainJobSpec, vocab_size: int) -> Any:
     """The transformers configuration of the job's model for a tokenizer with `vocab_size` entries.
 
     Raises UserError for an unknown or misspelt model type or setting, a type that cannot learn the objective, values
-    that the configuration refuses, positions shorter than the sequence and a vocabulary smaller than the tokenizer's.
+    that the configuration refuses, positions or a prefix' window shorter than the sequence and a vocabulary smaller than the tokenizer's.
     """
     padded = -(-vocab_size // presets.VOCABULARY_MULTIPLE) * presets.VOCABULARY_MULTIPLE
     if spec.model.preset:
@@ -37,6 +37,14 @@ def configuration(spec: PretrainJobSpec, vocab_size: int) -> Any:
             "spec.training.sequenceLength",
             f"sequenceLength is {length}, but the model has {positions} positions.",
             f"Write sequenceLength: {positions} or less, or give the model more positions.",
+        )
+    window = getattr(config, "sliding_window", None)
+    if spec.objective.prefix_lm and window and window < length:
+        raise UserError(
+            "prefix-mask-unsupported",
+            "spec.training.sequenceLength",
+            f"sequenceLength is {length}, but attention slides over {window} tokens: a prefix cannot be seen whole.",
+            f"Write sequenceLength: {window} or less, or give the model no sliding window.",
         )
     if config.vocab_size < vocab_size:
         raise UserError(

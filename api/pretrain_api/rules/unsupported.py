@@ -21,7 +21,6 @@ _ADAMW = "Write optimizer: {adamw: {}}."
 
 _ROWS: tuple[Row, ...] = (
     (("objective", "spanCorruption"), lambda s: s.objective.span_corruption, _CAUSAL),
-    (("objective", "prefixLM"), lambda s: s.objective.prefix_lm, _CAUSAL),
     (("objective", "clip"), lambda s: s.objective.clip, _CAUSAL),
     (("objective", "mae"), lambda s: s.objective.mae, _CAUSAL),
     (("objective", "simclr"), lambda s: s.objective.simclr, _CAUSAL),

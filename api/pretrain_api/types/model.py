@@ -70,6 +70,9 @@ class SpanCorruption(ApiModel):
 class PrefixLM(ApiModel):
     """Causal prediction after a bidirectional prefix of random length (arXiv:1910.10683, section 3.2.1)."""
 
+    document_mask: Literal["attention", "none"] = "attention"
+    """attention: each document has a prefix of its own and a token attends only to its document; none: the whole packed sequence is one document."""
+
 
 class Clip(ApiModel):
     """Contrastive language-image pre-training (arXiv:2103.00020)."""

@@ -56,11 +56,16 @@ def _evaluation(by_source: dict[str, Any]) -> Iterator[str]:
     yield ""
     measured = "accuracy" if any("accuracy" in figures for figures in by_source.values()) else "bitsPerByte"
     title = {"accuracy": "accuracy", "bitsPerByte": "bits/byte"}[measured]
-    yield _row(["source", "loss", "perplexity", title, *(_BASELINES.get(name, name) for name in baselines)])
+    has_prefixes = any("lossWithoutPrefix" in figures for figures in by_source.values())
+    columns = ["loss", "perplexity", *(["lossWithoutPrefix"] if has_prefixes else []), measured]
+    titles = [{measured: title, "lossWithoutPrefix": "loss, plain"}.get(column, column) for column in columns]
+    yield _row(["source", *titles, *(_BASELINES.get(name, name) for name in baselines)])
     for name, figures in by_source.items():
-        cells = [figures.get("loss"), figures.get("perplexity"), figures.get(measured)]
+        cells = [figures.get(column) for column in columns]
         cells += [figures.get("baselines", {}).get(baseline) for baseline in baselines]
         yield _row([name, *("-" if cell is None else f"{cell:.3f}" for cell in cells)])
+    if has_prefixes:
+        yield "Loss and perplexity: behind random prefixes. Plain loss and bits/byte: without any, from left to right."
     yield ""
 
 

@@ -2,14 +2,17 @@
 
 import errno
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from pretrain_api import layout
 from pretrain_api.events import ProgressEvent
-from pretrain_api.stages import Stage
+from pretrain_api.stages import CompletionRecord, Stage
+from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import Failure, RecoveryStatus, StageStatus
-from pretrain_cli.display import story
+from pretrain_cli.display import story, summary
 from pretrain_cli.display.lasting import LastingDisplay
 from pretrain_cli.display.plain import PlainDisplay
 from pretrain_cli.display.wording import Rate, amount, duration, progress
@@ -98,6 +101,23 @@ class TestPlainDisplay:
         with PlainDisplay(running) as display:
             display.show(View(running, events=[(Stage.COLLECT, event)]))
         assert capsys.readouterr().err == "Collect: 5/5 documents\n"
+
+
+class TestSummary:
+    def test_of_a_prefix_language_model_says_which_figures_are_without_prefix(self, tmp_path: Path) -> None:
+        figures = {"loss": 3.25, "perplexity": 25.79, "lossWithoutPrefix": 3.4375, "bitsPerByte": 1.875}
+        by_source = {"lib": {**figures, "baselines": {"byte5gram": 2.5, "xz": 2.9}}}
+        record = CompletionRecord(
+            stage=Stage.EVALUATE, fingerprint="f", upstream={}, started=NOON, completed=NOON, seconds=1,
+            details={"bySource": by_source},
+        )  # fmt: skip
+        storage = Storage(str(tmp_path))
+        storage.write_json(layout.record(Stage.EVALUATE, "f"), record.model_dump(mode="json"))
+        complete = StageStatus(name="Evaluate", state="Complete", fingerprint="f")
+        text = [" ".join(line.split()) for line in summary.lines(PretrainJobStatus(stages=[complete]), storage)]
+        assert "source loss perplexity loss, plain bits/byte 5-gram xz" in text
+        assert "lib 3.250 25.790 3.438 1.875 2.500 2.900" in text
+        assert any("bits/byte: without any" in line for line in text)
 
 
 class TestStory:

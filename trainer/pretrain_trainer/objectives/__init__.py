@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
 from pretrain_trainer.objectives.interface import Batch, Objective, Sums
 from pretrain_trainer.objectives.masked_lm import MaskedLanguageModel
+from pretrain_trainer.objectives.prefix_lm import PrefixLanguageModel
 from pretrain_trainer.tokenizer import LoadedTokenizer, word_starts
 
 if TYPE_CHECKING:
@@ -36,4 +37,6 @@ def build(spec: ObjectiveSpec, load: Callable[[], LoadedTokenizer], seed: int) -
             word_starts(tokenizer) if masked.masking == "wholeWord" else None,
             masked.document_mask,
         )
+    if prefix := spec.prefix_lm:
+        return PrefixLanguageModel(seed, prefix.document_mask)
     raise NotImplementedError(f"no such objective yet: {spec.model_dump(exclude_none=True)}")

@@ -7,8 +7,6 @@ derived from the positions by transformers, for every attention implementation i
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -18,15 +16,14 @@ from torch.nn import functional as F
 from pretrain_api.errors import UserError
 from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives.interface import Batch, Sums
-from pretrain_trainer.objectives.linear_cross_entropy import linear_cross_entropy
+from pretrain_trainer.objectives.next_token import NextTokenLoss
 
 
 class CausalLanguageModel:
     """Cross-entropy of the next token; `z_loss` weighs the squared log partition function (PaLM, arXiv:2204.02311)."""
 
     def __init__(self, document_mask: Literal["attention", "none"] = "attention", z_loss: float = 0.0) -> None:
-        self._document_mask, self._z_loss = document_mask, z_loss
-        self._head: nn.Linear | None = None
+        self._document_mask, self._loss = document_mask, NextTokenLoss(z_loss)
 
     def prepare(self, model: nn.Module) -> None:
         """Look at how the model ends, and whether its documents stay apart."""
@@ -38,13 +35,7 @@ class CausalLanguageModel:
         model.eval()
         with torch.no_grad():
             logits = self._logits(model, tokens, positions)
-            head = model.get_output_embeddings()  # type: ignore[operator]
-            if isinstance(head, nn.Linear) and head.bias is None:
-                with _passing_hidden_states(head):
-                    hidden = self._logits(model, tokens, positions)
-                # Some models scale or cap their logits; theirs are left to them.
-                if hidden.shape[-1] == head.in_features and torch.equal(F.linear(hidden, head.weight), logits):
-                    self._head = head
+            self._loss.prepare(model, lambda: self._logits(model, tokens, positions), logits)
         model.train(training)
         if self._document_mask == "attention" and not torch.allclose(logits[0, 8:], logits[1, 8:], 1e-4, 1e-5):
             raise UserError(
@@ -73,21 +64,7 @@ class CausalLanguageModel:
         tokens = batch["tokens"].long()
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         positions = document_positions(batch["documents"][:, :-1]) if self._document_mask == "attention" else None
-        if self._head is not None:
-            with _passing_hidden_states(self._head):
-                hidden = self._logits(model, inputs, positions)
-            weights = predicted.flatten().to(torch.promote_types(hidden.dtype, torch.float32)) * scale
-            objective, losses = linear_cross_entropy(
-                hidden.flatten(0, 1), self._head.weight, targets.flatten(), weights, self._z_loss
-            )
-            return Sums(objective, losses.view_as(targets).sum(dim=1))
-        logits = self._logits(model, inputs, positions)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets) * predicted
-        objective = loss.sum()
-        if self._z_loss:
-            objective = objective + self._z_loss * (logits.logsumexp(dim=-1).square() * predicted).sum()
-        return Sums(objective * scale, loss.detach().sum(dim=1))
+        return self._loss.sums(lambda: self._logits(model, inputs, positions), targets, predicted, scale)
 
     def _logits(self, model: nn.Module, tokens: Tensor, positions: Tensor | None) -> Tensor:
         logits: Tensor = model(input_ids=tokens, position_ids=positions, use_cache=False).logits
@@ -106,16 +83,3 @@ def document_positions(documents: Tensor) -> Tensor:
     place = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     first = F.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
     return place - torch.where(first, place, 0).cummax(dim=1).values
-
-
-@contextlib.contextmanager
-def _passing_hidden_states(head: nn.Linear) -> Iterator[None]:
-    """While this lasts, the model's logits are the hidden states that its output matrix would get.
-
-    The matrix stays in its place, so that sharding gathers it with the model.
-    """
-    head.forward = lambda input: input  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del head.forward

@@ -60,6 +60,7 @@ def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
         model_name=content.model_name,
         report=report,
         masked=spec.objective.masked_lm is not None,
+        prefix=spec.objective.prefix_lm is not None,
         version=version("pretrain-operator"),
         prompt=report.samples[0].prompt if report.samples else "",
         sources=_sources(content),
@@ -78,6 +79,8 @@ def _metadata(report: Report, spec: PretrainJobSpec) -> str:
     """The hub's YAML front matter. The licence of the weights is for their owner to state, so it is left out."""
     language = spec.data.prepare.language
     task = "fill-mask" if spec.objective.masked_lm else "text-generation"
+    perplexity = "Perplexity behind random prefixes" if spec.objective.prefix_lm else "Perplexity"
+    bits = "Bits per byte without prefix" if spec.objective.prefix_lm else "Bits per byte"
     results = [
         EvalResult(
             task_type=task,
@@ -89,9 +92,9 @@ def _metadata(report: Report, spec: PretrainJobSpec) -> str:
         )
         for name, e in report.evaluation.items()
         for metric, title, value in (
-            ("bits_per_byte", "Bits per byte", e.bits_per_byte),
+            ("bits_per_byte", bits, e.bits_per_byte),
             ("accuracy", "Accuracy on masked tokens", e.accuracy),
-            ("perplexity", "Perplexity", e.perplexity),
+            ("perplexity", perplexity, e.perplexity),
         )
         if value is not None
     ]

@@ -59,6 +59,7 @@ def render(content: Content, columns: StepColumns) -> str:
     return environment.get_template("report.html").render(
         report=report,
         masked=any(e.accuracy is not None for e in report.evaluation.values()),
+        prefix="prefixLM" in content.job["spec"]["objective"],
         model_name=content.model_name,
         key_figures=_key_figures(content, columns),
         timeline=_timeline(report),
@@ -104,7 +105,9 @@ def _key_figures(content: Content, columns: StepColumns) -> list[dict[str, str]]
         bits = [e.bits_per_byte * e.bytes for e in report.evaluation.values() if e.bits_per_byte is not None]
         right = [e.accuracy * e.predicted_tokens for e in report.evaluation.values() if e.accuracy is not None]
         if bits:
-            add("Held-out text", f"{sum(bits) / size:.3f}", "bits/byte")
+            without = any(e.loss_without_prefix is not None for e in report.evaluation.values())
+            title = "Held-out text, no prefix" if without else "Held-out text"
+            add(title, f"{sum(bits) / size:.3f}", "bits/byte")
         if right:
             masked = sum(e.predicted_tokens for e in report.evaluation.values())
             add("Held-out masked tokens", f"{100 * sum(right) / max(masked, 1):.1f}", "% right")

@@ -119,6 +119,8 @@ def evaluation(by_source: Mapping[str, SourceEvaluation]) -> list[Plot]:
         }
     else:
         title, text, unit = "Bits per byte", "Held-out text; less is better.", "bits per byte"
+        if any(e.loss_without_prefix is not None for e in by_source.values()):
+            text = "Held-out text, predicted without prefixes; less is better."
         figures = {
             "this model": [e.bits_per_byte or 0.0 for e in by_source.values()],
             "xz -9e": [e.baselines.xz or 0.0 for e in by_source.values()],

@@ -74,8 +74,10 @@ class SourceEvaluation(_Measured):
     """The trained model on the held-out text of a source."""
 
     loss: float
-    """Nats per predicted token."""
+    """Nats per predicted token; of a prefix language model, of those behind random prefixes."""
     perplexity: float
+    loss_without_prefix: float | None = None
+    """Of a prefix language model, nats per token of the whole text, predicted from left to right."""
     bits_per_byte: float | None = None
     """Of text that is predicted from left to right."""
     accuracy: float | None = None

@@ -23,9 +23,19 @@ from pretrain_trainer.data.mixture import read_manifests
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.data.sample import sample_texts
 from pretrain_trainer.data.split import validation_bound
-from pretrain_trainer.evaluation import baselines, filling, generation, losses, texts, trained, unigrams
+from pretrain_trainer.evaluation import (
+    baselines,
+    filling,
+    generation,
+    losses,
+    prefix_generation,
+    texts,
+    trained,
+    unigrams,
+)
 from pretrain_trainer.evaluation.trained import TrainedModel
-from pretrain_trainer.objectives import Batch
+from pretrain_trainer.objectives import Batch, Objective
+from pretrain_trainer.objectives.prefix_lm import EmptyPrefixLanguageModel
 from pretrain_trainer.training import precision
 
 _OPENINGS = 4
@@ -116,29 +126,40 @@ def _model_figures(
     spec = context.spec
     split = held_out[source][1].validation
 
-    def after_batch(done: int) -> None:
-        context.check_stopping()
-        context.progress.update("loss", before + done, samples, "samples")
+    def measure(objective: Objective, unit: str) -> losses.SourceLoss:
+        def after_batch(done: int) -> None:
+            context.check_stopping()
+            context.progress.update(unit, before + done, samples, "samples")
 
-    measured = losses.source_loss(
-        model.model,
-        objectives.build(spec.objective, lambda: model.tokenizer, spec.training.seed),
-        SampleReader(context.storage, held_out, split="validation"),
-        source,
-        split.samples,
-        losses.batch_size(spec.training.sequence_length, model.model.config.vocab_size),
-        model.device,
-        precision.resolve(spec.training.precision, model.device),
-        after_batch,
-    )
+        return losses.source_loss(
+            model.model,
+            objective,
+            SampleReader(context.storage, held_out, split="validation"),
+            source,
+            split.samples,
+            losses.batch_size(spec.training.sequence_length, model.model.config.vocab_size),
+            model.device,
+            precision.resolve(spec.training.precision, model.device),
+            after_batch,
+        )
+
+    measured = measure(objectives.build(spec.objective, lambda: model.tokenizer, spec.training.seed), "loss")
+    further = {}
+    if prefix := spec.objective.prefix_lm:
+        # The loss behind random prefixes says nothing of the prefixes' own bytes, so it is no length of a code for the
+        # text. With empty ones the model is a causal language model: each token is paid for, from what a decoder has
+        # already, as by the compressors beside it. It was rarely trained so, which is part of the truth about it.
+        whole = measure(EmptyPrefixLanguageModel(spec.training.seed, prefix.document_mask), "loss without prefix")
+        further["lossWithoutPrefix"] = whole.mean
+        further["bitsPerByte"] = whole.bits_per_byte(split.tokens, split.text_bytes)
+    elif measured.hits is None:
+        further["bitsPerByte"] = measured.bits_per_byte(split.tokens, split.text_bytes)
+    else:
+        further["accuracy"] = measured.accuracy
     return {
         "loss": measured.mean,
         "perplexity": math.exp(measured.mean),
-        **(
-            {"bitsPerByte": measured.bits_per_byte(split.tokens, split.text_bytes)}
-            if measured.hits is None
-            else {"accuracy": measured.accuracy}
-        ),
+        **further,
         "tokens": split.tokens,
         "predictedTokens": measured.predicted,
         "bytes": split.text_bytes,
@@ -211,6 +232,9 @@ def _samples(context: StageContext, held_out: HeldOut, model: TrainedModel) -> l
         sequence_length=length,
         seed=seed,
         after_prompt=after_prompt,
+        continuation=prefix_generation.after_prefix
+        if context.spec.objective.prefix_lm
+        else generation.after_causal_prompt,
     )
     return [asdict(sample) for sample in written]
 
@@ -246,7 +270,8 @@ def _message(by_source: dict[str, dict[str, Any]]) -> str:
             f"{name} {figures['accuracy']:.3f} (unigram {figures['baselines']['unigramAccuracy']:.3f})"
             for name, figures in by_source.items()
         )
-    return "Bits per byte: " + ", ".join(
+    prefixes = ", without prefixes" if any("lossWithoutPrefix" in figures for figures in by_source.values()) else ""
+    return f"Bits per byte{prefixes}: " + ", ".join(
         f"{name} {figures['bitsPerByte']:.3f} (5-gram {figures['baselines']['byte5gram']:.3f}, "
         f"xz {figures['baselines']['xz']:.3f})"
         for name, figures in by_source.items()

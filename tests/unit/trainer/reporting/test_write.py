@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.jobs import a_job
+from support.jobs import JobBuilder, a_job
 
 from pretrain_api import layout
 from pretrain_api.commits import Commit
@@ -58,8 +58,19 @@ def prepared() -> CompletionRecord:
     return a_record(Stage.PREPARE, flow=flow, sources={"lib": flow}, details={"sources": {"lib": details}})
 
 
-def a_run(folder: Path, *records: CompletionRecord, **status: Any) -> RunRecords:
-    job = a_job().stored_in(folder).job.model_copy(update={"status": PretrainJobStatus(**status)})
+def evaluated(**more: float) -> CompletionRecord:
+    figures = {
+        "loss": 3.25, "perplexity": 25.79, "bitsPerByte": 1.875, "tokens": 100, "predictedTokens": 50, "bytes": 400,
+        "documents": 2, "baselines": {"gzip": 3.0, "xz": 2.9, "byte5gram": 2.5},
+    }  # fmt: skip
+    samples = [{"prompt": "def ", "text": "f()", "decoding": "greedy", "source": ""}]
+    return a_record(
+        Stage.EVALUATE, details={"version": 1, "bySource": {"lib": {**figures, **more}}, "samples": samples}
+    )
+
+
+def a_run(folder: Path, *records: CompletionRecord, job: JobBuilder | None = None, **status: Any) -> RunRecords:
+    job = (job or a_job()).stored_in(folder).job.model_copy(update={"status": PretrainJobStatus(**status)})
     return RunRecords(Storage(str(folder)), job, {record.stage: record for record in records})
 
 
@@ -151,6 +162,22 @@ class TestWrite:
         text = re.sub(r"<[^>]*>|\s+", " ", page)
         assert "3.0 s, 3 attempts" in text
         assert re.search(r"All stages\s+6.0 s", text)
+
+    @pytest.mark.parametrize("is_prefix", [True, False])
+    def test_of_a_prefix_language_model_tells_figures_with_and_without_prefix_apart(
+        self, tmp_path: Path, is_prefix: bool
+    ) -> None:
+        job = a_job().with_spec(objective={"prefixLM": {}} if is_prefix else {"causalLM": {}})
+        run = a_run(tmp_path, evaluated(**{"lossWithoutPrefix": 3.4375} if is_prefix else {}), job=job)
+        write(run, "Reporting", NOW)
+        report, page = written(run)
+        assert report["evaluation"]["lib"]["lossWithoutPrefix"] == (3.4375 if is_prefix else None)
+        text = re.sub(r"(<[^>]*>|\s)+", " ", page)
+        assert ("Loss behind prefixes Perplexity behind prefixes Loss without prefix" in text) is is_prefix
+        assert ("lib 3.2500 25.79 3.4375 1.875 2.900" in text) is is_prefix
+        assert ("lib 3.2500 25.79 1.875 2.900" in text) is not is_prefix
+        assert ("read in both directions" in text) is is_prefix
+        assert f"Held-out text{', no prefix' if is_prefix else ''} 1.875" in text
 
     @pytest.mark.parametrize("name", [layout.REPORT_JSON, layout.REPORT_HTML])
     def test_a_second_report_of_the_same_moment_is_the_same_file(self, tmp_path: Path, name: str) -> None:

@@ -5,6 +5,7 @@ import torch
 
 from pretrain_api.errors import UserError
 from pretrain_api.types import PretrainJobSpec
+from pretrain_api.types.model import Objective
 from pretrain_trainer import models
 
 LLAMA = {
@@ -43,6 +44,17 @@ def test_a_wrong_configuration_is_refused_with_advice(config: dict[str, Any], co
         models.build(a_spec(config), 100)
     assert error.value.code == code
     assert advice in error.value.instead
+
+
+def test_a_prefix_that_a_sliding_window_does_not_hold_is_refused() -> None:
+    config = {**LLAMA, "model_type": "mistral", "sliding_window": 32}
+    prefixed = {"objective": Objective.model_validate({"prefixLM": {}})}
+    with pytest.raises(UserError) as error:
+        models.configuration(a_spec(config).model_copy(update=prefixed), 100)
+    assert (error.value.code, error.value.where) == ("prefix-mask-unsupported", "spec.training.sequenceLength")
+    assert "sequenceLength: 32" in error.value.instead
+    models.configuration(a_spec(config, sequenceLength=32).model_copy(update=prefixed), 100)
+    models.configuration(a_spec(config), 100)  # causal attention in windows is as the model wants it
 
 
 def test_the_vocabulary_follows_the_tokenizer_in_whole_tiles() -> None:
