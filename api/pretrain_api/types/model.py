@@ -62,7 +62,7 @@ class SpanCorruption(ApiModel):
     """Span corruption (T5, arXiv:1910.10683)."""
 
     noise_density: Ratio = 0.15
-    """Share of tokens to corrupt."""
+    """Share of tokens to corrupt; the spans are cut out, and the decoder writes them."""
     mean_span_length: Annotated[float, Field(ge=1, le=64)] = 3.0
     """Mean length of a corrupted span, in tokens."""
 

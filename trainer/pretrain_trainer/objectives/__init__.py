@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
 from pretrain_trainer.objectives.interface import Batch, Objective, Sums
 from pretrain_trainer.objectives.masked_lm import MaskedLanguageModel
+from pretrain_trainer.objectives.span_corruption import SpanCorruption
 from pretrain_trainer.tokenizer import LoadedTokenizer, word_starts
 
 if TYPE_CHECKING:
@@ -32,5 +33,14 @@ def build(spec: ObjectiveSpec, tokenizer: LoadedTokenizer, seed: int) -> Objecti
             masked.mask_probability,
             word_starts(tokenizer) if masked.masking == "wholeWord" else None,
             masked.document_mask,
+        )
+    if corruption := spec.span_corruption:
+        return SpanCorruption(
+            tokenizer.sentinels,
+            tokenizer.end_of_text,
+            tokenizer.padding,
+            seed,
+            corruption.noise_density,
+            corruption.mean_span_length,
         )
     raise NotImplementedError(f"no such objective yet: {spec.model_dump(exclude_none=True)}")
