@@ -14,10 +14,11 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pretrain_api import objectives
 from pretrain_api.nouns import counted
 from pretrain_api.run_length import run_length, warmup_steps
 from pretrain_api.types import PretrainJobSpec
-from pretrain_trainer.reporting import words
+from pretrain_trainer.reporting import tasks, words
 from pretrain_trainer.reporting.content import Content, gather
 from pretrain_trainer.reporting.records import RunRecords
 from pretrain_trainer.reporting.summary import summarise
@@ -59,7 +60,7 @@ def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
         name=report.name,
         model_name=content.model_name,
         report=report,
-        masked=spec.objective.masked_lm is not None,
+        task=tasks.task(objectives.name(spec.objective)),
         version=version("pretrain-operator"),
         prompt=report.samples[0].prompt if report.samples else "",
         sources=_sources(content),
@@ -77,10 +78,10 @@ def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
 def _metadata(report: Report, spec: PretrainJobSpec) -> str:
     """The hub's YAML front matter. The licence of the weights is for their owner to state, so it is left out."""
     language = spec.data.prepare.language
-    task = "fill-mask" if spec.objective.masked_lm else "text-generation"
+    task = tasks.task(objectives.name(spec.objective))
     results = [
         EvalResult(
-            task_type=task,
+            task_type=task.pipeline,
             dataset_type=name,
             dataset_name=f"{name}, held-out documents",
             metric_type=metric,
@@ -90,7 +91,7 @@ def _metadata(report: Report, spec: PretrainJobSpec) -> str:
         for name, e in report.evaluation.items()
         for metric, title, value in (
             ("bits_per_byte", "Bits per byte", e.bits_per_byte),
-            ("accuracy", "Accuracy on masked tokens", e.accuracy),
+            ("accuracy", f"Accuracy on {task.predicted}", e.accuracy),
             ("perplexity", "Perplexity", e.perplexity),
         )
         if value is not None
@@ -98,7 +99,7 @@ def _metadata(report: Report, spec: PretrainJobSpec) -> str:
     data = ModelCardData(
         language=list(language.keep) if language else None,
         library_name="transformers",
-        pipeline_tag=task,
+        pipeline_tag=task.pipeline,
         tags=["pretrain-operator", "base-model"],
         model_name=report.name,
         eval_results=results or None,

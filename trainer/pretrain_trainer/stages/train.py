@@ -63,7 +63,9 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
 
     first = manifests[0][1]
     model = models.build(spec, first.vocab_size, end_of_text=first.end_of_text, padding=first.padding)
-    objective = objectives.build(spec.objective, tokenizer.load(context), settings.seed)
+    loaded = tokenizer.load(context)
+    tokenizer.check_special_tokens(loaded, spec)  # the objective may be another than when the tokenizer was taken
+    objective = objectives.build(spec.objective, loaded, settings.seed)
     objective.prepare(model)
     precision = precisions.resolve(settings.precision, here.device)
     if here.device.type == "cpu":
@@ -72,7 +74,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
             attention.use(model)
         torch.use_deterministic_algorithms(True)
         deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    token_flops, peak = flops.per_token(model, settings.sequence_length), flops.peak_per_second(here.device)
+    token_flops, peak = flops.of_job(model, spec), flops.peak_per_second(here.device)
     model.to(here.device)
     if settings.activation_checkpointing == "full":
         sharding.recompute_activations(model)
