@@ -63,9 +63,9 @@ def per_token_of_encoder_decoder(model: nn.Module, cut: Cut) -> float:
 
 def _layers(config: Any) -> tuple[int, int]:
     """Of the encoder and of the decoder, in the names of T5 and of BART; 0 where they are called otherwise."""
-    encoders = getattr(config, "encoder_layers", None) or getattr(config, "num_layers", 0)
-    decoders = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None) or encoders
-    return int(encoders), int(decoders)
+    encoders = int(getattr(config, "encoder_layers", 0) or getattr(config, "num_layers", 0))
+    decoders = getattr(config, "decoder_layers", 0) or getattr(config, "num_decoder_layers", 0)
+    return encoders, int(decoders or encoders)
 
 
 def peak_per_second(device: torch.device) -> float | None:
