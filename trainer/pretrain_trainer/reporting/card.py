@@ -5,6 +5,7 @@ Says only what a second run of the same job would say again, so that the same we
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,7 +55,7 @@ def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"count": words.count, "size": words.size, "cell": _cell}
+    environment.filters |= {"count": words.count, "size": words.size, "cell": _cell, "quoted": _quoted}
     return environment.get_template("model_card.md").render(
         metadata=_metadata(report, spec),
         name=report.name,
@@ -180,6 +181,10 @@ def _settings(spec: PretrainJobSpec, report: Report) -> list[tuple[str, str]]:
         ("Seed", str(training.seed)),
         ("Hardware", f"{done.device}, {counted(done.world_size, 'rank')}; PyTorch {done.torch_version}"),
     ]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _cell(text: str) -> str:

@@ -47,12 +47,12 @@ def per_token_of_encoder_decoder(model: nn.Module, cut: Cut) -> float:
     """Like `per_token`, where the encoder and the decoder see different numbers of tokens of a sequence."""
     config: Any = model.config
     encoder = {id(p) for p in model.get_encoder().parameters()}  # type: ignore[operator]
-    embedding = {id(p) for p in model.get_input_embeddings().parameters()}  # type: ignore[operator]
+    looked_up = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     head = {id(p) for p in model.get_output_embeddings().parameters()}  # type: ignore[operator]
     products = 0
     for name, parameter in model.named_parameters():
         is_encoded = id(parameter) in encoder - head or any(part in name for part in _OF_ENCODED)
-        if id(parameter) not in embedding - head:
+        if id(parameter) not in looked_up - head:
             products += parameter.numel() * (cut.inputs if is_encoded else cut.targets)
     # T5's heads together need not be as wide as the model.
     width = int(config.num_heads * config.d_kv if hasattr(config, "d_kv") else config.hidden_size)
