@@ -16,6 +16,9 @@ T5 = {
 }  # fmt: skip
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("spans")
@@ -28,7 +31,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     job = job.with_spec(
         training=training, data=data, model={"config": T5}, objective={"spanCorruption": {}}, evaluation=prompts
     )
-    LocalRun(folder, job).until("Succeeded", within_seconds=300)
+    run = LocalRun(folder, job)
+    assert run.exit_code(within_seconds=300) == 0, run.output
     return folder / "run"
 
 

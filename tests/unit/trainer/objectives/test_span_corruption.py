@@ -240,3 +240,14 @@ class TestPrepare:
         model.forward = seeing
         with pytest.raises(UserError, match="yet to write"):
             an_objective().prepare(model)
+
+    def test_a_decoder_that_takes_no_notice_of_the_encoder_is_refused(self) -> None:
+        model = a_model()
+        forward = model.forward
+
+        def deaf(input_ids: Tensor, decoder_input_ids: Tensor, use_cache: bool) -> Any:
+            return forward(input_ids=input_ids * 0, decoder_input_ids=decoder_input_ids, use_cache=use_cache)
+
+        model.forward = deaf
+        with pytest.raises(UserError, match="does not depend on what its encoder reads"):
+            an_objective().prepare(model)
