@@ -63,6 +63,8 @@ def build(spec: PretrainJobSpec, vocab_size: int, *, end_of_text: int | None = N
     config.pad_token_id = None
     if config.is_encoder_decoder:
         config.decoder_start_token_id = padding
+        if getattr(config, "forced_eos_token_id", None) is not None:  # BART's, in its own vocabulary
+            config.forced_eos_token_id = end_of_text
     where = "spec.model.preset" if spec.model.preset else "spec.model.config"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.training.seed)

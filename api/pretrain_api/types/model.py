@@ -59,7 +59,7 @@ class MaskedLM(ApiModel):
 
 
 class SpanCorruption(ApiModel):
-    """Span corruption (T5, arXiv:1910.10683)."""
+    """Span corruption (T5, arXiv:1910.10683). Documents that are packed into one sequence see each other."""
 
     noise_density: Ratio = 0.15
     """Share of tokens to corrupt; the spans are cut out, and the decoder writes them."""

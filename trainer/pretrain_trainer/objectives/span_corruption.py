@@ -54,9 +54,12 @@ class SpanCorruption:
         later[:, 4:] += 1
         training = model.training
         model.eval()
-        with torch.no_grad():
-            before, after = (self._logits(model, inputs, each) for each in (written, later))
-            elsewhere = self._logits(model, inputs + 1, written)
+        try:
+            with torch.no_grad():
+                before, after = (self._logits(model, inputs, each) for each in (written, later))
+                elsewhere = self._logits(model, inputs + 1, written)
+        except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
+            raise _not_for_spans(f"The model does not run on two texts: {error}") from error
         model.train(training)
         if not torch.allclose(before[:, :4], after[:, :4], 1e-4, 1e-5):
             raise _not_for_spans("The model's decoder sees the tokens that it has yet to write.")

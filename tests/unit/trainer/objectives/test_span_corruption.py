@@ -251,3 +251,13 @@ class TestPrepare:
         model.forward = deaf
         with pytest.raises(UserError, match="does not depend on what its encoder reads"):
             an_objective().prepare(model)
+
+    def test_a_model_that_does_not_run_is_refused_with_its_own_words(self) -> None:
+        model = a_model()
+
+        def failing(input_ids: Tensor, decoder_input_ids: Tensor, use_cache: bool) -> Any:
+            raise ValueError("pixels are missing")
+
+        model.forward = failing
+        with pytest.raises(UserError, match="does not run on two texts: pixels are missing"):
+            an_objective().prepare(model)

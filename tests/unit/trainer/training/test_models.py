@@ -73,3 +73,15 @@ def test_a_decoder_beside_an_encoder_begins_with_the_padding() -> None:
     assert (model.config.decoder_start_token_id, model.config.pad_token_id) == (1, 1)
     assert (model.config.bos_token_id, model.config.eos_token_id) == (0, 0)
     assert sum(p.numel() for p in model.parameters()) == presets.parameters(presets.config("t5-nano"), 448)
+
+
+def test_what_a_generation_is_forced_to_end_with_is_the_tokenizers_end_of_text() -> None:
+    bart = {
+        "model_type": "bart",
+        "d_model": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "max_position_embeddings": 64,
+    }
+    model = models.build(a_spec(bart, objective="spanCorruption"), 100, end_of_text=3, padding=4)
+    assert model.config.forced_eos_token_id == 3
