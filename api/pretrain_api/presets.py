@@ -1,7 +1,7 @@
 """Model presets as plain transformers configurations. No transformers here; `vocab_size` follows the tokenizer.
 
-Shapes follow GPT-2 (Radford et al. 2019), BERT (arXiv:1810.04805) and the Llama 3 family (arXiv:2407.21783); below 1B the Llama presets have
-GPT-2's widths with Llama's blocks. Heads have 64 or 128 dimensions, which attention kernels are made for.
+Shapes follow GPT-2 (Radford et al. 2019), BERT (arXiv:1810.04805), T5 1.1 (arXiv:2002.05202) and the Llama 3 family
+(arXiv:2407.21783); below 1B the Llama presets have GPT-2's widths with Llama's blocks. Heads have 64 or 128 dimensions, which attention kernels are made for.
 """
 
 import copy
@@ -64,6 +64,23 @@ def _bert(width: int, layers: int, heads: int) -> dict[str, Any]:
     }
 
 
+def _t5(width: int, layers: int, heads: int, intermediate: int) -> dict[str, Any]:
+    # T5 1.1's blocks. Its second matrix for the output is left out: transformers ties the two, and scales the output for that.
+    return {
+        "model_type": "t5",
+        "d_model": width,
+        "d_ff": intermediate,
+        "d_kv": 64,
+        "num_layers": layers,
+        "num_decoder_layers": layers,
+        "num_heads": heads,
+        "feed_forward_proj": "gated-gelu",
+        "relative_attention_num_buckets": 32,
+        "relative_attention_max_distance": 128,
+        "dropout_rate": 0.0,
+    }
+
+
 PRESETS: Mapping[str, Preset] = {
     "llama-nano": Preset("0.8 M parameters, for minutes on two cores", _llama(128, 4, 2, 2, 352, 1e4)),
     "llama-tiny": Preset("4.7 M parameters, for laptops and tests", _llama(256, 6, 4, 4, 688, 1e4)),
@@ -81,6 +98,15 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "bert-large": Preset(
         "304 M parameters, an encoder of 24 layers of width 1024, 512 positions", _bert(1024, 24, 16), "masked"
+    ),
+    "t5-nano": Preset(
+        "0.98 M parameters, an encoder and a decoder for minutes on two cores", _t5(128, 2, 2, 384), "seq2seq"
+    ),
+    "t5-small": Preset(
+        "44 M parameters, an encoder and a decoder of 8 layers of width 512 each", _t5(512, 8, 6, 1024), "seq2seq"
+    ),
+    "t5-base": Preset(
+        "198 M parameters, an encoder and a decoder of 12 layers of width 768 each", _t5(768, 12, 12, 2048), "seq2seq"
     ),
 }
 """Name -> preset. Parameters are counted without the token embeddings, whose size the tokenizer decides."""
@@ -104,12 +130,20 @@ def parameters(config: Mapping[str, Any], vocab_size: int = 0) -> int:
 
     Llama's block: queries and output hidden^2 each, keys and values hidden * key-value heads * head_dim each, three
     matrices hidden * intermediate, two norms. GPT-2's and BERT's: 12 width^2 + 13 width, learned positions; BERT's head has
-    a layer of its own and a bias for each entry of the vocabulary.
+    a layer of its own and a bias for each entry of the vocabulary. T5's: four matrices for each attention, three
+    width * intermediate, a norm before each, learned biases by distance in each stack.
     """
     if config["model_type"] == "gpt2":
         width = config["n_embd"]
         block = 12 * width**2 + 13 * width
         return int(config["n_layer"] * block + (config["n_positions"] + 2 + vocab_size) * width)
+    if config["model_type"] == "t5":
+        width, attention = config["d_model"], 4 * config["d_model"] * config["num_heads"] * config["d_kv"]
+        forward = 3 * width * config["d_ff"]
+        encoder = config["num_layers"] * (attention + forward + 2 * width)
+        decoder = config["num_decoder_layers"] * (2 * attention + forward + 3 * width)
+        stacks = 2 * (config["relative_attention_num_buckets"] * config["num_heads"] + width)
+        return int(encoder + decoder + stacks + vocab_size * width)
     hidden = config["hidden_size"]
     if config["model_type"] == "bert":
         block, head = 12 * hidden**2 + 13 * hidden, hidden**2 + 3 * hidden

@@ -60,7 +60,7 @@ def build(spec: PretrainJobSpec, vocab_size: int, *, end_of_text: int | None = N
     """The model with its initial fp32 weights on the CPU, the same on every rank and at any world size.
 
     `end_of_text` and `padding` are token ids; they go into the configuration, where generation and export look for
-    them. Raises UserError like `configuration`.
+    them; a decoder beside an encoder begins with the padding, as T5's does. Raises UserError like `configuration`.
     """
     import torch
 
@@ -69,6 +69,10 @@ def build(spec: PretrainJobSpec, vocab_size: int, *, end_of_text: int | None = N
     # Set only after the build: an embedding that knows its padding never learns that row, and many tokenizers pad with
     # the end of text.
     config.pad_token_id = None
+    if config.is_encoder_decoder:
+        config.decoder_start_token_id = padding
+        if getattr(config, "forced_eos_token_id", None) is not None:  # BART's, in its own vocabulary
+            config.forced_eos_token_id = end_of_text
     where = "spec.model.preset" if spec.model.preset else "spec.model.config"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.training.seed)

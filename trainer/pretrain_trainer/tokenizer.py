@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from pretrain_api import layout, objectives
+from pretrain_api import layout, objectives, spans
 from pretrain_api.errors import UserError
 from pretrain_api.objectives import MASK, SENTINELS
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
-from pretrain_api.types.model import Objective
+from pretrain_api.types import PretrainJobSpec
 from pretrain_trainer.context import StageContext
 
 END_OF_TEXT = "<|endoftext|>"
@@ -66,13 +66,23 @@ def load_folder(storage: Storage, folder: str) -> LoadedTokenizer:
     )
 
 
-def check_special_tokens(loaded: LoadedTokenizer, objective: Objective) -> None:
-    """Raise UserError unless the tokenizer has what the objective needs."""
-    missing = ""
+def check_special_tokens(loaded: LoadedTokenizer, spec: PretrainJobSpec) -> None:
+    """Raise UserError unless the tokenizer has what the job's objective needs."""
+    objective, missing = spec.objective, ""
     if objective.masked_lm and loaded.mask is None:
         missing = "mask_token in tokenizer_config.json, with a token of the vocabulary"
     elif objective.span_corruption and not loaded.sentinels:
         missing = f"{SENTINELS[0]}, {SENTINELS[1]} and so on in the vocabulary"
+    elif corruption := objective.span_corruption:
+        cut = spans.cut(spec.training.sequence_length, corruption.noise_density, corruption.mean_span_length)
+        if cut.spans > (there := len(loaded.sentinels)):
+            raise UserError(
+                "spans-not-fitting",
+                "spec.objective.spanCorruption.meanSpanLength",
+                f"a sequence of {cut.length} tokens has {cut.spans} spans, but the tokenizer {there} sentinels.",
+                "Write a larger meanSpanLength, a shorter training.sequenceLength, or train a tokenizer: it has "
+                f"{len(SENTINELS)} sentinels.",
+            )
     if missing:
         raise UserError(
             "tokenizer-without-special-tokens",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pretrain_api import objectives, presets
+from pretrain_api import objectives, presets, spans
 from pretrain_api.problems import shown
 from pretrain_api.rules.base import Finding, Rule, exactly_one
 from pretrain_api.types import PretrainJobSpec
@@ -12,6 +12,7 @@ _MODEL = ("spec", "model")
 _SIZES = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "head_dim", "max_position_embeddings", "n_embd", "n_layer", "n_head", "n_positions",
+    "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads",
 )  # fmt: skip
 """Settings that are whole numbers above 0, in a few model types a list with one for each layer. transformers looks at them only when it
 builds the model, after the stages before Train have done their work."""
@@ -104,6 +105,34 @@ def _heads(spec: PretrainJobSpec) -> Iterator[Finding]:
         yield (*_MODEL, "config", shared[0]), what, f"Write {shared[0]}: {fitting}."
 
 
+def _spans(spec: PretrainJobSpec) -> Iterator[Finding]:
+    length, settings = spec.training.sequence_length, spec.objective.span_corruption
+    if settings is None or length < 2:
+        return
+    path, density, mean = ("spec", "objective", "spanCorruption"), settings.noise_density, settings.mean_span_length
+    cut = spans.cut(length, density, mean)
+    if density == 0:
+        yield (*path, "noiseDensity"), "noiseDensity is 0, so nothing would be predicted.", "Write 0.15, as T5 has it."
+    elif mean > cut.noise:
+        what = f"meanSpanLength is {mean:g}, but only {cut.noise} of the {length} tokens of a sequence are corrupted."
+        instead = f"Write meanSpanLength: {cut.noise} or less, or raise noiseDensity or training.sequenceLength."
+        yield (*path, "meanSpanLength"), what, instead
+    elif round(cut.noise / mean) > length - cut.noise:
+        most = max(n for n in range(1, 100) if _leaves_gaps(length, n / 100, mean))
+        kept = length - cut.noise
+        what = f"noiseDensity is {density:g}, which leaves {kept} of {length} tokens, too few to part the spans."
+        yield (*path, "noiseDensity"), what, f"Write noiseDensity: {most / 100:g} or less, or raise meanSpanLength."
+    elif spec.tokenizer.train and cut.spans > (there := len(objectives.SENTINELS)):
+        what = f"a sequence of {length} tokens has {cut.spans} spans, but the tokenizer {there} sentinels."
+        least = -(-10 * cut.noise // there) / 10
+        yield (*path, "meanSpanLength"), what, f"Write meanSpanLength: {least:g} or more, or a shorter sequenceLength."
+
+
+def _leaves_gaps(length: int, density: float, mean: float) -> bool:
+    noise = spans.cut(length, density, mean).noise
+    return round(noise / mean) <= length - noise
+
+
 def _next(number: int, divisor: int) -> int:
     """The next multiple of the divisor."""
     return -(-number // divisor) * divisor
@@ -118,6 +147,7 @@ RULES = (
     Rule("sequence-longer-than-positions", "spec", _positions),
     Rule("vocabulary-smaller-than-tokenizer", "spec", _vocabulary),
     Rule("heads-not-dividing", "spec.model", _heads),
+    Rule("spans-not-fitting", "spec", _spans),
     exactly_one(
         "objective-kind", "spec.objective", "causalLM: {}",
         "causalLM", "maskedLM", "spanCorruption", "prefixLM", "clip", "mae", "simclr", "dino",

@@ -20,7 +20,6 @@ _CAUSAL = "Write objective: {causalLM: {}}."
 _ADAMW = "Write optimizer: {adamw: {}}."
 
 _ROWS: tuple[Row, ...] = (
-    (("objective", "spanCorruption"), lambda s: s.objective.span_corruption, _CAUSAL),
     (("objective", "clip"), lambda s: s.objective.clip, _CAUSAL),
     (("objective", "mae"), lambda s: s.objective.mae, _CAUSAL),
     (("objective", "simclr"), lambda s: s.objective.simclr, _CAUSAL),

@@ -59,10 +59,10 @@ class MaskedLM(ApiModel):
 
 
 class SpanCorruption(ApiModel):
-    """Span corruption (T5, arXiv:1910.10683)."""
+    """Span corruption (T5, arXiv:1910.10683). Documents that are packed into one sequence see each other."""
 
     noise_density: Ratio = 0.15
-    """Share of tokens to corrupt."""
+    """Share of tokens to corrupt; the spans are cut out, and the decoder writes them."""
     mean_span_length: Annotated[float, Field(ge=1, le=64)] = 3.0
     """Mean length of a corrupted span, in tokens."""
 

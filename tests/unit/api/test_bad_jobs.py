@@ -29,6 +29,8 @@ spec:
 
 CONFIG = "spec.model={config: {model_type: llama, hidden_size: 256, num_attention_heads: 4%s}}"
 
+SPANS = "spec.objective={spanCorruption: {%s}}"
+
 
 def problems_of(text: str = GOOD, *sets: str) -> tuple[str, list[tuple[str, str, str]]]:
     """The whole message, and (code, path, advice) of each problem."""
@@ -160,6 +162,15 @@ SET_TABLE = [
     ("spec.model.preset=bert", "preset-unknown", "spec.model.preset", "one of llama-nano, llama-tiny"),
     ("spec.objective={maskedLM: {}}", "preset-for-another-objective", "spec.model.preset", "bert-tiny"),
     ("spec.model.preset=bert-tiny", "preset-for-another-objective", "spec.model.preset", "llama-tiny"),
+    ("spec.objective={spanCorruption: {}}", "preset-for-another-objective", "spec.model.preset", "t5-nano, t5-small"),
+    ("spec.model={config: {model_type: t5, d_kv: 0}}", "model-config-invalid", "spec.model.config.d_kv", "1 or more"),
+    (SPANS % "noiseDensity: 0", "spans-not-fitting", "spec.objective.spanCorruption.noiseDensity", "Write 0.15"),
+    (SPANS % "noiseDensity: 0.9", "spans-not-fitting", "spec.objective.spanCorruption.noiseDensity",
+     "Write noiseDensity: 0.75 or less, or raise meanSpanLength."),
+    (SPANS % "meanSpanLength: 40", "spans-not-fitting", "spec.objective.spanCorruption.meanSpanLength",
+     "Write meanSpanLength: 38 or less"),
+    (SPANS % "noiseDensity: 0.5, meanSpanLength: 1", "spans-not-fitting",
+     "spec.objective.spanCorruption.meanSpanLength", "Write meanSpanLength: 1.3 or more"),
     ("spec.training.schedule.warmupSteps=500", "warmup-longer-than-run", "spec.training.schedule.warmupSteps",
      "Write warmupSteps: 20"),
     ("spec.training.schedule={warmupSteps: 190, decay: wsd}", "warmup-longer-than-run",

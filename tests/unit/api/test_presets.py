@@ -20,6 +20,9 @@ class TestPreset:
 
     def test_heads_have_64_or_128_dimensions(self, name: str) -> None:
         c = config(name)
+        if "d_kv" in c:
+            assert c["d_kv"] == 64
+            return
         width, heads = c.get("hidden_size") or c["n_embd"], c.get("num_attention_heads") or c["n_head"]
         head = c.get("head_dim") or width // heads
         assert head in (64, 128)
@@ -41,6 +44,9 @@ def test_the_sizes_of_published_models_come_out() -> None:
     assert parameters(config("gpt2-small"), 50_257) == 124_439_808
     assert parameters(config("llama-8b"), 128_256) == 8_030_261_248
     assert parameters(config("llama-1b"), 128_256) == 1_235_814_400
+    # T5 1.1 base has 247,577,856 with 32,128, of which a second matrix for the output is not in the preset; small 76,961,152.
+    assert parameters(config("t5-base"), 2 * 32_128) == 247_577_856
+    assert parameters(config("t5-small"), 2 * 32_128) == 76_961_152
 
 
 def test_an_unknown_name_is_answered_with_the_one_that_was_meant() -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.jobs import a_job
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from pretrain_api.errors import UserError
 from pretrain_api.storage import Storage
 from pretrain_api.types.model import TrainTokenizer
-from pretrain_trainer.tokenizer import load_folder, with_length
+from pretrain_trainer.tokenizer import check_special_tokens, load_folder, with_length
 from pretrain_trainer.tokenizer_training import check, train
 
 LONG = [Path(argparse.__file__).read_text()[begin : begin + 2000] for begin in range(0, 60000, 2000)]
@@ -53,6 +54,28 @@ class TestFolder:
     def test_vocabulary_reaches_to_the_highest_id(self, tmp_path: Path) -> None:
         storage = a_folder(tmp_path, {"eos_token": "</s>"}, words={"[UNK]": 0, "</s>": 3, "rare": 70000})
         assert load_folder(storage, "").vocab_size == 70001
+
+    @pytest.mark.parametrize(
+        ("sentinels", "code", "advice"),
+        [
+            (0, "tokenizer-without-special-tokens", "spec.tokenizer.train"),
+            (2, "spans-not-fitting", "Write a larger meanSpanLength"),
+        ],
+    )
+    def test_too_few_sentinels_for_the_spans_of_a_sequence_are_refused(
+        self, tmp_path: Path, sentinels: int, code: str, advice: str
+    ) -> None:
+        spec = a_job().with_spec(objective={"spanCorruption": {}}).spec  # 64 tokens of a sequence: 10 in 3 spans
+        for there in (3, sentinels):
+            words = WORDS | {f"<extra_id_{n}>": 5 + n for n in range(there)}
+            loaded = load_folder(a_folder(tmp_path, {"eos_token": "</s>"}, words=words), "")
+            assert loaded.sentinels == tuple(range(5, 5 + there))
+            if there == 3:
+                check_special_tokens(loaded, spec)
+        with pytest.raises(UserError) as error:
+            check_special_tokens(loaded, spec)
+        assert error.value.code == code
+        assert advice in error.value.instead
 
     def test_documents_are_encoded_whole_and_without_additions(self, tmp_path: Path) -> None:
         loaded = load_folder(a_folder(tmp_path, {"eos_token": "</s>"}), "")

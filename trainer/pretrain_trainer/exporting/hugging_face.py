@@ -61,10 +61,11 @@ def compare(model: Any, auto_class: Any, folder: Path, sequences: Tensor) -> Com
     int64 [n, length], n > 0."""
     reloaded = auto_class.from_pretrained(folder)
     reloaded.eval()
+    names = ("input_ids", "decoder_input_ids") if model.config.is_encoder_decoder else ("input_ids",)
     greatest, same = 0.0, 0
     with torch.no_grad():
         for sequence in torch.split(sequences, 1):
-            expected, found = (m(sequence).logits.float() for m in (model, reloaded))
+            expected, found = (m(**dict.fromkeys(names, sequence)).logits.float() for m in (model, reloaded))
             greatest = max(greatest, float((expected - found).abs().max()))
             same += int((expected.argmax(-1) == found.argmax(-1)).sum())
     digest = parameters_sha256(reloaded) if reloaded.dtype == torch.float32 else ""

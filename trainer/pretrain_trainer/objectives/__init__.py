@@ -12,6 +12,7 @@ from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
 from pretrain_trainer.objectives.interface import Batch, Objective, Sums
 from pretrain_trainer.objectives.masked_lm import MaskedLanguageModel
 from pretrain_trainer.objectives.prefix_lm import PrefixLanguageModel
+from pretrain_trainer.objectives.span_corruption import SpanCorruption
 from pretrain_trainer.tokenizer import LoadedTokenizer, word_starts
 
 if TYPE_CHECKING:
@@ -39,4 +40,14 @@ def build(spec: ObjectiveSpec, load: Callable[[], LoadedTokenizer], seed: int) -
         )
     if prefix := spec.prefix_lm:
         return PrefixLanguageModel(seed, prefix.document_mask)
+    if corruption := spec.span_corruption:
+        tokenizer = load()
+        return SpanCorruption(
+            tokenizer.sentinels,
+            tokenizer.end_of_text,
+            tokenizer.padding,
+            seed,
+            corruption.noise_density,
+            corruption.mean_span_length,
+        )
     raise NotImplementedError(f"no such objective yet: {spec.model_dump(exclude_none=True)}")

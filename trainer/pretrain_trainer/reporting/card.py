@@ -5,6 +5,7 @@ Says only what a second run of the same job would say again, so that the same we
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,10 +15,11 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pretrain_api import objectives
 from pretrain_api.nouns import counted
 from pretrain_api.run_length import run_length, warmup_steps
 from pretrain_api.types import PretrainJobSpec
-from pretrain_trainer.reporting import words
+from pretrain_trainer.reporting import tasks, words
 from pretrain_trainer.reporting.content import Content, gather
 from pretrain_trainer.reporting.records import RunRecords
 from pretrain_trainer.reporting.summary import summarise
@@ -53,13 +55,13 @@ def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"count": words.count, "size": words.size, "cell": _cell}
+    environment.filters |= {"count": words.count, "size": words.size, "cell": _cell, "quoted": _quoted}
     return environment.get_template("model_card.md").render(
         metadata=_metadata(report, spec),
         name=report.name,
         model_name=content.model_name,
         report=report,
-        masked=spec.objective.masked_lm is not None,
+        task=tasks.task(objectives.name(spec.objective)),
         prefix=spec.objective.prefix_lm is not None,
         version=version("pretrain-operator"),
         prompt=report.samples[0].prompt if report.samples else "",
@@ -78,12 +80,10 @@ def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
 def _metadata(report: Report, spec: PretrainJobSpec) -> str:
     """The hub's YAML front matter. The licence of the weights is for their owner to state, so it is left out."""
     language = spec.data.prepare.language
-    task = "fill-mask" if spec.objective.masked_lm else "text-generation"
-    perplexity = "Perplexity behind random prefixes" if spec.objective.prefix_lm else "Perplexity"
-    bits = "Bits per byte without prefix" if spec.objective.prefix_lm else "Bits per byte"
+    task = tasks.task(objectives.name(spec.objective))
     results = [
         EvalResult(
-            task_type=task,
+            task_type=task.pipeline,
             dataset_type=name,
             dataset_name=f"{name}, held-out documents",
             metric_type=metric,
@@ -92,16 +92,16 @@ def _metadata(report: Report, spec: PretrainJobSpec) -> str:
         )
         for name, e in report.evaluation.items()
         for metric, title, value in (
-            ("bits_per_byte", bits, e.bits_per_byte),
-            ("accuracy", "Accuracy on masked tokens", e.accuracy),
-            ("perplexity", perplexity, e.perplexity),
+            ("bits_per_byte", f"Bits per byte{task.of_whole_text}", e.bits_per_byte),
+            ("accuracy", f"Accuracy on {task.predicted}", e.accuracy),
+            ("perplexity", f"Perplexity{task.of_predicted}", e.perplexity),
         )
         if value is not None
     ]
     data = ModelCardData(
         language=list(language.keep) if language else None,
         library_name="transformers",
-        pipeline_tag=task,
+        pipeline_tag=task.pipeline,
         tags=["pretrain-operator", "base-model"],
         model_name=report.name,
         eval_results=results or None,
@@ -182,6 +182,10 @@ def _settings(spec: PretrainJobSpec, report: Report) -> list[tuple[str, str]]:
         ("Seed", str(training.seed)),
         ("Hardware", f"{done.device}, {counted(done.world_size, 'rank')}; PyTorch {done.torch_version}"),
     ]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _cell(text: str) -> str:

@@ -17,9 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from pretrain_trainer.reporting import plots, words
+from pretrain_trainer.reporting import plots, tasks, words
 from pretrain_trainer.reporting.columns import StepColumns
 from pretrain_trainer.reporting.content import Content
+from pretrain_trainer.reporting.tasks import Task
 from pretrain_trainer.reporting.types import Report
 
 _MILESTONES = 20
@@ -47,21 +48,21 @@ def render(content: Content, columns: StepColumns) -> str:
         # Our own style and program, not text from documents.
         return Markup(environment.loader.get_source(environment, name)[0])  # type: ignore[union-attr]
 
-    report = content.report
+    report, task = content.report, tasks.task(next(iter(content.job["spec"]["objective"]), ""))
     by_section = {
         "funnel": plots.funnel(content.funnels),
         "mixture": plots.mixture(report),
         "tokenizer": content.tokenizer.plots,
         "training": plots.training(columns, list(report.sources)),
-        "evaluation": plots.evaluation(report.evaluation),
+        "evaluation": plots.evaluation(report.evaluation, task.predicted),
     }
     drawn = [plot for section in by_section.values() for plot in section]
     return environment.get_template("report.html").render(
         report=report,
-        masked=any(e.accuracy is not None for e in report.evaluation.values()),
+        task=task,
         prefix="prefixLM" in content.job["spec"]["objective"],
         model_name=content.model_name,
-        key_figures=_key_figures(content, columns),
+        key_figures=_key_figures(content, columns, task),
         timeline=_timeline(report),
         colours=[plots.colour(number) for number in range(len(report.stages))],
         plots=by_section,
@@ -85,7 +86,7 @@ def render(content: Content, columns: StepColumns) -> str:
     )
 
 
-def _key_figures(content: Content, columns: StepColumns) -> list[dict[str, str]]:
+def _key_figures(content: Content, columns: StepColumns, task: Task) -> list[dict[str, str]]:
     report, training = content.report, content.report.training
     figures = []
 
@@ -109,8 +110,8 @@ def _key_figures(content: Content, columns: StepColumns) -> list[dict[str, str]]
             title = "Held-out text, no prefix" if without else "Held-out text"
             add(title, f"{sum(bits) / size:.3f}", "bits/byte")
         if right:
-            masked = sum(e.predicted_tokens for e in report.evaluation.values())
-            add("Held-out masked tokens", f"{100 * sum(right) / max(masked, 1):.1f}", "% right")
+            predicted = sum(e.predicted_tokens for e in report.evaluation.values())
+            add(f"Held-out {task.predicted}", f"{100 * sum(right) / max(predicted, 1):.1f}", "% right")
     # Of the steps: the stage's seconds also hold starts, checkpoints and steps that were repeated.
     if len(columns) and (seconds := float(np.nansum(columns.figures["secondsPerStep"]))):
         add("Throughput", words.count(training.tokens / seconds), "tokens/s")

@@ -105,14 +105,14 @@ def mixture(report: Report) -> list[Plot]:
     return [Plot("mixture", "Mixture", "Weights of the job against what training drew.", traces, layout)]
 
 
-def evaluation(by_source: Mapping[str, SourceEvaluation]) -> list[Plot]:
-    """The model beside the baselines, in bits per byte or as a share of masked tokens."""
+def evaluation(by_source: Mapping[str, SourceEvaluation], predicted: str = "") -> list[Plot]:
+    """The model beside the baselines, in bits per byte or as a share of the `predicted` tokens: masked tokens, say."""
     if not by_source:
         return []
     names = list(by_source)
-    is_masked = any(e.accuracy is not None for e in by_source.values())
-    if is_masked:
-        title, text, unit = "Accuracy", "Masked tokens of held-out text; more is better.", "share of the masked tokens"
+    if any(e.accuracy is not None for e in by_source.values()):
+        title, unit = "Accuracy", f"share of the {predicted}"
+        text = f"{predicted.capitalize()} of held-out text; more is better."
         figures = {
             "this model": [e.accuracy or 0.0 for e in by_source.values()],
             "unigrams": [e.baselines.unigram_accuracy or 0.0 for e in by_source.values()],

@@ -81,7 +81,7 @@ class SourceEvaluation(_Measured):
     bits_per_byte: float | None = None
     """Of text that is predicted from left to right."""
     accuracy: float | None = None
-    """Share of the masked tokens that the model holds most probable."""
+    """Share of the predicted tokens that the model holds most probable, where not all tokens are predicted."""
     tokens: int
     predicted_tokens: int
     bytes: int
@@ -95,7 +95,7 @@ class SampleReport(ApiModel):
     prompt: str
     text: str
     decoding: Literal["greedy", "sampled", "filled"]
-    """filled: `prompt` is a text with masks, `text` the same with what the model puts in their place."""
+    """filled: `prompt` is a text with masks or sentinels, `text` the same with what the model puts in their place."""
     source: str = ""
     """Source of the document that the prompt opens; empty for a prompt of the job."""
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pretrain_api import layout
+from pretrain_api import objectives as names
 from pretrain_api.shards import Manifest
 from pretrain_api.stages import Flow, Stage
 from pretrain_trainer import objectives, tokenizer
@@ -29,6 +30,7 @@ from pretrain_trainer.evaluation import (
     generation,
     losses,
     prefix_generation,
+    span_filling,
     texts,
     trained,
     unigrams,
@@ -36,6 +38,7 @@ from pretrain_trainer.evaluation import (
 from pretrain_trainer.evaluation.trained import TrainedModel
 from pretrain_trainer.objectives import Batch, Objective
 from pretrain_trainer.objectives.prefix_lm import EmptyPrefixLanguageModel
+from pretrain_trainer.reporting import tasks
 from pretrain_trainer.training import precision
 
 _OPENINGS = 4
@@ -70,7 +73,7 @@ def run(context: StageContext) -> StageResult:
     context.storage.write_json(f"{layout.EVALUATION}/{context.fingerprint}.json", details)
     context.storage.remove(_working_folder(context))
     sources = {manifest.source: _flow(manifest) for _, manifest in held_out}
-    return StageResult(_total(sources.values()), sources, _message(by_source), details)
+    return StageResult(_total(sources.values()), sources, _message(context, by_source), details)
 
 
 def _measure_share(context: StageContext) -> None:
@@ -173,7 +176,7 @@ def _baselines(
     context.check_stopping()
     context.progress.update("baselines", 0, None, "", f"Baselines on {manifest.source}")
     storage = context.storage
-    if context.spec.objective.masked_lm:
+    if context.spec.objective.masked_lm or context.spec.objective.span_corruption:
         return _unigrams(context, held_out, source)
     return baselines.bits_per_byte(
         lambda: texts.validation_texts(storage, folder),
@@ -224,6 +227,12 @@ def _samples(context: StageContext, held_out: HeldOut, model: TrainedModel) -> l
             model.model, model.tokenizer, prompts, sequence_length=length, seed=seed, after_prompt=after_prompt
         )
         return [asdict(sample) for sample in filled]
+    if context.spec.objective.span_corruption:
+        objective = objectives.build(context.spec.objective, lambda: model.tokenizer, seed)
+        filled = span_filling.fill(
+            model.model, model.tokenizer, objective, prompts, sequence_length=length, after_prompt=after_prompt
+        )
+        return [asdict(sample) for sample in filled]
     written = generation.generate(
         model.model,
         model.tokenizer.tokenizer,
@@ -262,11 +271,12 @@ def _total(flows: Iterable[Flow]) -> Flow:
     return Flow(documents_in=documents, bytes_in=size, documents_out=documents, bytes_out=size)
 
 
-def _message(by_source: dict[str, dict[str, Any]]) -> str:
+def _message(context: StageContext, by_source: dict[str, dict[str, Any]]) -> str:
     if not by_source:
         return "No document was held out: raise spec.data.validation.fraction for losses on held-out text."
     if any("accuracy" in figures for figures in by_source.values()):
-        return "Accuracy on masked tokens: " + ", ".join(
+        predicted = tasks.task(names.name(context.spec.objective)).predicted
+        return f"Accuracy on {predicted}: " + ", ".join(
             f"{name} {figures['accuracy']:.3f} (unigram {figures['baselines']['unigramAccuracy']:.3f})"
             for name, figures in by_source.items()
         )

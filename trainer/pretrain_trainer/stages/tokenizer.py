@@ -55,7 +55,7 @@ def run(context: StageContext) -> StageResult:
     for name, content in sorted(files.items()):
         context.storage.write_bytes(f"{folder}/{name}", content)
     loaded = load_folder(context.storage, folder)
-    check_special_tokens(loaded, context.spec.objective)
+    check_special_tokens(loaded, context.spec)
     by_source = _checks(context, loaded, bounds)
     details = {
         "algorithm": spec.algorithm if spec else "",

@@ -27,6 +27,7 @@ from pretrain_trainer.data.mixture import check_length, data_order, mixture_of, 
 from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.quarantine import Quarantine
 from pretrain_trainer.data.reader import SampleReader
+from pretrain_trainer.tokenizer import LoadedTokenizer
 from pretrain_trainer.training import attention, device_memory, flops, host, sharding, snapshots, world
 from pretrain_trainer.training import optimizer as optimizers
 from pretrain_trainer.training import precision as precisions
@@ -63,7 +64,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
 
     first = manifests[0][1]
     model = models.build(spec, first.vocab_size, end_of_text=first.end_of_text, padding=first.padding)
-    objective = objectives.build(spec.objective, functools.partial(tokenizer.load, context), settings.seed)
+    objective = objectives.build(spec.objective, functools.partial(_tokenizer, context), settings.seed)
     objective.prepare(model)
     precision = precisions.resolve(settings.precision, here.device)
     if here.device.type == "cpu":
@@ -72,7 +73,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
             attention.use(model)
         torch.use_deterministic_algorithms(True)
         deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    token_flops, peak = flops.per_token(model, settings.sequence_length), flops.peak_per_second(here.device)
+    token_flops, peak = flops.of_job(model, spec), flops.peak_per_second(here.device)
     model.to(here.device)
     if settings.activation_checkpointing == "full":
         sharding.recompute_activations(model)
@@ -160,6 +161,13 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         )
     context.progress.update("step", training.position.step, length.steps, "steps", message=message)
     return training, facts
+
+
+def _tokenizer(context: StageContext) -> LoadedTokenizer:
+    """The tokenizer, for an objective with special tokens: it may be another one than when the tokenizer was taken."""
+    loaded = tokenizer.load(context)
+    tokenizer.check_special_tokens(loaded, context.spec)
+    return loaded
 
 
 def _result(training: Training, facts: Mapping[str, Any]) -> StageResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -17,9 +18,21 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
-    """The repeated layers of a model: the children of its longest list of modules."""
-    lists = [list(m.children()) for m in model.modules() if isinstance(m, nn.ModuleList)]
-    return max(lists, key=len, default=[])
+    """The repeated layers of a model: the children of its longest list of modules, of its encoder's and its decoder's
+    where it has both."""
+    parts = [model]
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        parts = [model.get_encoder(), model.get_decoder()]  # type: ignore[operator]
+    return [block for part in parts for block in max(_lists(part), key=len, default=[])]
+
+
+def _lists(module: nn.Module) -> Iterator[list[nn.Module]]:
+    """The lists of modules that are not within another: a layer of T5 is a list itself, longer than that of few layers."""
+    for child in module.children():
+        if isinstance(child, nn.ModuleList):
+            yield list(child)
+        else:
+            yield from _lists(child)
 
 
 def shard(model: nn.Module, world: World, precision: Literal["bf16", "fp32"]) -> None:

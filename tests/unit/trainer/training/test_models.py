@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import torch
 
+from pretrain_api import presets
 from pretrain_api.errors import UserError
 from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.model import Objective
@@ -14,14 +15,16 @@ LLAMA = {
 }  # fmt: skip
 
 
-def a_spec(config: dict[str, Any] | None = None, preset: str = "", **training: Any) -> PretrainJobSpec:
+def a_spec(
+    config: dict[str, Any] | None = None, preset: str = "", objective: str = "causalLM", **training: Any
+) -> PretrainJobSpec:
     return PretrainJobSpec.model_validate(
         {
             "storage": {"uri": "unused"},
             "data": {"sources": [{"name": "a", "documents": "unused"}]},
             "tokenizer": {"train": {}},
             "model": {"config": config} if config else {"preset": preset},
-            "objective": {"causalLM": {}},
+            "objective": {objective: {}},
             "training": {"sequenceLength": 64, "globalBatchSize": 1, "steps": 1, **training},
         }
     )
@@ -74,3 +77,23 @@ def test_the_end_of_text_is_learnt_even_where_it_is_the_padding_too() -> None:
     model = models.build(a_spec(LLAMA), 100, end_of_text=3, padding=3)
     assert (model.config.eos_token_id, model.config.pad_token_id) == (3, 3)
     assert model.get_input_embeddings().padding_idx is None
+
+
+def test_a_decoder_beside_an_encoder_begins_with_the_padding() -> None:
+    model = models.build(a_spec(preset="t5-nano", objective="spanCorruption"), 400, end_of_text=0, padding=1)
+    assert type(model).__name__ == "T5ForConditionalGeneration"
+    assert (model.config.decoder_start_token_id, model.config.pad_token_id) == (1, 1)
+    assert (model.config.bos_token_id, model.config.eos_token_id) == (0, 0)
+    assert sum(p.numel() for p in model.parameters()) == presets.parameters(presets.config("t5-nano"), 448)
+
+
+def test_what_a_generation_is_forced_to_end_with_is_the_tokenizers_end_of_text() -> None:
+    bart = {
+        "model_type": "bart",
+        "d_model": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "max_position_embeddings": 64,
+    }
+    model = models.build(a_spec(bart, objective="spanCorruption"), 100, end_of_text=3, padding=4)
+    assert model.config.forced_eos_token_id == 3

@@ -1,0 +1,16 @@
+"""Which layers of a model are sharded and compiled one by one."""
+
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+from pretrain_api import presets
+from pretrain_trainer.training import sharding
+
+
+def test_the_layers_of_a_decoder() -> None:
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**presets.config("llama-nano"), vocab_size=64))
+    assert sharding.blocks(model) == list(model.model.layers)
+
+
+def test_the_layers_of_an_encoder_and_of_its_decoder_not_the_lists_within_them() -> None:
+    model = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(**presets.config("t5-nano"), vocab_size=64))
+    assert sharding.blocks(model) == [*model.encoder.block, *model.decoder.block]

@@ -1,0 +1,58 @@
+"""What a model of each objective is called, and what it does, in the words of the model card and the page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Task:
+    """Of one objective."""
+
+    model: str
+    pipeline: str
+    """The hub's name of what such a model is for."""
+    does: str
+    """What the model does to a text."""
+    predicted: str = ""
+    """Which tokens it is judged by, where they are not a text from left to right."""
+    about: str = ""
+    """What these tokens are, as a sentence, where their name does not say it."""
+    samples: str = "The prompt in colour, then what the model wrote."
+    of_predicted: str = ""
+    of_whole_text: str = ""
+    """Behind the names of figures, where some are those of the predicted tokens and others of the whole text."""
+
+
+_CAUSAL = Task("causal language model", "text-generation", "continues")
+
+_TASKS: Mapping[str, Task] = {
+    "maskedLM": Task(
+        "masked language model",
+        "fill-mask",
+        "fills gaps in",
+        "masked tokens",
+        "",
+        "The text with masks in colour, then the same with what the model puts in their place.",
+    ),
+    "prefixLM": Task(
+        "prefix language model",
+        "text-generation",
+        "continues",
+        samples="The prompt in colour, read in both directions, then what the model wrote.",
+        of_predicted=" behind random prefixes",
+        of_whole_text=" without prefix",
+    ),
+    "spanCorruption": Task(
+        "encoder-decoder language model",
+        "text2text-generation",
+        "writes what was cut out of",
+        "target tokens",
+        "Target tokens are those of spans that were cut out, with a sentinel before each span and an end of text.",
+        "The text with sentinels for what was cut out in colour, then the same with what the model writes in their place.",
+    ),
+}
+
+
+def task(objective: str) -> Task:
+    """That of an objective, by its field in spec.objective."""
+    return _TASKS.get(objective, _CAUSAL)
