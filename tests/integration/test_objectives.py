@@ -23,8 +23,22 @@ ENCODER = {
     "max_position_embeddings": 64, "type_vocab_size": 1, "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }  # fmt: skip
+ENCODER_DECODER = {
+    "model_type": "t5", "d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2,
+    "dropout_rate": 0.0,
+}  # fmt: skip
+DECODER = {
+    "model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 1, "max_position_embeddings": 64,
+}  # fmt: skip
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "maskedLM": {"model": {"config": ENCODER}, "objective": {"maskedLM": {"masking": "wholeWord"}}},
+    "spanCorruption": {
+        "model": {"config": ENCODER_DECODER},
+        "objective": {"spanCorruption": {}},
+        "tokenizer": {"train": {"vocabSize": 512}},
+    },
+    "prefixLM": {"model": {"config": DECODER}, "objective": {"prefixLM": {}}},
 }
 
 pytestmark = pytest.mark.slow
@@ -88,4 +102,22 @@ def _masked(evaluation: dict[str, Any], exported: Path) -> None:
     assert encoder.config.hidden_size == ENCODER["hidden_size"]
 
 
-CHECKS = {"maskedLM": _masked}
+def _spans(evaluation: dict[str, Any], exported: Path) -> None:
+    figures = evaluation["library"]
+    assert figures["loss"] < 0.9 * math.log(512)
+    assert 0 < figures["accuracy"] <= 1
+    tokenizer = transformers.AutoTokenizer.from_pretrained(exported)
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(exported)
+    written = model.generate(**tokenizer("import <extra_id_0>", return_tensors="pt"), max_new_tokens=8)
+    assert written.shape[1] > 1
+
+
+def _prefix(evaluation: dict[str, Any], exported: Path) -> None:
+    figures = evaluation["library"]
+    assert figures["loss"] < 0.9 * math.log(384)
+    assert figures["bitsPerByte"] > 0
+    assert figures["lossWithoutPrefix"] > 0
+    assert transformers.AutoModelForCausalLM.from_pretrained(exported).config.model_type == "llama"
+
+
+CHECKS = {"maskedLM": _masked, "spanCorruption": _spans, "prefixLM": _prefix}

@@ -41,7 +41,7 @@ def test_held_out_spans_are_measured_beside_unigrams_on_the_same_targets(finishe
     figures = report["evaluation"]["lib"]
     # 64 tokens of a sequence: 10 in 3 spans, with a sentinel each, and an end of text. The last sequence may be padded.
     assert 0 < figures["predictedTokens"] <= 14 * -(-figures["tokens"] // 64)
-    assert figures["bitsPerByte"] is None
+    assert "bitsPerByte" not in figures
     assert 0 < figures["loss"] < 8
     assert 0 < figures["baselines"]["unigramLoss"] < 7
     assert report["training"]["steps"][-1]["loss"] < report["training"]["steps"][0]["loss"]

@@ -171,7 +171,7 @@ class TestWrite:
         run = a_run(tmp_path, evaluated(**{"lossWithoutPrefix": 3.4375} if is_prefix else {}), job=job)
         write(run, "Reporting", NOW)
         report, page = written(run)
-        assert report["evaluation"]["lib"]["lossWithoutPrefix"] == (3.4375 if is_prefix else None)
+        assert report["evaluation"]["lib"].get("lossWithoutPrefix") == (3.4375 if is_prefix else None)
         text = re.sub(r"(<[^>]*>|\s)+", " ", page)
         assert ("Loss behind prefixes Perplexity behind prefixes Loss without prefix" in text) is is_prefix
         assert ("lib 3.2500 25.79 3.4375 1.875 2.900" in text) is is_prefix
