@@ -36,7 +36,7 @@ from pretrain_trainer.evaluation import (
     unigrams,
 )
 from pretrain_trainer.evaluation.trained import TrainedModel
-from pretrain_trainer.objectives import Batch, Objective
+from pretrain_trainer.objectives import Objective
 from pretrain_trainer.objectives.prefix_lm import EmptyPrefixLanguageModel
 from pretrain_trainer.reporting import tasks
 from pretrain_trainer.training import precision
@@ -46,6 +46,8 @@ _OPENINGS = 4
 
 _COUNTED_SEQUENCES = 4096
 """Of training, for the frequencies of tokens."""
+_CHUNK_TOKENS = 1 << 20
+"""Tokens of sequences that are read at once for them."""
 
 HeldOut = list[tuple[str, Manifest]]
 """Folder and manifest of each source that has a validation split."""
@@ -190,15 +192,17 @@ def _unigrams(context: StageContext, held_out: HeldOut, source: int) -> dict[str
     loaded, manifest = tokenizer.load(context), held_out[source][1]
     objective = objectives.build(context.spec.objective, lambda: loaded, context.spec.training.seed)
 
-    def read(split: Literal["train", "validation"], index: npt.NDArray[np.int64]) -> Batch:
-        reader = SampleReader(context.storage, held_out, split)
-        return objective.batch(reader.read(np.full(len(index), source, dtype=np.int64), index), index)
+    def targets(split: Literal["train", "validation"], most: int) -> Iterator[npt.NDArray[np.int32]]:
+        there, reader = getattr(manifest, split).samples, SampleReader(context.storage, held_out, split)
+        index = np.arange(min(there, most), dtype=np.int64) * there // max(1, min(there, most))
+        parts = -(-len(index) * context.spec.training.sequence_length // _CHUNK_TOKENS)
+        for some in np.array_split(index, max(1, parts)):
+            context.check_stopping()
+            batch = objective.batch(reader.read(np.full(len(some), source, dtype=np.int64), some), some)
+            yield batch["targets"][batch["predicted"]].numpy()
 
     def of(split: Literal["train", "validation"], most: int) -> npt.NDArray[np.int64]:
-        there = getattr(manifest, split).samples
-        index = np.arange(min(there, most), dtype=np.int64) * there // max(1, min(there, most))
-        batch = read(split, index)
-        return unigrams.counted([batch["targets"][batch["predicted"]].numpy()], loaded.vocab_size)
+        return unigrams.counted(targets(split, most), loaded.vocab_size)
 
     return unigrams.figures(of("train", _COUNTED_SEQUENCES), of("validation", manifest.validation.samples))
 
