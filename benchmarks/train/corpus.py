@@ -1,4 +1,5 @@
-"""The corpus of the training benchmark: the standard library's sources as token shards, made once per folder."""
+"""The corpus of the training benchmark: the standard library's sources as token shards and their tokenizer, made once per
+folder."""
 
 import sysconfig
 from pathlib import Path
@@ -7,11 +8,13 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from pretrain_api import layout
+from pretrain_api.objectives import MASK, SENTINELS
 from pretrain_api.shards import Manifest, Split
 from pretrain_api.storage import Storage
 from pretrain_trainer.data import shards
+from pretrain_trainer.tokenizer import CONFIG_FILE, END_OF_TEXT, TOKENIZER_FILE
 
-ENCODE = "benchmark-encode"
+ENCODE, TOKENIZER = "benchmark-encode", "benchmark-tokenizer"
 SOURCE = "library"
 
 
@@ -22,8 +25,9 @@ def write(root: Path, vocab_size: int, sequence_length: int, samples: int) -> No
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    special = [END_OF_TEXT, MASK, *SENTINELS]
     tokenizer.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=["<|endoftext|>"], show_progress=False)
+        texts, trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=special, show_progress=False)
     )
     wanted, parts, starts, total = samples * (sequence_length + 1), [], [], 0
     while total < wanted:
@@ -36,6 +40,9 @@ def write(root: Path, vocab_size: int, sequence_length: int, samples: int) -> No
                 break
     block = np.concatenate(parts)[:wanted].astype(np.uint16).reshape(samples, sequence_length + 1)
     storage, folder = Storage(str(root)), layout.shards(ENCODE, SOURCE)
+    storage.write_bytes(f"{layout.tokenizer(TOKENIZER)}/{TOKENIZER_FILE}", tokenizer.to_str().encode())
+    named = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TEXT, "mask_token": MASK}
+    storage.write_json(f"{layout.tokenizer(TOKENIZER)}/{CONFIG_FILE}", named)
     with storage.create(f"{folder}/000000.tar") as file:
         writer = shards.ShardWriter(file)
         writer.write(0, block, np.array(starts, dtype=np.uint32), block.size)

@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from baton import Baton
 
@@ -22,21 +23,19 @@ class BatonProgress(Progress):
         super().__init__("Train", path="")
         self._baton = baton
 
-    def update(
-        self, phase: str, done: float, total: float | None = None, unit: str = "", message: str = "", **figures: float
-    ) -> None:
+    def update(self, phase: str, done: float, *_: Any, **figures: Any) -> None:
         if "loss" in figures:
             self._baton.step_ended(figures["loss"])
 
 
 def main() -> None:
-    """Arguments: job file, identity of its Encode stage."""
+    """Arguments: job file, identities of its Encode and Tokenizer stages."""
     job = PretrainJob.model_validate(json.loads(Path(sys.argv[1]).read_text()))
     baton = Baton()
     context = StageContext(
         job,
         Storage.of(job.spec.storage),
-        {Stage.ENCODE: sys.argv[2]},
+        {Stage.ENCODE: sys.argv[2], Stage.TOKENIZER: sys.argv[3]},
         f"benchmark-{job.metadata.name}",
         BatonProgress(baton),
         Path(job.spec.storage.uri),

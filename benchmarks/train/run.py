@@ -1,6 +1,7 @@
 """Training speed: our loop against Hugging Face's Trainer, same model, weights, data, order and batch, on this machine.
 
     python benchmarks/train/run.py --output benchmarks/train/results/NAME.json
+    python benchmarks/train/run.py --objective maskedLM
 
 Each contender has a process of its own, and they take turns step by step, so that both meet the same noise of the
 machine; a step's time is all the time from the end of one step to the end of the next, logging included. The first steps
@@ -25,6 +26,7 @@ from baton import Contender
 HERE = Path(__file__).parent
 
 WARM_STEPS = 3
+PRESETS = {"causalLM": "llama-tiny", "maskedLM": "bert-tiny", "spanCorruption": "t5-small"}
 
 
 def write_job(root: Path, options: argparse.Namespace, name: str, document_mask: str) -> Path:
@@ -35,9 +37,9 @@ def write_job(root: Path, options: argparse.Namespace, name: str, document_mask:
             "storage": {"uri": str(root)},
             "data": {"sources": [{"name": corpus.SOURCE, "documents": "unused"}]},
             "tokenizer": {"train": {"vocabSize": options.vocab_size}},
-            "model": {"preset": options.preset},
+            "model": {"preset": options.preset or PRESETS[options.objective]},
             # The rival knows no documents in a packed sequence, so the comparison is made without their mask.
-            "objective": {"causalLM": {"documentMask": document_mask}},
+            "objective": {options.objective: {} if document_mask == "as it is" else {"documentMask": document_mask}},
             "training": {
                 "sequenceLength": options.sequence_length,
                 "globalBatchSize": options.batch,
@@ -73,7 +75,8 @@ def quartiles(values: list[float]) -> dict[str, float]:
 def main() -> None:
     """Run the rounds and print, and write, the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", default="llama-tiny")
+    parser.add_argument("--objective", choices=PRESETS, default="causalLM")
+    parser.add_argument("--preset", default="", help="by default the tiny one that fits the objective")
     parser.add_argument("--vocab-size", type=int, default=32768)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of all contenders")
     parser.add_argument("--sequence-length", type=int, default=256)
@@ -87,13 +90,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         root = Path(folder)
         corpus.write(root, options.vocab_size, options.sequence_length, options.batch * (options.steps + 1))
+        plain = "as it is" if options.objective == "spanCorruption" else "none"
+        programs = [
+            ("ours", "ours.py", write_job(root, options, "ours", plain)),
+            ("huggingFace", "hugging_face.py", write_job(root, options, "hugging-face", plain)),
+        ]
+        if plain == "none":
+            programs.append(("oursWithDocumentMask", "ours.py", write_job(root, options, "ours-masked", "attention")))
+        made = [corpus.ENCODE, corpus.TOKENIZER]
         contenders = {
-            name: stack.enter_context(Contender([sys.executable, str(HERE / script), str(file), corpus.ENCODE]))
-            for name, script, file in (
-                ("ours", "ours.py", write_job(root, options, "ours", "none")),
-                ("huggingFace", "hugging_face.py", write_job(root, options, "hugging-face", "none")),
-                ("oursWithDocumentMask", "ours.py", write_job(root, options, "ours-masked", "attention")),
-            )
+            name: stack.enter_context(Contender([sys.executable, str(HERE / script), str(file), *made]))
+            for name, script, file in programs
         }
         for step in range(options.steps):
             turns = {name: contender.turn() for name, contender in contenders.items()}
