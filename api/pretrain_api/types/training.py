@@ -142,7 +142,7 @@ class Evaluation(ApiModel):
 
 
 class HuggingFaceExport(ApiModel):
-    """A folder that AutoModelForCausalLM and AutoTokenizer load."""
+    """A folder that AutoTokenizer and the AutoModel class of the objective load, AutoModelForCausalLM say."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the exported weights."""
