@@ -1,6 +1,7 @@
 """Export of a real trained model: what loads, what equals the trained model, and what a kill leaves."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -92,6 +93,17 @@ class TestTheFolder:
         assert not (folder(run) / "left.over").exists()
         assert AutoModelForCausalLM.from_pretrained(folder(run)).dtype == torch.bfloat16
         assert [path.name for path in folder(run).parent.iterdir()] == ["huggingface"]
+
+    def test_is_written_again_when_the_job_goes_back_to_earlier_settings(
+        self, exported: FinishedRun, tmp_path: Path
+    ) -> None:
+        run = exported.copy(tmp_path / "run")
+        for dtype in ("bfloat16", "float32"):
+            job = json.loads(run.job.read_text())
+            job["spec"]["export"] = {"huggingFace": {"dtype": dtype}}
+            run.job.write_text(json.dumps(job))
+            run.succeed(Stage.EXPORT)
+        assert digests(run) == digests(exported)
 
 
 class TestArchitectures:

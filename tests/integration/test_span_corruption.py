@@ -27,7 +27,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "parallelism": {"shard": 2}, "activationCheckpointing": "full", "optimizer": {"adamw": {"learningRate": 1e-2}},
     }  # fmt: skip
     data = {"sources": [{"name": "lib", "documents": "python://lib/json/*.py"}], "validation": {"fraction": 0.3}}
-    prompts = {"prompts": ["def <extra_id_0>(self):", "The text of a document is cut by the objective itself."]}
+    prompts = {"prompts": ["def <extra_id_0>(self):"]}
     job = job.with_spec(
         training=training, data=data, model={"config": T5}, objective={"spanCorruption": {}}, evaluation=prompts
     )
@@ -51,17 +51,16 @@ def test_held_out_spans_are_measured_beside_unigrams_on_the_same_targets(finishe
 
 
 def test_samples_show_the_text_with_sentinels_and_the_text_that_is_filled(finished: Path) -> None:
-    given, cut = json.loads((finished / "report" / "report.json").read_text())["samples"]
-    assert given["prompt"] == "def <extra_id_0>(self):"
-    assert given["text"].startswith("def ")
-    assert "<extra_id_0>" in cut["prompt"]
-    assert {given["decoding"], cut["decoding"]} == {"filled"}
+    [given] = json.loads((finished / "report" / "report.json").read_text())["samples"]
+    assert given["prompt"] == "def<extra_id_0>(self):"
+    assert given["text"].startswith("def")
+    assert given["decoding"] == "filled"
 
 
 def test_the_export_is_an_encoder_decoder_that_its_card_loads_and_runs(finished: Path) -> None:
     folder = finished / "export" / "huggingface"
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    inputs = tokenizer("def <extra_id_0>(self):", return_tensors="pt")
+    inputs = tokenizer("def<extra_id_0>(self):", return_tensors="pt")
     assert tokenizer.convert_tokens_to_ids("<extra_id_0>") in inputs.input_ids[0].tolist()
     with torch.no_grad():
         output = model.generate(**inputs, max_new_tokens=5)
@@ -69,5 +68,5 @@ def test_the_export_is_an_encoder_decoder_that_its_card_loads_and_runs(finished:
     card = ModelCard.load(folder / "README.md")
     assert card.data.pipeline_tag == "text2text-generation"
     assert {result.metric_name for result in card.data.eval_results} == {"Accuracy on target tokens", "Perplexity"}
-    assert 'inputs = tokenizer("def <extra_id_0>(self):", return_tensors="pt")' in card.text
+    assert 'inputs = tokenizer("def<extra_id_0>(self):", return_tensors="pt")' in card.text
     assert "An encoder-decoder language model (t5," in card.text

@@ -31,7 +31,7 @@ def configuration(spec: PretrainJobSpec, vocab_size: int) -> Any:
     config = _parse(where, given, _HEADS[objectives.needs(spec.objective).architecture])
     length = spec.training.sequence_length
     positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and positions < length:
+    if positions is not None and 0 < positions < length:  # some write -1 where there is no bound
         raise UserError(
             "sequence-longer-than-positions",
             "spec.training.sequenceLength",
@@ -115,7 +115,7 @@ _HEADS: Mapping[objectives.Architecture, _Head] = {
         "AutoModelForMaskedLM",
         "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
         "masked language model",
-        "Write an encoder's type, for example bert, roberta or modernbert.",
+        "Write an encoder's type, for example bert or modernbert.",
     ),
     "seq2seq": _Head(
         "AutoModelForSeq2SeqLM",
@@ -139,7 +139,7 @@ def _parse(where: str, given: dict[str, Any], head: _Head) -> Any:
             "model-type-unknown",
             f"{where}.model_type",
             "model_type is missing." if model_type is None else f"{model_type!r} is no model type of transformers.",
-            f"Write {close[0]}." if close else "Write one, for example llama, qwen3, gpt2 or mistral.",
+            f"Write {close[0]}." if close else head.instead,
         )
     if model_type not in getattr(modeling_auto, head.mapping):
         raise UserError(
@@ -159,11 +159,16 @@ def _parse(where: str, given: dict[str, Any], head: _Head) -> Any:
                 f"Write {close[0]}." if close else "Remove it.",
             )
     try:
-        return AutoConfig.for_model(model_type, **settings)
+        config = AutoConfig.for_model(model_type, **settings)
     except Exception as error:  # each configuration class raises errors of its own kind
         raise UserError(
             "model-config-invalid", where, f"{model_type} refuses these settings: {error}", "Correct the value."
         ) from error
+    if head.auto_class == "AutoModelForMaskedLM" and (
+        config.is_encoder_decoder or getattr(config, "is_decoder", False)
+    ):
+        raise UserError("model-not-for-objective", where, f"{model_type!r} has a decoder here.", head.instead)
+    return config
 
 
 def _settings_of(config_class: Any) -> set[str]:

@@ -83,6 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_code(outcome)
 
 
+_ONE_PLACE = (Stage.EXPORT, Stage.REPORT)
+"""Stages that write to the same place whatever their settings."""
+
+
 def _use_endpoint(url: str) -> None:
     """Documents and tokenizers at s3:// addresses come from the server of the run's own storage, unless the environment
     names another. Processes of the stage inherit it."""
@@ -106,6 +110,11 @@ def _run(stage: Stage, phase: str, context: StageContext, rank: int) -> Outcome:
 
 def _recorded(module: ModuleType, stage: Stage, context: StageContext) -> StageResult:
     """The stage carried out, and its completion record written."""
+    if stage in _ONE_PLACE:
+        # What others made of other settings is about to be overwritten, so it is no longer there to be skipped to.
+        folder, own = os.path.split(layout.record(stage, context.fingerprint))
+        others = [name for name in context.storage.names(folder) if name != own]
+        context.storage.remove_files([f"{folder}/{name}" for name in others])
     with working_time.counted(context.storage, stage, context.fingerprint) as clock:
         result: StageResult = module.run(context)
         worked = clock.now()

@@ -69,8 +69,8 @@ def load_folder(storage: Storage, folder: str) -> LoadedTokenizer:
 def check_special_tokens(loaded: LoadedTokenizer, spec: PretrainJobSpec) -> None:
     """Raise UserError unless the tokenizer has what the job's objective needs."""
     objective, missing = spec.objective, ""
-    if objective.masked_lm and loaded.mask is None:
-        missing = "mask_token in tokenizer_config.json, with a token of the vocabulary"
+    if objective.masked_lm and loaded.mask in (None, loaded.end_of_text, loaded.padding):
+        missing = "mask_token in tokenizer_config.json, with a token of the vocabulary that nothing else is named after"
     elif objective.span_corruption and not loaded.sentinels:
         missing = f"{SENTINELS[0]}, {SENTINELS[1]} and so on in the vocabulary"
     elif corruption := objective.span_corruption:

@@ -53,7 +53,16 @@ def train(spec: TrainTokenizer, texts: Callable[[], Iterator[str]], further: Seq
             f"{spec.vocab_size} entries were asked for, but the characters and special tokens alone are {size}.",
             f"Write vocabSize: {size} or more, or algorithm: bpe, which needs no more than the 256 bytes.",
         )
-    return tokenizer
+    return _beside_spaces(tokenizer, further) if further else tokenizer
+
+
+def _beside_spaces(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
+    """The same, with tokens that take the white space before them: in training they stand for whole tokens, and in most
+    vocabularies a word begins with its space. Whoever writes a space before a mask would else ask for what was never seen.
+    """
+    description = json.loads(tokenizer.to_str())
+    added = [token | {"lstrip": token["content"] in tokens} for token in description["added_tokens"]]
+    return Tokenizer.from_str(json.dumps(description | {"added_tokens": added}))
 
 
 def _byte_level_bpe(vocab_size: int, special: list[str], texts: Callable[[], Iterator[str]]) -> Tokenizer:

@@ -138,6 +138,20 @@ def _next(number: int, divisor: int) -> int:
     return -(-number // divisor) * divisor
 
 
+def _prompts(spec: PretrainJobSpec) -> Iterator[Finding]:
+    gap = (
+        objectives.MASK
+        if spec.objective.masked_lm
+        else objectives.SENTINELS[0]
+        if spec.objective.span_corruption
+        else ""
+    )
+    for index, prompt in enumerate(spec.evaluation.prompts):
+        if gap not in prompt:
+            what = f"{shown(prompt)} has no gap to fill."
+            yield ("spec", "evaluation", "prompts", index), what, f"Write {gap} where the model is to fill it in."
+
+
 RULES = (
     exactly_one("model-kind", "spec.model", "preset: llama-125m", "preset", "config", texts=("preset",)),
     Rule("preset-unknown", "spec.model", _preset),
@@ -147,6 +161,7 @@ RULES = (
     Rule("sequence-longer-than-positions", "spec", _positions),
     Rule("vocabulary-smaller-than-tokenizer", "spec", _vocabulary),
     Rule("heads-not-dividing", "spec.model", _heads),
+    Rule("prompt-without-gap", "spec", _prompts),
     Rule("spans-not-fitting", "spec", _spans),
     exactly_one(
         "objective-kind", "spec.objective", "causalLM: {}",

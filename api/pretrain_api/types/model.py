@@ -50,7 +50,7 @@ class CausalLM(ApiModel):
 class MaskedLM(ApiModel):
     """Masked-token prediction (BERT, arXiv:1810.04805)."""
 
-    mask_probability: Ratio = 0.15
+    mask_probability: Annotated[float, Field(ge=0.001, le=1)] = 0.15
     """Share of tokens to predict; of them 80 % masked, 10 % random, 10 % kept."""
     masking: Literal["token", "wholeWord"] = "token"
     """Unit that is masked."""

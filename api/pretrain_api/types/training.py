@@ -138,7 +138,7 @@ class Evaluation(ApiModel):
     every_steps: Annotated[int, Field(ge=0)] = 1000
     """Steps between evaluations on the validation documents. 0: only at the end."""
     prompts: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=64)] = []
-    """Prompts to continue in the report. Empty: openings of validation documents."""
+    """Prompts to continue in the report; of maskedLM with masks, <|mask|>, and of spanCorruption with sentinels, <extra_id_0>. Empty: openings of validation documents."""
 
 
 class HuggingFaceExport(ApiModel):

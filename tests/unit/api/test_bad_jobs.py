@@ -226,6 +226,8 @@ SET_TABLE = [
      "spec.data.sources[0].shards", "s3://"),
     ("spec.data.sources[0]={name: web, shards: s3://<bucket>/manifest.json}", "address-placeholder",
      "spec.data.sources[0].shards", "real address"),
+    ("spec={objective: {maskedLM: {maskProbability: 0}}}", "out-of-bounds", "spec.objective.maskedLM.maskProbability",
+     "Write 0.001 or more."),
     # Pods.
     ("spec.workers.template={env: [{name: A, value: x}, {value: x}]}", "template-variable",
      "spec.workers.template.env[1].name", "Write name: NAME"),

@@ -48,7 +48,9 @@ def fill(
 
 def _masked(loaded: LoadedTokenizer, prompt: str, seed: int, number: int) -> list[int]:
     assert loaded.mask is not None
-    parts = [loaded.tokenizer.encode(part, add_special_tokens=False).ids for part in prompt.split(MASK)]
+    *before, last = prompt.split(MASK)
+    pieces = [*(part.rstrip() for part in before), last]  # a mask stands for a word with the space before it
+    parts = [loaded.tokenizer.encode(part, add_special_tokens=False).ids for part in pieces]
     found = parts[0]
     for part in parts[1:]:
         found = [*found, loaded.mask, *part]

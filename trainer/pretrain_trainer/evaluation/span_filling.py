@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -79,11 +80,13 @@ def _with_sentinels(
     vocabulary = dict(zip(SENTINELS, loaded.sentinels, strict=False))
 
     def encoded() -> Iterator[int]:
-        for part in _SENTINEL.split(prompt):
+        parts = _SENTINEL.split(prompt)
+        for part, following in itertools.zip_longest(parts, parts[1:], fillvalue=""):
             if part in vocabulary:
                 yield vocabulary[part]
-            else:
-                yield from loaded.tokenizer.encode(part, add_special_tokens=False).ids
+            else:  # a sentinel stands for words with the space before them
+                text = part.rstrip() if following in vocabulary else part
+                yield from loaded.tokenizer.encode(text, add_special_tokens=False).ids
 
     tokens = list(encoded())[:sequence_length]
     if any(token in loaded.sentinels for token in tokens):

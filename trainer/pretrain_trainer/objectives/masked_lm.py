@@ -52,33 +52,52 @@ class MaskedLanguageModel:
         self._takes_positions = True
 
     def prepare(self, model: nn.Module) -> None:
-        """Look at how the model ends, and whether its documents stay apart."""
+        """Look at how the model ends, whether it sees both sides, and whether its documents stay apart."""
         self._takes_positions = "position_ids" in inspect.signature(model.forward).parameters
         device = next(model.parameters()).device
         tokens = torch.arange(1, 17, device=device, dtype=torch.int32).repeat(2, 1) % self._vocab_size
-        other = tokens.clone()
-        other[:, :8] = (other[:, :8] + 1) % self._vocab_size
+        before, behind = tokens.clone(), tokens.clone()
+        before[:, :8] = (tokens[:, :8] + 1) % self._vocab_size
+        behind[:, 15] = (tokens[:, 15] + 1) % self._vocab_size
         documents = torch.arange(16, device=device, dtype=torch.int32).repeat(2, 1) // 8
         training = model.training
         model.eval()
-        with torch.no_grad():
-            logits, changed = (self._logits(model, each, documents) for each in (tokens, other))
-            head = model.get_output_embeddings()  # type: ignore[operator]
-            if isinstance(head, nn.Linear):
-                rows = torch.arange(32, device=device) % 3 == 0
-                with _only(head, rows):
-                    some = self._logits(model, tokens, documents)
-                # Some models do something to their logits afterwards; theirs are left whole.
-                if some.shape == (int(rows.sum()), logits.shape[-1]):
-                    self._head = head if torch.allclose(some, logits.flatten(0, 1)[rows], 1e-4, 1e-5) else None
-        model.train(training)
-        if self._document_mask == "attention" and not torch.allclose(logits[:, 8:], changed[:, 8:], 1e-4, 1e-5):
+        try:
+            with torch.no_grad():
+                logits, other_before, other_behind = (
+                    self._logits(model, each, documents) for each in (tokens, before, behind)
+                )
+                alone = model(input_ids=tokens[:, :8].long()).logits
+                self._look_at_head(model, tokens, documents, logits)
+        except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
+            # Models that count positions from the padding on, or make something of a two-dimensional mask, stumble here.
+            raise _not_for_masks(
+                f"The model does not run on packed documents: {str(error).splitlines()[0]}."
+            ) from error
+        finally:
+            model.train(training)
+        if _same(logits[:, 8:15], other_behind[:, 8:15]):
+            raise _not_for_masks("The model does not see what stands behind a token.")
+        if self._document_mask == "attention" and not _same(logits[:, 8:], other_before[:, 8:]):
             raise UserError(
                 "document-mask-unsupported",
                 "spec.objective.maskedLM.documentMask",
                 "The tokens of this model see the documents before theirs whatever the attention mask says.",
                 "Write documentMask: none.",
             )
+        if self._document_mask == "attention" and not _same(logits[:, :8], alone):
+            raise _not_for_masks("The model counts positions in a way of its own, which packed documents do not keep.")
+
+    def _look_at_head(self, model: nn.Module, tokens: Tensor, documents: Tensor, logits: Tensor) -> None:
+        head = model.get_output_embeddings()  # type: ignore[operator]
+        if not isinstance(head, nn.Linear):
+            return
+        rows = torch.arange(tokens.numel(), device=tokens.device) % 3 == 0
+        with _only(head, rows):
+            some = self._logits(model, tokens, documents)
+        # Some models do something to their logits afterwards; theirs are left whole.
+        if some.shape == (int(rows.sum()), logits.shape[-1]) and _same(some, logits.flatten(0, 1)[rows]):
+            self._head = head
 
     def batch(self, samples: Samples, positions: Int64s) -> Batch:
         """`inputs` and `targets` int32 [n, L], the tokens with and without masks; `predicted` bool [n, L], which were
@@ -134,6 +153,19 @@ class MaskedLanguageModel:
                 settings["position_ids"] = document_positions(documents)
         logits: Tensor = model(input_ids=tokens.long(), **settings).logits
         return logits
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, 1e-4, 1e-5)
+
+
+def _not_for_masks(what: str) -> UserError:
+    return UserError(
+        "model-not-for-objective",
+        "spec.model",
+        what,
+        "Write an encoder's preset or type, for example bert or modernbert.",
+    )
 
 
 def _first_of_word(starts: npt.NDArray[np.bool_]) -> Int64s:

@@ -57,7 +57,9 @@ class PrefixLanguageModel:
                 self._loss.prepare(model, lambda: self._logits(model, tokens, documents, prefix), logits)
         except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
             # Models that make something of a two-dimensional mask, say, stumble over this one.
-            raise _unsupported(f"This model does not take the mask of a prefix: {error}") from error
+            raise _unsupported(
+                f"This model does not take the mask of a prefix: {str(error).splitlines()[0]}."
+            ) from error
         finally:
             model.train(training)
         usual, other_prefix, other_future, other_document = logits

@@ -136,13 +136,12 @@ class TestSums:
         assert sums.hits is not None
         assert sums.hits.tolist() == right.sum(1).tolist()
 
-    @pytest.mark.parametrize("kind", ["bert", "modernbert", "roberta", "distilbert"])
+    @pytest.mark.parametrize("kind", ["bert", "modernbert", "distilbert"])
     def test_keep_documents_apart(self, kind: str) -> None:
         """A document in a packed sequence has the loss that it has alone."""
-        small = {"bert": {}, "roberta": {"pad_token_id": PADDING, "max_position_embeddings": 64}}
         sizes = {"modernbert": {"pad_token_id": PADDING, "global_attn_every_n_layers": 1}}
         names = {"distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2}}
-        extra = {**small.get(kind, {}), **sizes.get(kind, {}), **names.get(kind, {})}
+        extra = {**sizes.get(kind, {}), **names.get(kind, {})}
         torch.manual_seed(1)
         config = AutoConfig.for_model(**{**BERT, "model_type": kind, **extra})
         model = AutoModelForMaskedLM.from_config(config).eval()
@@ -155,6 +154,15 @@ class TestSums:
         second = Batch({name: tensor[:, 12:] for name, tensor in batch.tensors.items()})
         apart = objective.sums(model, first, 1.0).loss + objective.sums(model, second, 1.0).loss
         torch.testing.assert_close(objective.sums(model, batch, 1.0).loss, apart, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("changes", [{"model_type": "roberta"}, {"model_type": "longformer", "attention_window": 8},
+                                         {"is_decoder": True}])  # fmt: skip
+    def test_of_a_model_that_counts_or_looks_otherwise_are_refused(self, changes: dict[str, Any]) -> None:
+        torch.manual_seed(1)
+        model = AutoModelForMaskedLM.from_config(AutoConfig.for_model(**{**BERT, **changes, "pad_token_id": None}))
+        with pytest.raises(UserError) as caught:
+            an_objective().prepare(model)
+        assert caught.value.code == "model-not-for-objective"
 
     def test_of_a_model_that_heeds_no_mask_are_refused(self) -> None:
         torch.manual_seed(1)
