@@ -12,19 +12,21 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
 from fsspec.implementations.local import LocalFileSystem
-from PIL.Image import Image
 
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.samples import SampleManifest, SampleShard, index_dtype, kind_of
-from pretrain_trainer.data import images, manifest_file
+from pretrain_trainer.data import manifest_file
 from pretrain_trainer.documents import locations
 from pretrain_trainer.documents.faults import patiently, reading
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _SPAN_BYTES = 8 << 20
 """Of one request for records that follow each other."""
@@ -227,6 +229,8 @@ class SampleShards:
 
 def _image(key: str, content: bytes) -> Image | None:
     """A decoder of webdataset's kind; None for what is no image."""
+    from pretrain_trainer.data import images  # with Pillow, which readers of tokens have no use for
+
     return images.decoded(content) if kind_of(key) == "image" else None
 
 

@@ -14,6 +14,7 @@ from pretrain_trainer.data.foreign import DamagedRecord, SampleShards
 
 SHARDS, RECORDS = 6, 5
 TOTAL = SHARDS * RECORDS
+IMAGES = [image(record) for record in range(TOTAL)]
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def opened(folder: Path, **options: int) -> SampleShards:
 
 def is_right(shards: SampleShards, record: int) -> bool:
     sample = shards.read(record)
-    members = {"jpg": image(record), "txt": f"caption of image {record}".encode()}
+    members = {"jpg": IMAGES[record], "txt": f"caption of image {record}".encode()}
     return (sample.key, sample.number, sample.members) == (f"{record:06d}", record % RECORDS, members)
 
 
