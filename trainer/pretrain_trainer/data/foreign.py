@@ -6,9 +6,7 @@ What is in a member is not looked at here; `decoded` gives it to webdataset's de
 from __future__ import annotations
 
 import io
-import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,6 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.samples import SampleManifest, SampleShard, index_dtype, kind_of
 from pretrain_trainer.data import manifest_file
+from pretrain_trainer.data.kept import Kept
 from pretrain_trainer.documents import locations
 from pretrain_trainer.documents.faults import patiently, reading
 
@@ -76,7 +75,8 @@ class _Opened:
 
 
 class SampleShards:
-    """The shards of a manifest. For any number of threads; each index is read once, by the first that needs it."""
+    """The shards of a manifest. For any number of threads; each index is read once, by the first that needs it, and not
+    taken along into other processes."""
 
     def __init__(self, uri: str, endpoint_url: str = "", where: str = "", index_bytes: int = _INDEX_BYTES) -> None:
         """`uri` is that of manifest.json; `where` is the field that names it. UserError where it cannot be read."""
@@ -92,10 +92,7 @@ class SampleShards:
             )
         self.manifest: SampleManifest = parsed
         self._first = [0, *accumulate(shard.records for shard in parsed.shards)]
-        self._opened: OrderedDict[int, _Opened] = OrderedDict()
-        self._room = index_bytes
-        self._lock = threading.Lock()
-        self._turns: dict[int, threading.Lock] = {}
+        self._opened: Kept[_Opened] = Kept(index_bytes)
 
     def __len__(self) -> int:
         return self.manifest.records
@@ -147,22 +144,7 @@ class SampleShards:
         return self._open(shard).rows
 
     def _open(self, shard: int) -> _Opened:
-        with self._lock:
-            if (opened := self._opened.get(shard)) is not None:
-                self._opened.move_to_end(shard)
-                return opened
-            turn = self._turns.setdefault(shard, threading.Lock())
-        with turn:  # the others that need this shard wait; those that need other shards do not
-            with self._lock:
-                if (opened := self._opened.get(shard)) is not None:
-                    return opened
-            opened = self._open_first(shard)
-            with self._lock:
-                self._opened[shard] = opened
-                kept = sum(each.bytes for each in self._opened.values())
-                while kept > self._room and len(self._opened) > 1:
-                    kept -= self._opened.popitem(last=False)[1].bytes
-            return opened
+        return self._opened.get(shard, self._open_first)
 
     def _open_first(self, shard: int) -> _Opened:
         of, address = self.manifest.shards[shard], self.address(shard)

@@ -1,3 +1,4 @@
+import pickle
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -68,15 +69,6 @@ class TestManyThreads:
 
 
 class TestIndexes:
-    def test_are_dropped_beyond_their_bound_the_longest_unused_first(self, folder: Path) -> None:
-        shards = opened(folder)
-        shards.read(0)
-        one = shards._opened[0].bytes
-        shards = opened(folder, index_bytes=2 * one)
-        for record in (0, RECORDS, 0, 2 * RECORDS):
-            assert is_right(shards, record)
-        assert list(shards._opened) == [0, 2]
-
     def test_that_were_missing_are_looked_for_again(self, folder: Path) -> None:
         path = folder / "000000.idx"
         content = path.read_bytes()
@@ -86,6 +78,15 @@ class TestIndexes:
             shards.read(0)
         path.write_bytes(content)
         assert is_right(shards, 0)
+
+
+class TestOtherProcesses:
+    def test_are_given_shards_that_read_for_themselves(self, folder: Path) -> None:
+        shards = opened(folder)
+        assert is_right(shards, 0)
+        copy = pickle.loads(pickle.dumps(shards))
+        assert len(pickle.dumps(copy)) == len(pickle.dumps(opened(folder)))
+        assert all(is_right(copy, record) for record in range(TOTAL))
 
 
 class TestDamage:
