@@ -1,30 +1,37 @@
 """Records of shards that others wrote, by number or one after the other, each held against the checksums of its index.
 
-What is in a member is not looked at here; `decoded` gives it to webdataset's decoders.
+What is in a member is not looked at here; `decoded` gives it to webdataset's decoders, images to our own.
 """
 
 from __future__ import annotations
 
 import io
-from collections import OrderedDict
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
+from fsspec.implementations.local import LocalFileSystem
 
 from pretrain_api.errors import PretrainError, UserError
-from pretrain_api.samples import SampleManifest, SampleShard, index_dtype
+from pretrain_api.samples import SampleManifest, SampleShard, index_dtype, kind_of
 from pretrain_trainer.data import manifest_file
+from pretrain_trainer.data.kept import Kept
 from pretrain_trainer.documents import locations
 from pretrain_trainer.documents.faults import patiently, reading
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 _SPAN_BYTES = 8 << 20
 """Of one request for records that follow each other."""
-_INDEXES = 64
-"""Indexes that are kept."""
+_INDEX_BYTES = 256 << 20
+"""Of indexes that are kept: at some 80 bytes for an image with a caption those of three million records. Read in random
+order, shards whose index is not kept cost a request for all of it with each record."""
 
 
 class DamagedRecord(PretrainError):
@@ -46,10 +53,32 @@ class Sample:
     members: dict[str, bytes]
 
 
-class SampleShards:
-    """The shards of a manifest. For one thread at a time."""
+@dataclass(frozen=True)
+class _Opened:
+    """What reading the records of a shard takes."""
 
-    def __init__(self, uri: str, endpoint_url: str = "", where: str = "") -> None:
+    rows: npt.NDArray[np.void]
+    begins: npt.NDArray[np.int64]
+    """[records]: first byte of each."""
+    ends: npt.NDArray[np.int64]
+    """[records]: the byte behind the last of each."""
+    members: tuple[tuple[str, str, str, str], ...]
+    """Name, and the fields of offset, length and checksum."""
+    address: str
+    fs: Any
+    path: str
+    is_local: bool
+
+    @property
+    def bytes(self) -> int:
+        return int(self.rows.nbytes + self.begins.nbytes + self.ends.nbytes)
+
+
+class SampleShards:
+    """The shards of a manifest. For any number of threads; each index is read once, by the first that needs it, and not
+    taken along into other processes."""
+
+    def __init__(self, uri: str, endpoint_url: str = "", where: str = "", index_bytes: int = _INDEX_BYTES) -> None:
         """`uri` is that of manifest.json; `where` is the field that names it. UserError where it cannot be read."""
         self.uri, self._where = uri, where or uri
         file = manifest_file.read(uri, endpoint_url, where)
@@ -62,8 +91,8 @@ class SampleShards:
                 "Write the address of a manifest.json that `pretrain index` wrote.",
             )
         self.manifest: SampleManifest = parsed
-        self._first = np.cumsum([0, *(shard.records for shard in parsed.shards)])
-        self._indexes: OrderedDict[int, npt.NDArray[np.void]] = OrderedDict()
+        self._first = [0, *accumulate(shard.records for shard in parsed.shards)]
+        self._opened: Kept[_Opened] = Kept(index_bytes)
 
     def __len__(self) -> int:
         return self.manifest.records
@@ -72,32 +101,35 @@ class SampleShards:
         """The record of that number, in one request. IndexError where there is none, DamagedRecord for a wrong checksum."""
         if not 0 <= record < len(self):
             raise IndexError(f"{self.uri} has records 0 to {len(self) - 1}, not {record}")
-        shard = int(np.searchsorted(self._first, record, side="right")) - 1
-        inside = record - int(self._first[shard])
-        (sample,) = self._span(shard, inside, inside + 1)
-        return sample
+        shard = bisect_right(self._first, record) - 1
+        inside = record - self._first[shard]
+        opened = self._open(shard)
+        content, start = self._span(opened, inside, inside + 1)
+        return self._sample(opened, inside, content, start)
 
     def scan(self, shard: int) -> Iterator[Sample]:
         """The records of a shard, in order. Raises DamagedRecord at the first with a wrong checksum."""
-        rows = self.index(shard)
-        begins, ends = self._extents(shard)
+        opened = self._open(shard)
+        begins, ends = opened.begins.tolist(), opened.ends.tolist()
         first = 0
-        for number in range(1, len(rows) + 1):
-            if number == len(rows) or ends[number] - begins[first] > _SPAN_BYTES:
-                yield from self._span(shard, first, number)
+        for number in range(1, len(ends) + 1):
+            if number == len(ends) or ends[number] - begins[first] > _SPAN_BYTES:
+                content, start = self._span(opened, first, number)
+                for one in range(first, number):
+                    yield self._sample(opened, one, content, start)
                 first = number
 
     def decoded(self, record: int) -> dict[str, Any]:
-        """The record as webdataset's decoders give it, images as PIL images. UserError for what cannot be decoded."""
+        """The record as webdataset's decoders give it, images as PIL images by ours. UserError for what cannot be decoded."""
         import webdataset
         from webdataset.autodecode import Decoder
 
         sample = self.read(record)
         fields = {"__key__": sample.key, "__url__": sample.shard, **sample.members}
         try:
-            return dict(Decoder([webdataset.imagehandler("pil")])(fields))
+            return dict(Decoder([_image, webdataset.imagehandler("pil")])(fields))
         except Exception as error:
-            what = f"record {sample.key!r} cannot be decoded: {error}."
+            what = f"record {sample.key!r} cannot be decoded: {error.__cause__ or error}."
             raise UserError(
                 "record-broken", sample.shard, what, "Repair the file in the tar, or leave it out."
             ) from error
@@ -109,11 +141,25 @@ class SampleShards:
 
     def index(self, shard: int) -> npt.NDArray[np.void]:
         """The rows of a shard. UserError where the index is missing or not that of the shard."""
-        if shard not in self._indexes:
-            self._indexes[shard] = self._read_index(self.manifest.shards[shard])
-            if len(self._indexes) > _INDEXES:
-                self._indexes.popitem(last=False)
-        return self._indexes[shard]
+        return self._open(shard).rows
+
+    def _open(self, shard: int) -> _Opened:
+        return self._opened.get(shard, self._open_first)
+
+    def _open_first(self, shard: int) -> _Opened:
+        of, address = self.manifest.shards[shard], self.address(shard)
+        rows = self._read_index(of)
+        members = tuple((name, f"{name}.offset", f"{name}.length", f"{name}.crc32c") for name in of.members)
+        begins, ends = np.full(len(rows), np.iinfo(np.int64).max), np.zeros(len(rows), dtype=np.int64)
+        for _, offset, length, _ in members:
+            offsets = rows[offset].astype(np.int64)
+            np.minimum(begins, offsets, where=offsets > 0, out=begins)
+            np.maximum(ends, offsets + rows[length].astype(np.int64), out=ends)
+        fs, path = self.storage.fs, self.storage.path(of.name)
+        if "://" in of.name:
+            fs, path = locations.file_system(address, self._where)
+        is_local = isinstance(fs, LocalFileSystem)
+        return _Opened(rows, begins, ends, members, address, fs, path, is_local)
 
     def _read_index(self, shard: SampleShard) -> npt.NDArray[np.void]:
         uri = self.storage.uri(shard.index)
@@ -128,43 +174,46 @@ class SampleShards:
             raise _other_index(uri, f"it has {rows.size} records of other members than the manifest says")
         return np.asarray(rows)
 
-    def _extents(self, shard: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """First byte of each record, and the one behind its last, int64 [records] each."""
-        rows, names = self.index(shard), list(self.manifest.shards[shard].members)
-        offsets = np.stack([rows[f"{name}.offset"] for name in names]).astype(np.int64)
-        lengths = np.stack([rows[f"{name}.length"] for name in names]).astype(np.int64)
-        begins = np.where(offsets > 0, offsets, np.iinfo(np.int64).max).min(axis=0)
-        return begins, (offsets + lengths).max(axis=0)
+    def _span(self, opened: _Opened, first: int, last: int) -> tuple[bytes, int]:
+        """What lies in the tar from record `first` to that before `last`, by one request, and its first byte's place."""
+        start, end = int(opened.begins[first]), int(opened.ends[last - 1])
+        return patiently(lambda: self._content(opened, start, end)), start
 
-    def _span(self, shard: int, first: int, last: int) -> Iterator[Sample]:
-        begins, ends = self._extents(shard)
-        start, address, of = int(begins[first]), self.address(shard), self.manifest.shards[shard]
-        fs, path = locations.file_system(address, self._where) if "://" in of.name else (self.storage.fs, "")
-        path = path or self.storage.path(of.name)
+    def _content(self, opened: _Opened, start: int, end: int) -> bytes:
+        with reading(self._where, opened.address):
+            if not opened.is_local:
+                return bytes(opened.fs.cat_file(opened.path, start=start, end=end))
+            # What fsspec does on the way to the same bytes takes longer than reading them.
+            with open(opened.path, "rb") as file:
+                file.seek(start)
+                return file.read(end - start)
 
-        def fetch() -> bytes:
-            with reading(self._where, address):
-                return bytes(fs.cat_file(path, start=start, end=int(ends[last - 1])))
+    def _sample(self, opened: _Opened, number: int, content: bytes, start: int) -> Sample:
+        row, found = opened.rows[number], dict[str, bytes]()
+        key = bytes(row["key"]).decode()
+        for name, offset_field, length_field, checksum_field in opened.members:
+            offset, length = int(row[offset_field]), int(row[length_field])
+            if not offset:
+                continue
+            payload = content[offset - start : offset - start + length]
+            if len(payload) != length:
+                raise DamagedRecord(
+                    f"{opened.address}, record {number} ({key}), {name}: the file ends before it; it was cut short"
+                )
+            if (checksum := google_crc32c.value(payload)) != (expected := int(row[checksum_field])):
+                raise DamagedRecord(
+                    f"{opened.address}, record {number} ({key}), {name}: crc32c is {checksum:08x} where the index says "
+                    f"{expected:08x}; the file is damaged or was overwritten"
+                )
+            found[name] = payload
+        return Sample(opened.address, number, key, int(row["samples"]), found)
 
-        content = patiently(fetch)
-        for number, row in enumerate(self.index(shard)[first:last], first):
-            key, found = bytes(row["key"]).decode(), dict[str, bytes]()
-            for name in of.members:
-                offset, length = int(row[f"{name}.offset"]), int(row[f"{name}.length"])
-                if not offset:
-                    continue
-                payload = content[offset - start : offset - start + length]
-                if len(payload) != length:
-                    raise DamagedRecord(
-                        f"{address}, record {number} ({key}), {name}: the file ends before it; it was cut short"
-                    )
-                if (checksum := google_crc32c.value(payload)) != int(row[f"{name}.crc32c"]):
-                    raise DamagedRecord(
-                        f"{address}, record {number} ({key}), {name}: crc32c is {checksum:08x} where the index says "
-                        f"{int(row[f'{name}.crc32c']):08x}; the file is damaged or was overwritten"
-                    )
-                found[name] = payload
-            yield Sample(address, number, key, int(row["samples"]), found)
+
+def _image(key: str, content: bytes) -> Image | None:
+    """A decoder of webdataset's kind; None for what is no image."""
+    from pretrain_trainer.data import images  # with Pillow, which readers of tokens have no use for
+
+    return images.decoded(content) if kind_of(key) == "image" else None
 
 
 def _other_index(uri: str, why: str) -> UserError:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
+
+from pretrain_trainer.data.images import BrokenImage, decoded
 
 _SIDE, _GAP, _LINES = 160, 12, 3
 _LINE_HEIGHT, _FONT_SIZE = 15, 12
@@ -21,7 +22,7 @@ class Picture:
 
 
 def contact_sheet(pictures: Sequence[Picture], columns: int = 5) -> Image.Image:
-    """The pictures in rows, from left to right. One that cannot be decoded is a grey field that says so."""
+    """The pictures in rows, from left to right. One that is broken is a grey field that says why."""
     columns = max(1, min(columns, len(pictures)))
     rows = -(-len(pictures) // columns)
     cell_width, cell_height = _SIDE + _GAP, _SIDE + _GAP + _LINES * _LINE_HEIGHT
@@ -39,25 +40,22 @@ def contact_sheet(pictures: Sequence[Picture], columns: int = 5) -> Image.Image:
 
 def _thumbnail(content: bytes) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            whole = image.convert("RGBA")
-    except Exception:  # noqa: BLE001 - Pillow's decoders raise what they like
-        broken = Image.new("RGB", (_SIDE, _SIDE), "lightgrey")
-        ImageDraw.Draw(broken).text((8, 8), "cannot be decoded", "black", ImageFont.load_default(_FONT_SIZE))
+        whole = decoded(content)
+    except BrokenImage as error:
+        broken, font = Image.new("RGB", (_SIDE, _SIDE), "lightgrey"), ImageFont.load_default(_FONT_SIZE)
+        for line, text in enumerate(wrapped(str(error), font, _SIDE - 16)):
+            ImageDraw.Draw(broken).text((8, 8 + line * _LINE_HEIGHT), text, "black", font)
         return broken
     ratio = _SIDE / max(whole.size)
-    whole = whole.resize((max(1, round(whole.width * ratio)), max(1, round(whole.height * ratio))))
-    paper = Image.new("RGB", whole.size, "white")
-    paper.paste(whole, mask=whole.getchannel("A"))
-    return paper
+    return whole.resize((max(1, round(whole.width * ratio)), max(1, round(whole.height * ratio))))
 
 
-def wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> list[str]:
-    """The text in at most _LINES lines of a picture's width, the last one with dots where something is left out."""
+def wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int = _SIDE) -> list[str]:
+    """The text in at most _LINES lines of that width, the last one with dots where something is left out."""
     lines, rest = list[str](), " ".join(text.split())
     while rest and len(lines) < _LINES:
         end = len(rest)
-        while end > 1 and font.getlength(rest[:end]) > _SIDE:
+        while end > 1 and font.getlength(rest[:end]) > width:
             end -= 1
         if end < len(rest) and (space := rest.rfind(" ", 0, end + 1)) > 0:
             end = space
@@ -65,7 +63,7 @@ def wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> li
         rest = rest[end:].lstrip()
     if rest and lines:
         last = lines[-1]
-        while last and font.getlength(f"{last}...") > _SIDE:
+        while last and font.getlength(f"{last}...") > width:
             last = last[:-1]
         lines[-1] = f"{last}..."
     return lines

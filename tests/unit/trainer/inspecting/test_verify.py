@@ -80,7 +80,7 @@ def test_damage_after_indexing_is_found(tmp_path: Path, damage: Callable[[Path],
 CONTENT = {
     "corrupt JPEG": ("jpg", image()[:300], "it cannot be decoded: "),
     "empty image": ("jpg", b"", "it is empty"),
-    "no image": ("png", b"<html>", "it cannot be decoded: no image format that Pillow knows"),
+    "no image": ("png", b"<html>", "it is none of JPEG, PNG, WEBP, GIF, BMP, AVIF, or its header is damaged"),
     "caption in Latin-1": ("txt", b"caf\xe9", "it is not UTF-8: byte 3 is 0xe9"),
     "broken JSON": ("json", b'{"a": ', "it is not valid json: Expecting value: line 1 column 7 (char 6)"),
     "empty JSON": ("json", b"", "it is empty"),
