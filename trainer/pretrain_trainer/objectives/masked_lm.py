@@ -23,6 +23,7 @@ from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives.causal_lm import document_positions
 from pretrain_trainer.objectives.draws import uniform
 from pretrain_trainer.objectives.interface import Batch, Sums
+from pretrain_trainer.objectives.proof import documents_are_seen, first_line, same, trying
 
 MASKED_SHARE, RANDOM_SHARE = 0.8, 0.1
 """Of the tokens to predict: those that the mask token stands for, and those that any other token does. The rest is kept."""
@@ -49,21 +50,17 @@ class MaskedLanguageModel:
         self._controls = np.isin(np.arange(vocab_size), list(controls | {mask}))
         self._substitutes = np.flatnonzero(~self._controls)
         self._head: nn.Linear | None = None
-        self._takes_positions = True
 
     def prepare(self, model: nn.Module) -> None:
         """Look at how the model ends, whether it sees both sides, and whether its documents stay apart."""
-        self._takes_positions = "position_ids" in inspect.signature(model.forward).parameters
         device = next(model.parameters()).device
         tokens = torch.arange(1, 17, device=device, dtype=torch.int32).repeat(2, 1) % self._vocab_size
         before, behind = tokens.clone(), tokens.clone()
         before[:, :8] = (tokens[:, :8] + 1) % self._vocab_size
         behind[:, 15] = (tokens[:, 15] + 1) % self._vocab_size
         documents = torch.arange(16, device=device, dtype=torch.int32).repeat(2, 1) // 8
-        training = model.training
-        model.eval()
         try:
-            with torch.no_grad():
+            with trying(model):
                 logits, other_before, other_behind = (
                     self._logits(model, each, documents) for each in (tokens, before, behind)
                 )
@@ -71,21 +68,12 @@ class MaskedLanguageModel:
                 self._look_at_head(model, tokens, documents, logits)
         except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
             # Models that count positions from the padding on, or make something of a two-dimensional mask, stumble here.
-            raise _not_for_masks(
-                f"The model does not run on packed documents: {str(error).splitlines()[0]}."
-            ) from error
-        finally:
-            model.train(training)
-        if _same(logits[:, 8:15], other_behind[:, 8:15]):
+            raise _not_for_masks(f"The model does not run on packed documents: {first_line(error)}") from error
+        if same(logits[:, 8:15], other_behind[:, 8:15]):
             raise _not_for_masks("The model does not see what stands behind a token.")
-        if self._document_mask == "attention" and not _same(logits[:, 8:], other_before[:, 8:]):
-            raise UserError(
-                "document-mask-unsupported",
-                "spec.objective.maskedLM.documentMask",
-                "The tokens of this model see the documents before theirs whatever the attention mask says.",
-                "Write documentMask: none.",
-            )
-        if self._document_mask == "attention" and not _same(logits[:, :8], alone):
+        if self._document_mask == "attention" and not same(logits[:, 8:], other_before[:, 8:]):
+            raise documents_are_seen("maskedLM")
+        if self._document_mask == "attention" and not same(logits[:, :8], alone):
             raise _not_for_masks("The model counts positions in a way of its own, which packed documents do not keep.")
 
     def _look_at_head(self, model: nn.Module, tokens: Tensor, documents: Tensor, logits: Tensor) -> None:
@@ -96,7 +84,7 @@ class MaskedLanguageModel:
         with _only(head, rows):
             some = self._logits(model, tokens, documents)
         # Some models do something to their logits afterwards; theirs are left whole.
-        if some.shape == (int(rows.sum()), logits.shape[-1]) and _same(some, logits.flatten(0, 1)[rows]):
+        if some.shape == (int(rows.sum()), logits.shape[-1]) and same(some, logits.flatten(0, 1)[rows]):
             self._head = head
 
     def batch(self, samples: Samples, positions: Int64s) -> Batch:
@@ -149,14 +137,10 @@ class MaskedLanguageModel:
         settings: dict[str, Any] = {}
         if self._document_mask == "attention":
             settings["attention_mask"] = (documents[:, :, None] == documents[:, None, :])[:, None]
-            if self._takes_positions:
+            if "position_ids" in inspect.signature(model.forward).parameters:
                 settings["position_ids"] = document_positions(documents)
         logits: Tensor = model(input_ids=tokens.long(), **settings).logits
         return logits
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return torch.allclose(one, other, 1e-4, 1e-5)
 
 
 def _not_for_masks(what: str) -> UserError:

@@ -25,6 +25,7 @@ from pretrain_trainer.objectives.causal_lm import document_positions
 from pretrain_trainer.objectives.draws import uniform
 from pretrain_trainer.objectives.interface import Batch, Sums
 from pretrain_trainer.objectives.next_token import NextTokenLoss
+from pretrain_trainer.objectives.proof import documents_are_seen, first_line, same, trying
 
 _LENGTH = 0
 """The only thing that is drawn."""
@@ -49,34 +50,21 @@ class PrefixLanguageModel:
         tokens[1, first_behind - 1] += 1  # the last token of the second document's prefix
         tokens[2, -1] += 1  # the future of all others
         tokens[3, :_PROBE_DOCUMENT] += 1  # the first document
-        training = model.training
-        model.eval()
         try:
-            with torch.no_grad():
+            with trying(model):
                 logits = self._logits(model, tokens, documents, prefix)
                 self._loss.prepare(model, lambda: self._logits(model, tokens, documents, prefix), logits)
         except (ValueError, TypeError, RuntimeError, LookupError, AttributeError) as error:
             # Models that make something of a two-dimensional mask, say, stumble over this one.
-            raise _unsupported(
-                f"This model does not take the mask of a prefix: {str(error).splitlines()[0]}."
-            ) from error
-        finally:
-            model.train(training)
+            raise _unsupported(f"This model does not take the mask of a prefix: {first_line(error)}") from error
         usual, other_prefix, other_future, other_document = logits
         second = slice(_PROBE_DOCUMENT, None)
-        if _same(usual[_PROBE_DOCUMENT : first_behind - 1], other_prefix[_PROBE_DOCUMENT : first_behind - 1]):
+        if same(usual[_PROBE_DOCUMENT : first_behind - 1], other_prefix[_PROBE_DOCUMENT : first_behind - 1]):
             raise _unsupported("The tokens of a prefix do not see what follows them in it, whatever the mask says.")
-        if not _same(usual[:-1], other_future[:-1]) or not _same(
-            usual[:_PROBE_DOCUMENT], other_prefix[:_PROBE_DOCUMENT]
-        ):
+        if not same(usual[:-1], other_future[:-1]) or not same(usual[:_PROBE_DOCUMENT], other_prefix[:_PROBE_DOCUMENT]):
             raise _unsupported("The tokens of this model see those that follow, whatever the mask says.")
-        if self._document_mask == "attention" and not _same(usual[second], other_document[second]):
-            raise UserError(
-                "document-mask-unsupported",
-                "spec.objective.prefixLM.documentMask",
-                "The tokens of this model see the documents before theirs whatever the attention mask says.",
-                "Write documentMask: none.",
-            )
+        if self._document_mask == "attention" and not same(usual[second], other_document[second]):
+            raise documents_are_seen("prefixLM")
 
     def batch(self, samples: Samples, positions: Int64s) -> Batch:
         """`tokens` int32, `documents` int32 (other ones for other documents, padding included), `prefix` bool (which
@@ -166,10 +154,6 @@ def _runs(begins: npt.NDArray[np.bool_]) -> tuple[Int64s, Int64s]:
     ends = np.full(begins.shape, width, dtype=np.int64)
     ends[:, :-1] = np.where(begins[:, 1:], place[1:], width)
     return first, np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return torch.allclose(one, other, 1e-4, 1e-5)
 
 
 def _unsupported(what: str) -> UserError:

@@ -20,6 +20,7 @@ from pretrain_api.errors import UserError
 from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives.draws import uniform
 from pretrain_trainer.objectives.interface import Batch, Sums
+from pretrain_trainer.objectives.proof import first_line, same, trying
 
 _SIZES, _GAPS = range(2)
 
@@ -52,16 +53,13 @@ class SpanCorruption:
         inputs, written = (torch.arange(1, n, device=device).repeat(2, 1) for n in (17, 9))
         later = written.clone()
         later[:, 4:] += 1
-        training = model.training
-        model.eval()
         try:
-            with torch.no_grad():
+            with trying(model):
                 before, after = (self._logits(model, inputs, each) for each in (written, later))
                 elsewhere = self._logits(model, inputs + 1, written)
         except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
-            raise _not_for_spans(f"The model does not run on two texts: {error}") from error
-        model.train(training)
-        if not torch.allclose(before[:, :4], after[:, :4], 1e-4, 1e-5):
+            raise _not_for_spans(f"The model does not run on two texts: {first_line(error)}") from error
+        if not same(before[:, :4], after[:, :4]):
             raise _not_for_spans("The model's decoder sees the tokens that it has yet to write.")
         if torch.equal(before, elsewhere):
             raise _not_for_spans("What the model's decoder writes does not depend on what its encoder reads.")

@@ -130,7 +130,7 @@ def evaluation(by_source: Mapping[str, SourceEvaluation], predicted: str = "") -
     colours = [PALETTE[0], "#5f6b7a", "#8d97a5", "#b4bcc6"]
     traces = [
         _bar(names, values, name, shade, text=[f"{v:.2f}" for v in values], textposition="outside", cliponaxis=False)
-        for (name, values), shade in zip(figures.items(), colours, strict=False)
+        for (name, values), shade in zip(figures.items(), colours[: len(figures)], strict=True)
     ]
     layout = {
         "barmode": "group",

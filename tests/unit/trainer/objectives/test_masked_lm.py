@@ -1,6 +1,5 @@
 """Masked language modelling: what is masked, and the loss beside transformers' own."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from pretrain_trainer.data.samples import Samples
 from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.masked_lm import MaskedLanguageModel
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 VOCABULARY, LENGTH, SAMPLES = 96, 33, 10
 END, PADDING, MASK = 0, 1, 2
 BERT = {
@@ -22,15 +23,6 @@ BERT = {
     "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": LENGTH, "type_vocab_size": 1,
     "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other take longer than products as small as these."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def an_objective(**changes: Any) -> MaskedLanguageModel:
@@ -154,6 +146,8 @@ class TestSums:
         second = Batch({name: tensor[:, 12:] for name, tensor in batch.tensors.items()})
         apart = objective.sums(model, first, 1.0).loss + objective.sums(model, second, 1.0).loss
         torch.testing.assert_close(objective.sums(model, batch, 1.0).loss, apart, rtol=1e-4, atol=1e-5)
+        # Where losses are only measured, nobody prepares.
+        torch.testing.assert_close(an_objective().sums(model, batch, 1.0).loss, apart, rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("changes", [{"model_type": "roberta"}, {"model_type": "longformer", "attention_window": 8},
                                          {"is_decoder": True}])  # fmt: skip

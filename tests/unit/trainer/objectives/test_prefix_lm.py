@@ -1,5 +1,4 @@
 import contextlib
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +17,8 @@ from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
 from pretrain_trainer.objectives.prefix_lm import EmptyPrefixLanguageModel, PrefixLanguageModel, prefix_mask
 from pretrain_trainer.training.loop import Training
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 VOCABULARY = 50
 _SMALL = {
@@ -64,15 +65,6 @@ def uneven(count: int, width: int) -> Samples:
 
 def a_batch(of: Samples, seed: int = 1, document_mask: Any = "attention") -> Batch:
     return PrefixLanguageModel(seed, document_mask).batch(of, np.arange(len(of.tokens)))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other take longer than products as small as these."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class TestPrefixes:

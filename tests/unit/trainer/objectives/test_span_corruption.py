@@ -1,7 +1,6 @@
 """What is cut out of a text, and that the gradient is that of T5's own loss, whatever the number of ranks."""
 
 import contextlib
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,21 +18,14 @@ from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.span_corruption import SpanCorruption
 from pretrain_trainer.training.loop import Training
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 VOCABULARY, END, START = 250, 0, 1
 SENTINELS = tuple(range(180, 220))
 T5 = {
     "model_type": "t5", "d_model": 16, "d_ff": 24, "d_kv": 8, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0,
     "feed_forward_proj": "gated-gelu", "vocab_size": VOCABULARY, "pad_token_id": START, "eos_token_id": END,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other take longer than products as small as these."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def an_objective(seed: int = 5, **settings: float) -> SpanCorruption:

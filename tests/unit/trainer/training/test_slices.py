@@ -2,7 +2,6 @@
 backward passes, rank by rank, and gradients added as between ranks."""
 
 import contextlib
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +16,8 @@ from pretrain_trainer.data.samples import Samples
 from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
 from pretrain_trainer.training.loop import Training
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SAMPLES, WIDTH, VOCABULARY = 11, 33, 50
 CONFIG = {
@@ -62,15 +63,6 @@ def a_slice(whole: dict[str, np.ndarray], rows: slice) -> Batch:
     own = {name: array[rows] for name, array in whole.items()}
     count = len(own["tokens"])
     return CausalLanguageModel().batch(Samples(**own, stand_ins=np.zeros(count, dtype=np.bool_)), np.arange(count))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other take longer than products as small as these."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-6)], ids=["fp64", "fp32"])
