@@ -100,12 +100,12 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
         },
         Stage.PREPARE: {k: v for k, v in data["prepare"].items() if k != "parallelism"},
         Stage.TOKENIZER: {
-            **full["tokenizer"],
-            "weights": weights if full["tokenizer"]["train"] else {},
+            **(full["tokenizer"] or {}),
+            "weights": weights if full["tokenizer"] and full["tokenizer"]["train"] else {},
             "validation": data["validation"],
             **({"specialTokens": special} if (special := objectives.special_tokens(spec)) else {}),
         },
-        Stage.ENCODE: {"validation": data["validation"], "sequenceLength": full["training"]["sequenceLength"]},
+        Stage.ENCODE: {"validation": data["validation"], **_encoded(spec)},
         Stage.TRAIN: {
             "model": full["model"],
             "objective": full["objective"],
@@ -114,11 +114,22 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
                 {"name": s["name"], "weight": weights[s["name"]], "maxEpochs": s["maxEpochs"]} for s in sources
             ],
         },
-        Stage.EVALUATE: {"prompts": full["evaluation"]["prompts"]},
+        Stage.EVALUATE: {
+            "prompts": full["evaluation"]["prompts"],
+            **{name: full["evaluation"][name] for name in ("labels", "promptTemplates") if full["evaluation"][name]},
+        },
         Stage.EXPORT: {"export": full["export"], "licenses": {s["name"]: s["license"] for s in sources}},
         Stage.REPORT: {},
     }
     return pick[stage]
+
+
+def _encoded(spec: PretrainJobSpec) -> dict[str, Any]:
+    """Settings of Encode that only some kinds of samples have."""
+    if objectives.learns_text(spec):
+        return {"sequenceLength": spec.training.sequence_length}
+    fields = {source.name: source.fields.text for source in spec.data.sources}
+    return {"images": True, **({"captions": fields} if objectives.reads_text(spec) else {})}
 
 
 def fingerprint(stage: Stage, spec: PretrainJobSpec, upstream: Mapping[Stage, str], inputs: str = "") -> str:

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pretrain_api import layout, records
 from pretrain_api.commits import Commit
 from pretrain_api.errors import UserError
-from pretrain_api.shards import Manifest
 from pretrain_api.stages import UPSTREAM, CompletionRecord, Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.context import StageContext
-from pretrain_trainer.data.mixture import read_manifests
+from pretrain_trainer.data import opened
+from pretrain_trainer.data.opened import AnyManifest
 from pretrain_trainer.training.commit_log import read_log
 
 
@@ -29,12 +29,12 @@ class RunRecords:
     job: PretrainJob
     records: Mapping[Stage, CompletionRecord]
 
-    def manifests(self) -> Mapping[str, Manifest]:
+    def manifests(self) -> Mapping[str, AnyManifest]:
         """Manifests of the encoded sources, by name; empty before Encode is complete."""
         if Stage.ENCODE not in self.records:
             return {}
         fingerprint = self.records[Stage.ENCODE].fingerprint
-        manifests = read_manifests(self.storage, fingerprint, self.job.spec.data.sources)
+        manifests = opened.read(self.storage, self.job.spec, fingerprint)
         return {manifest.source: manifest for _, manifest in manifests}
 
     def commits(self) -> list[Commit]:

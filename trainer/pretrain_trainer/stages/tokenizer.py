@@ -9,6 +9,7 @@ from pretrain_api import layout, objectives
 from pretrain_api.nouns import counted
 from pretrain_api.stages import Flow, Stage
 from pretrain_api.storage import Storage
+from pretrain_api.types.model import Tokenizer as TokenizerSpec
 from pretrain_api.types.model import TrainTokenizer
 from pretrain_trainer import tokenizer_training
 from pretrain_trainer.context import StageContext, StageResult
@@ -30,15 +31,21 @@ CHECKED_BYTES = 1 << 20
 
 def inputs(context: StageContext) -> str:
     """Digest of a given tokenizer's files; empty for one that is trained here."""
-    if context.spec.tokenizer.train:
+    if context.spec.tokenizer is None or context.spec.tokenizer.train:
         return ""
     digest = hashlib.sha256()
-    for name, content in sorted(_given_files(context).items()):
+    for name, content in sorted(_given_files(context, context.spec.tokenizer.uri).items()):
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 
 def run(context: StageContext) -> StageResult:
+    if context.spec.tokenizer is None:
+        return StageResult(message="The objective reads no text.")
+    return _run(context, context.spec.tokenizer)
+
+
+def _run(context: StageContext, asked: TokenizerSpec) -> StageResult:
     folder = layout.tokenizer(context.fingerprint)
     prepared, fraction = context.upstream[Stage.PREPARE], context.spec.data.validation.fraction
     bounds = {
@@ -46,12 +53,12 @@ def run(context: StageContext) -> StageResult:
         for source in context.spec.data.sources
     }
     context.check_stopping()
-    spec = context.spec.tokenizer.train
+    spec = asked.train
     flows: Mapping[str, Flow] = {}
     if spec:
         files, flows = _train(context, spec, bounds)
     else:
-        files = _given_files(context)
+        files = _given_files(context, asked.uri)
     for name, content in sorted(files.items()):
         context.storage.write_bytes(f"{folder}/{name}", content)
     loaded = load_folder(context.storage, folder)
@@ -59,7 +66,7 @@ def run(context: StageContext) -> StageResult:
     by_source = _checks(context, loaded, bounds)
     details = {
         "algorithm": spec.algorithm if spec else "",
-        "uri": context.spec.tokenizer.uri,
+        "uri": asked.uri,
         "vocabSize": loaded.vocab_size,
         "endOfText": loaded.end_of_text,
         "padding": loaded.padding,
@@ -77,8 +84,7 @@ def run(context: StageContext) -> StageResult:
     )
 
 
-def _given_files(context: StageContext) -> dict[str, bytes]:
-    uri = context.spec.tokenizer.uri
+def _given_files(context: StageContext, uri: str) -> dict[str, bytes]:
     return read_files(Storage(uri, context.spec.storage.endpoint_url), "")
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def show(training: Training, figures: StepFigures) -> None:
     """Tell of a step, with the newest checkpoint."""
     newest = training.checkpoints.newest
+    samples_per_second = training.spec.training.global_batch_size / figures.seconds_per_step
     shown = {
         "step": figures.step,
         "totalSteps": training.length.steps,
@@ -25,6 +26,7 @@ def show(training: Training, figures: StepFigures) -> None:
         "tokens": figures.tokens,
         "loss": figures.loss,
         "tokensPerSecond": figures.tokens_per_second,
+        "samplesPerSecond": samples_per_second,
         "learningRate": figures.learning_rate,
         "gradientNorm": figures.gradient_norm,
         "dataWaitRatio": figures.data_wait_seconds / figures.seconds_per_step,
@@ -38,8 +40,8 @@ def show(training: Training, figures: StepFigures) -> None:
     seconds_left = training.pace.seconds_left(training.length.steps - figures.step, left)
     if seconds_left is not None:
         shown["secondsLeft"] = seconds_left
-    if training.peak_flops:
-        shown["mfuRatio"] = figures.tokens_per_second * training.flops_per_token / training.peak_flops
+    if training.peak_flops and training.flops_per_sample:
+        shown["mfuRatio"] = samples_per_second * training.flops_per_sample / training.peak_flops
     training.context.progress.update(
         "step",
         figures.step,
