@@ -49,7 +49,21 @@ UPSTREAM: Mapping[Stage, tuple[Stage, ...]] = {
         Stage.EXPORT,
     ),
 }
-"""The stages whose results a stage reads. A stage's identity contains theirs."""
+"""The stages whose results a stage reads, in a job that has them all. A stage's identity contains theirs."""
+
+_OF_DOCUMENTS = (Stage.COLLECT, Stage.PREPARE)
+
+
+def planned(spec: PretrainJobSpec) -> tuple[Stage, ...]:
+    """The stages of a job, in order. One whose sources are all ready shards has no documents to collect or prepare."""
+    has_documents = any(source.documents for source in spec.data.sources)
+    return tuple(stage for stage in Stage if has_documents or stage not in _OF_DOCUMENTS)
+
+
+def upstream_of(stage: Stage, spec: PretrainJobSpec) -> tuple[Stage, ...]:
+    """The stages of this job whose results `stage` reads."""
+    stages = planned(spec)
+    return tuple(upstream for upstream in UPSTREAM[stage] if upstream in stages)
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,11 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
             "validation": data["validation"],
             **({"specialTokens": special} if (special := objectives.special_tokens(spec)) else {}),
         },
-        Stage.ENCODE: {"validation": data["validation"], "sequenceLength": full["training"]["sequenceLength"]},
+        Stage.ENCODE: {
+            "validation": data["validation"],
+            "sequenceLength": full["training"]["sequenceLength"],
+            **({"shards": shards} if (shards := {s["name"]: s["shards"] for s in sources if s["shards"]}) else {}),
+        },
         Stage.TRAIN: {
             "model": full["model"],
             "objective": full["objective"],
@@ -131,7 +149,7 @@ def fingerprint(stage: Stage, spec: PretrainJobSpec, upstream: Mapping[Stage, st
         "stage": stage.value,
         "version": VERSION[stage],
         "settings": settings(stage, spec),
-        "upstream": {u.value: upstream[u] for u in UPSTREAM[stage]},
+        "upstream": {u.value: upstream[u] for u in upstream_of(stage, spec)},
         "inputs": inputs,
     }
     text = json.dumps(material, sort_keys=True, separators=(",", ":"))

@@ -40,10 +40,13 @@ def inputs(context: StageContext) -> str:
 
 def run(context: StageContext) -> StageResult:
     folder = layout.tokenizer(context.fingerprint)
-    prepared, fraction = context.upstream[Stage.PREPARE], context.spec.data.validation.fraction
+    fraction = context.spec.data.validation.fraction
     bounds = {
-        source.name: validation_bound(source_texts(context.storage, prepared, source.name), fraction)
+        source.name: validation_bound(
+            source_texts(context.storage, context.upstream[Stage.PREPARE], source.name), fraction
+        )
         for source in context.spec.data.sources
+        if source.documents
     }
     context.check_stopping()
     spec = context.spec.tokenizer.train
@@ -115,15 +118,13 @@ def _train(
 
 
 def _checks(context: StageContext, loaded: LoadedTokenizer, bounds: Mapping[str, int]) -> dict[str, Any]:
-    """Round trip and compression by source."""
+    """Round trip and compression by source of documents; `bounds` has them."""
     result: dict[str, Any] = {}
-    for source in context.spec.data.sources:
+    for name, bound in bounds.items():
         context.check_stopping()
-        sample = sample_texts(
-            context.storage, context.upstream[Stage.PREPARE], source.name, CHECKED_BYTES, bounds[source.name]
-        )
+        sample = sample_texts(context.storage, context.upstream[Stage.PREPARE], name, CHECKED_BYTES, bound)
         checked = tokenizer_training.check(loaded, sample)
-        result[source.name] = {
+        result[name] = {
             "documents": checked.documents,
             "bytes": checked.bytes,
             "tokens": checked.tokens,
