@@ -8,7 +8,6 @@ from typing import Any
 from pretrain_api import layout, objectives
 from pretrain_api.nouns import counted
 from pretrain_api.stages import Flow, Stage
-from pretrain_api.storage import Storage
 from pretrain_api.types.model import TrainTokenizer
 from pretrain_trainer import tokenizer_training
 from pretrain_trainer.context import StageContext, StageResult
@@ -20,8 +19,8 @@ from pretrain_trainer.tokenizer import (
     TOKENIZER_FILE,
     LoadedTokenizer,
     check_special_tokens,
+    given_files,
     load_folder,
-    read_files,
 )
 
 CHECKED_BYTES = 1 << 20
@@ -81,8 +80,8 @@ def run(context: StageContext) -> StageResult:
 
 
 def _given_files(context: StageContext) -> dict[str, bytes]:
-    uri = context.spec.tokenizer.uri
-    return read_files(Storage(uri, context.spec.storage.endpoint_url), "")
+    spec = context.spec
+    return given_files(spec.tokenizer.uri, spec.storage.endpoint_url, "spec.tokenizer.uri")
 
 
 def _train(
