@@ -115,8 +115,8 @@ def _key_figures(content: Content, columns: StepColumns, task: Task) -> list[dic
     # Of the steps: the stage's seconds also hold starts, checkpoints and steps that were repeated.
     if len(columns) and (seconds := float(np.nansum(columns.figures["secondsPerStep"]))):
         add("Throughput", words.count(training.tokens / seconds), "tokens/s")
-    collected = next(stage for stage in report.stages if stage.name == "Collect")
-    if collected.documents_out:
+    collected = next((stage for stage in report.stages if stage.name == "Collect"), None)
+    if collected and collected.documents_out:
         add("Documents", words.count(collected.documents_out), words.size(collected.bytes_out))
     add("All stages", words.seconds(sum(stage.seconds for stage in report.stages)))
     return figures

@@ -9,7 +9,7 @@ from typing import Any
 from pretrain_api.commits import WeightSegment
 from pretrain_api.objectives import tokens_per_sample
 from pretrain_api.shards import Manifest
-from pretrain_api.stages import CompletionRecord, Stage
+from pretrain_api.stages import CompletionRecord, Stage, planned
 from pretrain_api.types import PretrainJob
 from pretrain_api.types.status import State
 from pretrain_trainer.data.mixture import mixture_of
@@ -37,7 +37,7 @@ def summarise(run: RunRecords, state: State, created: datetime) -> Report:
         state=state,
         message=_failure(run.job) if state == "Failed" else "",
         created=created,
-        stages=[_stage(run, stage) for stage in Stage],
+        stages=[_stage(run, stage) for stage in planned(run.job.spec)],
         sources=_sources(run.job, run.manifests(), training.samples, segments),
         training=training,
         evaluation={n: SourceEvaluation.model_validate(e) for n, e in evaluation.get("bySource", {}).items()},
