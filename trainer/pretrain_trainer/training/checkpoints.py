@@ -13,10 +13,10 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup as Group
@@ -32,6 +32,7 @@ from pretrain_trainer.training import commit_log
 from pretrain_trainer.training.history import StepFigures, write_history
 from pretrain_trainer.training.payload import PayloadReader, PayloadWriter
 from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, remove_payload, write_manifest
+from pretrain_trainer.training.spent import Spent
 from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
@@ -55,6 +56,13 @@ class Position:
     """Samples whose record was damaged, and that counted in no loss."""
     micro_batch_size: int = 0
     """Samples per forward pass: part of the state, since it decides the order of floating-point sums."""
+    spent: Spent = field(default_factory=Spent)
+    """What the steps up to here took, of whatever starts."""
+
+    @classmethod
+    def of_manifest(cls, position: Mapping[str, Any]) -> Self:
+        """As `dataclasses.asdict` wrote it. Checkpoints that do not say what their steps took count from nothing."""
+        return cls(**{**position, "spent": Spent(**position.get("spent", {}))})
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ class Checkpoints:
                 self._found_damaged(commit, str(error))
                 continue
             self._stand_on(commit, folders)
-            return Position(**manifest["position"])
+            return Position.of_manifest(manifest["position"])
         if self._mine:
             raise CorruptCheckpoint(_nothing_left(self._storage))
         return None

@@ -39,6 +39,7 @@ from pretrain_trainer.training.pace import Pace
 from pretrain_trainer.training.recoveries import Recoveries, moment
 from pretrain_trainer.training.schedule import learning_rate
 from pretrain_trainer.training.snapshots import Snapshots
+from pretrain_trainer.training.spent import Spent, of_step
 from pretrain_trainer.training.stragglers import LEAST_RANKS, WINDOW_STEPS, OwnWork, Slow, slowest
 from pretrain_trainer.training.world import World
 
@@ -91,10 +92,12 @@ class Training:
     """For how long each step waited for its batch, since the last start: one for each step."""
     boundary: float = 0.0
     """When the last step ended, on the clock of time.perf_counter."""
+    since: float = 0.0
+    """When this start of training began to train, in seconds since 1970."""
     saved_at: float = 0.0
     """When the last save began, or the last start, on the clock of time.monotonic."""
     saving_seconds: float = 0.0
-    """What a checkpoint has held up training since then."""
+    """What checkpoints and copies in memory have held up training since the last step."""
     own_work: OwnWork = field(init=False)
     recoveries: Recoveries = field(default_factory=recoveries.of_agent)
     recovered: tuple[Recovery, ...] = ()
@@ -116,7 +119,7 @@ class Training:
     def run(self) -> None:
         """Train to the end, or raise Stopped once a stop was asked for and the state is saved."""
         self.model.train()
-        self.saved_at, self.boundary = time.monotonic(), time.perf_counter()
+        self.since, self.saved_at, self.boundary = time.time(), time.monotonic(), time.perf_counter()
         while not self._comes_to_the_end():
             self.boundary = time.perf_counter()
         self._leave_together()
@@ -167,6 +170,8 @@ class Training:
             self.checkpoints.wait()
         self.world.sum([0.0])
         if self.told:
+            stall = Spent(checkpoint_stall=time.perf_counter() - self.boundary)
+            self.position = replace(self.position, spent=self.position.spent.plus(stall))
             shown.show(self, self.told)
 
     def _agree(self, targets: int) -> tuple[int, bool, bool, bool, bool]:
@@ -201,6 +206,7 @@ class Training:
         rate = learning_rate(
             self.spec.training.schedule, self._peak_rate, samples, self.length.samples, samples // step
         )
+        is_warming = self._is_warming(self.waits.count)
         self.gradients.start_step()
         with self.own_work.measured(len(batch.source)):
             losses = self._forward_backward(whole, targets)
@@ -236,11 +242,14 @@ class Training:
         began, self.boundary = self.boundary, time.perf_counter()
         seconds, evaluating = self.boundary - began, self.boundary - trained if validation is not None else 0.0
         self.pace = self.pace.after(seconds, evaluating, self.saving_seconds)
+        pauses = Spent(data_wait=batch.wait_seconds, checkpoint_stall=self.saving_seconds, evaluation=evaluating)
+        spent = of_step(seconds, pauses, is_warming=is_warming, is_finite=is_finite)
+        self.position = replace(self.position, spent=self.position.spent.plus(spent))
         self.saving_seconds = 0.0
         per_second = self.spec.training.global_batch_size * self.spec.training.sequence_length / seconds
         figures = StepFigures(
             step, loss, tokens, rate, gradient_norm, per_second, seconds, batch.wait_seconds, not is_finite,
-            by_source, read, validation, self.recovered,
+            by_source, read, validation, self.recovered, spent,
         )  # fmt: skip
         self.pending.append(figures)
         self.recovered = ()
@@ -335,8 +344,10 @@ class Training:
         newest = self.checkpoints.newest
         committed = newest.step if newest else 0
         self.in_save = [figures for figures in self.in_save if figures.step > committed]
+        began = time.perf_counter()
         with at(Phase.SAVING):
             self.snapshots.keep(self.position, [*self.in_save, *self.pending], self.checkpoints.start)
+        self.saving_seconds += time.perf_counter() - began
 
     def _is_kept_by_all(self) -> bool:
         """Copy the state into memory, and whether every rank has done so."""

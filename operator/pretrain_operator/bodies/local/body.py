@@ -29,6 +29,7 @@ from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
 from pretrain_operator.brain import stages
 from pretrain_operator.brain.observed import Finished, Observed, StageRun
 from pretrain_operator.brain.plan import Action, KillStage, StartStage, StopStage
+from pretrain_operator.brain.progress import with_figures_of
 
 _STATUS_SECONDS = 2.0
 """Least time between two writes of the status when only the progress changed."""
@@ -105,7 +106,7 @@ class LocalBody:
     def record(self, status: PretrainJobStatus) -> None:
         """Keep the status; in storage at once, or within seconds when only the figures of training changed."""
         self._status = status
-        only_progress = _without_figures(status) == _without_figures(self._written)
+        only_progress = with_figures_of(self._written, status) == self._written
         now = datetime.now(UTC)
         if only_progress and self._written_at:
             age = (now - self._written_at).total_seconds()
@@ -253,8 +254,3 @@ def _newest_commit(storage: Storage, fingerprint: str) -> Commit | None:
             elif isinstance(record, Commit) and record.fingerprint == fingerprint and record.sequence not in bad:
                 return record
     return None
-
-
-def _without_figures(status: PretrainJobStatus) -> PretrainJobStatus:
-    plain = PretrainJobStatus()
-    return status.model_copy(update={"progress": plain.progress, "checkpoint": plain.checkpoint})
