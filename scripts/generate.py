@@ -12,6 +12,7 @@ from pathlib import Path
 
 import chart
 import click
+import metrics_page
 import order_vectors
 import yaml
 
@@ -181,6 +182,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/chart.md": lambda: chart.values_page(CHART_NOTE),
     "docs/reference/api.md": api_page,
     "docs/reference/cli.md": cli_page,
+    "docs/reference/metrics.md": lambda: metrics_page.page(NOTE.replace("types", "declarations")),
     "docs/reference/data-order-vectors.json": order_vectors.vectors,
 }
 RENDERED: dict[str, Callable[[], str]] = {

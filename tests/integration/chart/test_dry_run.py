@@ -22,6 +22,7 @@ VARIANTS: dict[str, Values] = {
         "metrics": {
             "serviceMonitor": {"enabled": True},
             "podMonitor": {"enabled": True, "labels": {"release": "main"}},
+            "jobs": {"enabled": True},
         },
         "imagePullSecrets": [{"name": "registry"}],
         "image": {"digest": "sha256:" + "0" * 64},

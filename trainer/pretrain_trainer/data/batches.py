@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pretrain_trainer.data.digests import UInt64s, block_sums, sample_digests
 from pretrain_trainer.data.order import Mixture
+from pretrain_trainer.data.patience import Counts
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.data.samples import Samples
 from pretrain_trainer.data.upcoming import Piece, Upcoming, rank_slice
@@ -98,6 +99,11 @@ class GlobalBatches:
                 self._ready.get(timeout=0.05)  # frees a place, in case the thread waits for one
             except queue.Empty:
                 self._thread.join(timeout=0.05)
+
+    @property
+    def counts(self) -> Counts | None:
+        """What reading from remote storage has cost so far."""
+        return self._reader.counts
 
     def __iter__(self) -> Iterator[Batch]:
         while not self._stopping.is_set():

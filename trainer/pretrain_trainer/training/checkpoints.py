@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,6 +67,14 @@ class Position:
 
 
 @dataclass(frozen=True)
+class Written:
+    """What writing a checkpoint took, of this rank's part of it."""
+
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
 class _State:
     """What a commit says beside the tensors."""
 
@@ -91,6 +100,8 @@ class Checkpoints:
         self._mine = _commits(fenced.records, fingerprint)
         self._damaged = commit_log.damaged(fenced.records)
         self._parent_sha256 = ""
+        self.written: list[Written] = []
+        """What this start wrote, until somebody takes it."""
         self.newest: Commit | None = None
         """The commit that was loaded or written last."""
         _of_first(world, partial(_remove_abandoned, storage, fenced))
@@ -200,7 +211,7 @@ class Checkpoints:
         )
 
     def _write(self, staged: Any, state: _State) -> None:
-        position = state.position
+        position, began = state.position, time.perf_counter()
         try:
             folder = f"{layout.CHECKPOINT_DATA}/{position.step:08d}-{self._generation}-{self._nonce}"
             writer = PayloadWriter(self._storage, folder, self._world.rank)
@@ -209,6 +220,7 @@ class Checkpoints:
             if self._world.is_first:
                 manifest = {**writer.manifest, "fingerprint": self._fingerprint, "position": asdict(position)}
                 self._commit(folder, write_manifest(self._storage, folder, manifest), state)
+            self.written.append(Written(time.perf_counter() - began, writer.bytes))
         except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
             self._error = error
 

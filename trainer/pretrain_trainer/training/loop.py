@@ -28,7 +28,7 @@ from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.waits import Waits
 from pretrain_trainer.objectives import Batch, Objective
 from pretrain_trainer.process import heed_no_more_signals
-from pretrain_trainer.training import going_back, ledger, recoveries, shown
+from pretrain_trainer.training import going_back, ledger, recoveries, shown, watched
 from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
 from pretrain_trainer.training.evaluation import Validation
 from pretrain_trainer.training.gradients import Gradients, clip_factor
@@ -41,6 +41,7 @@ from pretrain_trainer.training.schedule import learning_rate
 from pretrain_trainer.training.snapshots import Snapshots
 from pretrain_trainer.training.spent import Spent, of_step
 from pretrain_trainer.training.stragglers import LEAST_RANKS, WINDOW_STEPS, OwnWork, Slow, slowest
+from pretrain_trainer.training.watched import Watch
 from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
@@ -99,6 +100,9 @@ class Training:
     saving_seconds: float = 0.0
     """What checkpoints and copies in memory have held up training since the last step."""
     own_work: OwnWork = field(init=False)
+    watch: Watch = field(init=False)
+    reading: GlobalBatches | None = None
+    """What the batches come from now."""
     recoveries: Recoveries = field(default_factory=recoveries.of_agent)
     recovered: tuple[Recovery, ...] = ()
     """Those that no step has in its figures yet."""
@@ -111,6 +115,10 @@ class Training:
 
     def __post_init__(self) -> None:
         self.own_work = OwnWork(self.world.device)
+        metadata = self.context.job.metadata
+        self.watch = watched.of_rank(
+            (metadata.namespace, metadata.name), self.world.rank, self.world.size, self.world.device
+        )
 
     @property
     def spec(self) -> PretrainJobSpec:
@@ -129,6 +137,7 @@ class Training:
         first = self.position.step
         with self.batches(self.mixture, self.position.samples) as batches:
             mark(Phase.READING, first)
+            self.reading = batches
             for batch in batches:
                 mark(Phase.WARMING if self._is_warming(self.waits.count) else Phase.COMPUTING)
                 if self.position.step == self.length.steps:
@@ -191,7 +200,8 @@ class Training:
         keep = self.world.is_first and self.snapshots.is_due()
         told = self.recoveries.behind(self.position.recovered) if self.world.is_first else ()
         asked = [is_called_together(), self.context.stopping.is_set(), due, keep, bool(told)]
-        total, *decided = self.world.sum([targets, *asked])
+        with self.watch.at("collective"):
+            total, *decided = self.world.sum([targets, *asked])
         leave, stop, save, keep, has_recovered = (each > 0 for each in decided)
         if has_recovered:
             # Every rank writes them down, since any one's memory may be what training goes on from.
@@ -210,18 +220,20 @@ class Training:
         self.gradients.start_step()
         with self.own_work.measured(len(batch.source)):
             losses = self._forward_backward(whole, targets)
-        norm = self.gradients.finish_step()
+        with self.watch.at("collective"):
+            norm = self.gradients.finish_step()
         self.waits.add(batch.wait_seconds)
         by_source, loss, gradient_norm, read = self._figures(
             batch, self.objective.targets(whole), losses, norm, targets
         )
         is_finite = math.isfinite(loss) and math.isfinite(gradient_norm)
         if is_finite:
-            factor = clip_factor(gradient_norm, self.spec.training.max_gradient_norm)
-            if factor < 1:
-                self.gradients.scale(factor)
-            set_learning_rate(self.optimizer, rate)
-            self.optimizer.step()
+            with self.watch.at("optimizer"):
+                factor = clip_factor(gradient_norm, self.spec.training.max_gradient_norm)
+                if factor < 1:
+                    self.gradients.scale(factor)
+                set_learning_rate(self.optimizer, rate)
+                self.optimizer.step()
         tokens = samples * self.spec.training.sequence_length
         self.position = replace(
             self.position,
@@ -258,7 +270,7 @@ class Training:
             self.slow = slowest(self.world.gather(self.own_work.per_sample()))
         going_back.past_what_is_not_finite(self)
         self.told = figures
-        shown.show(self, figures)
+        self.watch.stepped(self, figures, shown.show(self, figures))
 
     def _is_warming(self, times_before: int) -> bool:
         """Whether what was done so often may still be slow."""
@@ -273,9 +285,10 @@ class Training:
         largest = -(-self.spec.training.global_batch_size // self.world.size)
         for start, stop in micro_batches(len(whole), largest, self.position.micro_batch_size):
             micro = (whole.rows(start, stop) if stop > start else whole.nothing(1)).to(self.world.device)
-            with self.forward_context():
+            with self.watch.at("forward"), self.forward_context():
                 sums = self.objective.sums(self.model, micro, 1 / max(targets, 1))
-            sums.objective.backward()  # type: ignore[no-untyped-call]
+            with self.watch.at("backward"):
+                sums.objective.backward()  # type: ignore[no-untyped-call]
             losses.append(sums.loss[: stop - start])
             moved()
         return torch.cat(losses)
@@ -290,7 +303,8 @@ class Training:
         sums[0].index_add_(0, source, values[:-1])
         sums[1].index_add_(0, source, counts.double())
         own = ledger.own_part(batch, len(self.sources))
-        *added, damaged = self.world.sum([*sums.flatten().tolist(), *own, float(batch.samples.stand_ins.any())])
+        with self.watch.at("collective"):
+            *added, damaged = self.world.sum([*sums.flatten().tolist(), *own, float(batch.samples.stand_ins.any())])
         total = torch.tensor(added[: sums.numel()], dtype=torch.float64).view(2, -1)
         read = ledger.step_read(added[sums.numel() :], self.position.samples, self.mixture, self.sources, self.segments)
         if damaged:

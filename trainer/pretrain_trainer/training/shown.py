@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pretrain_trainer.training.loop import Training
 
 
-def show(training: Training, figures: StepFigures) -> None:
-    """Tell of a step, with the newest checkpoint."""
+def show(training: Training, figures: StepFigures) -> dict[str, float]:
+    """Tell of a step, with the newest checkpoint; the figures that are told."""
     newest = training.checkpoints.newest
     shown = {
         "step": figures.step,
@@ -47,6 +47,7 @@ def show(training: Training, figures: StepFigures) -> None:
         shown["secondsLeft"] = seconds_left
     if training.peak_flops:
         shown["mfuRatio"] = figures.tokens_per_second * training.flops_per_token / training.peak_flops
+    finite = {name: float(value) for name, value in shown.items() if math.isfinite(value)}
     training.context.progress.update(
         "step",
         figures.step,
@@ -54,8 +55,9 @@ def show(training: Training, figures: StepFigures) -> None:
         "steps",
         "",
         _reported(training.context.storage, newest) if newest else None,
-        **{name: float(value) for name, value in shown.items() if math.isfinite(value)},
+        **finite,
     )
+    return finite
 
 
 def totals(spent: Spent) -> dict[str, float]:

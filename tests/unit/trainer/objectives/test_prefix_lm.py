@@ -17,6 +17,7 @@ from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
 from pretrain_trainer.objectives.prefix_lm import EmptyPrefixLanguageModel, PrefixLanguageModel, prefix_mask
 from pretrain_trainer.training.loop import Training
+from pretrain_trainer.training.watched import Nobody
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -264,7 +265,7 @@ def test_the_gradient_is_that_of_the_global_batch_at_any_world_size() -> None:
                 spec=SimpleNamespace(training=SimpleNamespace(seed=1, global_batch_size=count)),
                 position=SimpleNamespace(samples=0, micro_batch_size=3),
                 world=SimpleNamespace(rank=rank, size=world, device=torch.device("cpu")),
-                forward_context=contextlib.nullcontext, objective=objective, model=model,
+                forward_context=contextlib.nullcontext, objective=objective, model=model, watch=Nobody(),
             )  # fmt: skip
             # Gradients are accumulated in the model from rank to rank, which adds them as a reduction would.
             batch = objective.batch(whole.rows(rows), positions[rows])

@@ -17,6 +17,7 @@ from pretrain_trainer.data.samples import Samples
 from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.span_corruption import SpanCorruption
 from pretrain_trainer.training.loop import Training
+from pretrain_trainer.training.watched import Nobody
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -197,7 +198,7 @@ def step(world: int) -> tuple[Tensor, Tensor]:
             spec=SimpleNamespace(training=SimpleNamespace(seed=1, global_batch_size=11)),
             position=SimpleNamespace(samples=0, micro_batch_size=2),
             world=SimpleNamespace(rank=rank, size=world, device=torch.device("cpu")),
-            forward_context=contextlib.nullcontext, objective=objective, model=model,
+            forward_context=contextlib.nullcontext, objective=objective, model=model, watch=Nobody(),
         )  # fmt: skip
         batch: Batch = objective.batch(whole.rows(own), positions[own])
         losses.append(Training._forward_backward(training, batch, targets))

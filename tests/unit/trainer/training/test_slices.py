@@ -16,6 +16,7 @@ from pretrain_trainer.data.samples import Samples
 from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
 from pretrain_trainer.training.loop import Training
+from pretrain_trainer.training.watched import Nobody
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -51,7 +52,7 @@ def step(world: int, micro: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
             spec=SimpleNamespace(training=SimpleNamespace(seed=1, global_batch_size=SAMPLES)),
             position=SimpleNamespace(samples=0, micro_batch_size=micro),
             world=SimpleNamespace(rank=rank, size=world, device=torch.device("cpu")),
-            forward_context=contextlib.nullcontext, objective=objective, model=model,
+            forward_context=contextlib.nullcontext, objective=objective, model=model, watch=Nobody(),
         )  # fmt: skip
         # Gradients are accumulated in the model from rank to rank, which adds them as a reduction would.
         losses.append(Training._forward_backward(training, a_slice(whole, rank_slice(SAMPLES, rank, world)), targets))
