@@ -68,6 +68,7 @@ NAMESPACED: Values = {"rbac": {"scope": "namespace"}}
 SERVICE_MONITOR: Values = {"metrics": {"serviceMonitor": {"enabled": True}}}
 POD_MONITOR: Values = {"metrics": {"podMonitor": {"enabled": True}}}
 JOB_MONITOR: Values = {"metrics": {"jobs": {"enabled": True}}}
+ALERTS: Values = {"alerts": {"enabled": True}}
 PEER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 RULE = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}
 SPREAD = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
@@ -134,6 +135,11 @@ EFFECTS = [
            "1m", JOB_MONITOR),
     Effect("metrics.jobs.labels", {"prometheus": "main"},
            at("PodMonitor", "metadata.labels.prometheus", f"{RELEASE}-jobs"), "main", JOB_MONITOR),
+    Effect("alerts.enabled", True, kinds("PrometheusRule"), [f"PrometheusRule/{RELEASE}"]),
+    Effect("alerts.labels", {"prometheus": "main"}, at("PrometheusRule", "metadata.labels.prometheus"), "main", ALERTS),
+    Effect("alerts.runbooks", "https://wiki/runbooks/",
+           at("PrometheusRule", "spec.groups.1.rules.0.annotations.runbook_url"),
+           "https://wiki/runbooks/pretrainjobstalled.md", ALERTS),
     Effect("health.port", 9001, argument("health-address"), ["0.0.0.0:9001"]),
     Effect("livenessProbe", {"periodSeconds": 99}, container("livenessProbe.periodSeconds"), 99),
     Effect("readinessProbe", {"periodSeconds": 99}, container("readinessProbe.periodSeconds"), 99),
