@@ -3,6 +3,7 @@
 The rules are asked in this order; each lives in the module that it is called from.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from pretrain_api.objectives import learns_text
@@ -15,6 +16,7 @@ from pretrain_operator.brain import (
     endings,
     failures,
     gang,
+    goodput,
     lifecycle,
     losses,
     phases,
@@ -54,6 +56,13 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
 
     Without a spec, the one that stands there cannot be followed and none was accepted before.
     """
+    decision = _decided(spec, recorded, observed)
+    # Last, whatever was decided: the time since the recorded status is put down to what it was spent on.
+    train = endings.current(recorded, observed, Stage.TRAIN)
+    return replace(decision, recorded=goodput.accounted(recorded, decision.recorded, train, observed.now))
+
+
+def _decided(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: Observed) -> Decision:
     now = observed.now
 
     # 1. A job that somebody deleted stops and goes. A terminal state stays what it is; nothing runs on.
