@@ -19,6 +19,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "validate": "Check job files without running anything.",
         "explain": "Show what a field of a PretrainJob is for.",
         "logs": "Print the logs of a job in the cluster, or of a run on this machine.",
+        "doctor": "Check cluster, storage and machine, with advice.",
     },
     "On this machine": {
         "run": "Run a job on this machine: from raw text to an evaluated, exported model.",

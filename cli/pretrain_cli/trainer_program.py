@@ -1,8 +1,13 @@
 """Programs of the trainer that commands start: its libraries stay out of the command line, in the image of a cluster too."""
 
+import os
+import shlex
 import signal
 import subprocess
 import sys
+
+from pretrain_api.errors import PretrainError
+from pretrain_api.findings import Finding, loaded
 
 _TIDYING_SECONDS = 5.0
 _INTERRUPTED = 130
@@ -35,3 +40,12 @@ def _ended(program: "subprocess.Popen[bytes]") -> int:
             continue
         else:
             return _INTERRUPTED if code == -signal.SIGINT else code
+
+
+def findings(*arguments: str, **environment: str) -> list[Finding]:
+    """What `pretrain_trainer.diagnosing` finds, with further variables of the environment."""
+    command = [sys.executable, "-m", "pretrain_trainer.diagnosing", "--output", "json", *arguments]
+    done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=False)
+    if not done.stdout:
+        raise PretrainError(f"`{shlex.join(command[1:])}` ended with exit code {done.returncode} and no answer.")
+    return loaded(done.stdout)
