@@ -29,6 +29,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "In a cluster": {
         "submit": "Make or change a job in the cluster, checked first.",
         "list": "List the jobs of a namespace.",
+        "top": "Show all jobs beside each other, live.",
         "get": "Show jobs by name, in a line each or whole.",
         "describe": "Show everything about a job, its pods and events.",
         "wait": "Wait until a job has reached something.",

@@ -85,7 +85,9 @@ class TestEnvironment:
 
 class TestRun:
     def test_submits_the_job_of_a_file(self, environment: Environment, place: CommandPlace) -> None:
-        done = environment.torchx("run", "-s", "pretrain", "pretrain.job", "--file", place.file(), "spec.training.seed=7")
+        done = environment.torchx(
+            "run", "-s", "pretrain", "pretrain.job", "--file", place.file(), "spec.training.seed=7"
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == f"pretrain://torchx/{place.namespace}:gpt"
         job = json.loads(place.run("get", "gpt", "-o", "json").out)
