@@ -18,6 +18,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Jobs": {
         "validate": "Check job files without running anything.",
         "explain": "Show what a field of a PretrainJob is for.",
+        "watch": "Show a job, or a run on this machine, on the whole screen.",
         "logs": "Print the logs of a job in the cluster, or of a run on this machine.",
         "doctor": "Check cluster, storage and machine, with advice.",
     },

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import IO, Any
 
 from pretrain_api import layout
+from pretrain_api.step_history import read_steps
 from pretrain_api.types.status import State
 from pretrain_trainer.reporting.columns import columns_of
 from pretrain_trainer.reporting.content import gather
-from pretrain_trainer.reporting.history import read_steps
 from pretrain_trainer.reporting.page import render
 from pretrain_trainer.reporting.records import RunRecords
 from pretrain_trainer.reporting.summary import summarise
