@@ -20,12 +20,12 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "explain": "Show what a field of a PretrainJob is for.",
         "watch": "Show a job, or a run on this machine, on the whole screen.",
         "logs": "Print the logs of a job in the cluster, or of a run on this machine.",
+        "report": "Write a run's report again, or serve it as a live page.",
         "doctor": "Check cluster, storage and machine, with advice.",
     },
     "On this machine": {
         "run": "Run a job on this machine: from raw text to an evaluated, exported model.",
         "status": "Show how far a run is.",
-        "report": "Write a run's report again and say where it is.",
     },
     "In a cluster": {
         "submit": "Make or change a job in the cluster, checked first.",

@@ -24,9 +24,13 @@ def write(run: RunRecords, state: State, created: datetime) -> Report:
     commits = run.commits()
     with run.storage.create(layout.REPORT_JSON) as file:
         write_json(file, report, read_steps(run.storage, commits))
-    page = render(gather(run, report), columns_of(read_steps(run.storage, commits)))
-    run.storage.write_bytes(layout.REPORT_HTML, page.encode())
+    run.storage.write_bytes(layout.REPORT_HTML, page(run, report).encode())
     return report
+
+
+def page(run: RunRecords, report: Report) -> str:
+    """The page as text."""
+    return render(gather(run, report), columns_of(read_steps(run.storage, run.commits())))
 
 
 def write_json(file: IO[bytes], report: Report, steps: Iterable[Mapping[str, Any]]) -> None:
