@@ -55,9 +55,10 @@ _OF_DOCUMENTS = (Stage.COLLECT, Stage.PREPARE)
 
 
 def planned(spec: PretrainJobSpec) -> tuple[Stage, ...]:
-    """The stages of a job, in order. One whose sources are all ready shards has no documents to collect or prepare."""
-    has_documents = any(source.documents for source in spec.data.sources)
-    return tuple(stage for stage in Stage if has_documents or stage not in _OF_DOCUMENTS)
+    """The stages of a job, in order. One whose sources are all ready shards has no documents to collect or prepare, and one
+    of images alone no tokenizer."""
+    left_out = () if any(source.documents for source in spec.data.sources) else _OF_DOCUMENTS
+    return tuple(s for s in Stage if s not in left_out and (s is not Stage.TOKENIZER or spec.tokenizer is not None))
 
 
 def upstream_of(stage: Stage, spec: PretrainJobSpec) -> tuple[Stage, ...]:
@@ -114,14 +115,14 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
         },
         Stage.PREPARE: {k: v for k, v in data["prepare"].items() if k != "parallelism"},
         Stage.TOKENIZER: {
-            **full["tokenizer"],
-            "weights": weights if full["tokenizer"]["train"] else {},
+            **(full["tokenizer"] or {}),
+            "weights": weights if full["tokenizer"] and full["tokenizer"]["train"] else {},
             "validation": data["validation"],
             **({"specialTokens": special} if (special := objectives.special_tokens(spec)) else {}),
         },
         Stage.ENCODE: {
             "validation": data["validation"],
-            "sequenceLength": full["training"]["sequenceLength"],
+            **_encoded(spec),
             **({"shards": shards} if (shards := {s["name"]: s["shards"] for s in sources if s["shards"]}) else {}),
         },
         Stage.TRAIN: {
@@ -132,11 +133,22 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
                 {"name": s["name"], "weight": weights[s["name"]], "maxEpochs": s["maxEpochs"]} for s in sources
             ],
         },
-        Stage.EVALUATE: {"prompts": full["evaluation"]["prompts"]},
+        Stage.EVALUATE: {
+            "prompts": full["evaluation"]["prompts"],
+            **{name: full["evaluation"][name] for name in ("labels", "promptTemplates") if full["evaluation"][name]},
+        },
         Stage.EXPORT: {"export": full["export"], "licenses": {s["name"]: s["license"] for s in sources}},
         Stage.REPORT: {},
     }
     return pick[stage]
+
+
+def _encoded(spec: PretrainJobSpec) -> dict[str, Any]:
+    """Settings of Encode that only some kinds of samples have."""
+    if objectives.learns_text(spec):
+        return {"sequenceLength": spec.training.sequence_length}
+    fields = {source.name: source.fields.text for source in spec.data.sources}
+    return {"images": True, **({"captions": fields} if objectives.reads_text(spec) else {})}
 
 
 def fingerprint(stage: Stage, spec: PretrainJobSpec, upstream: Mapping[Stage, str], inputs: str = "") -> str:

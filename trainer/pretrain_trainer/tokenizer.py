@@ -56,6 +56,11 @@ def load(context: StageContext) -> LoadedTokenizer:
     return load_folder(context.storage, layout.tokenizer(context.upstream[Stage.TOKENIZER]))
 
 
+def of_job(context: StageContext) -> LoadedTokenizer | None:
+    """The tokenizer; None where the objective reads no text."""
+    return load(context) if objectives.reads_text(context.spec) else None
+
+
 def load_folder(storage: Storage, folder: str) -> LoadedTokenizer:
     """The tokenizer in a folder below the storage; processes keep the one they read last.
 

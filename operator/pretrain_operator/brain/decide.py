@@ -3,8 +3,10 @@
 The rules are asked in this order; each lives in the module that it is called from.
 """
 
+from dataclasses import replace
 from typing import Literal
 
+from pretrain_api.objectives import learns_text
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.world import World
@@ -14,6 +16,7 @@ from pretrain_operator.brain import (
     endings,
     failures,
     gang,
+    goodput,
     lifecycle,
     losses,
     phases,
@@ -53,6 +56,13 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
 
     Without a spec, the one that stands there cannot be followed and none was accepted before.
     """
+    decision = _decided(spec, recorded, observed)
+    # Last, whatever was decided: the time since the recorded status is put down to what it was spent on.
+    train = endings.current(recorded, observed, Stage.TRAIN)
+    return replace(decision, recorded=goodput.accounted(recorded, decision.recorded, train, observed.now))
+
+
+def _decided(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: Observed) -> Decision:
     now = observed.now
 
     # 1. A job that somebody deleted stops and goes. A terminal state stays what it is; nothing runs on.
@@ -150,7 +160,8 @@ def _working(
     entry = stages.entry(status, stage)
     plan: list[Action] = [] if left is None else [Requeue(left)]
     if entry.state != "Running":
-        start, phase = entry.start_time or observed.now, phases.at(entry, observed.parts)
+        # Images are left where they are, and evaluated at a stretch.
+        start, phase = entry.start_time or observed.now, phases.at(entry, observed.parts if learns_text(spec) else 1)
         attempt = entry.attempts + 1
         status = stages.changed(
             status, stage, state="Running", attempts=attempt, start_time=start, phase=phase.name, message=""

@@ -82,7 +82,7 @@ class TestShardsAlone:
         assert planned(spec("spec.data.sources[1]={name: b, shards: b/manifest.json}", SHARDS[1])) == tuple(Stage)
 
     def test_have_identities_that_settings_of_documents_do_not_touch(self) -> None:
-        others = ("spec.data.prepare.quality={preset: fineweb}", "spec.data.maxDocumentBytes=1000")
+        others = ("spec.data.prepare.quality={preset: fineweb}", "spec.data.maxDocumentBytes=2048")
         assert identities(spec(*SHARDS)) == identities(spec(*SHARDS, *others))
 
     def test_are_encoded_anew_at_another_address(self) -> None:

@@ -85,9 +85,10 @@ def _model_name(job: PretrainJob) -> str:
 
 
 def _tokens(run: RunRecords) -> Tokens:
-    if Stage.TOKENIZER not in run.records:
+    record = run.records.get(Stage.TOKENIZER)
+    if record is None or not record.details:
         return Tokens([], [], [])
-    details = run.records[Stage.TOKENIZER].details
+    details = record.details
     encoded = run.records[Stage.ENCODE].details["bySource"] if Stage.ENCODE in run.records else {}
     facts = [
         ("Made by", details["algorithm"] or details["uri"]),

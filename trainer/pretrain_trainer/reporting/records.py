@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pretrain_api import layout, records
 from pretrain_api.commits import Commit
 from pretrain_api.errors import UserError
-from pretrain_api.shards import Manifest
 from pretrain_api.stages import CompletionRecord, Stage, upstream_of
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.context import StageContext
-from pretrain_trainer.data.mixture import read_manifests
+from pretrain_trainer.data import opened
+from pretrain_trainer.data.opened import AnyManifest
 from pretrain_trainer.training.commit_log import read_log
 
 
@@ -29,12 +29,12 @@ class RunRecords:
     job: PretrainJob
     records: Mapping[Stage, CompletionRecord]
 
-    def manifests(self) -> Mapping[str, Manifest]:
+    def manifests(self) -> Mapping[str, AnyManifest]:
         """Manifests of the encoded sources, by name; empty before Encode is complete."""
         if Stage.ENCODE not in self.records:
             return {}
         fingerprint = self.records[Stage.ENCODE].fingerprint
-        manifests = read_manifests(self.storage, fingerprint, self.job.spec.data.sources)
+        manifests = opened.read(self.storage, self.job.spec, fingerprint)
         return {manifest.source: manifest for _, manifest in manifests}
 
     def commits(self) -> list[Commit]:
@@ -83,9 +83,10 @@ def of_stage(context: StageContext, started: datetime) -> RunRecords:
     return RunRecords(context.storage, job, {**upstream, Stage.REPORT: report})
 
 
-def find(storage: Storage) -> RunRecords:
-    """The run in a storage, complete or not. Raises UserError where there is none."""
-    job = status_of(storage)
+def find(storage: Storage, job: PretrainJob | None = None) -> RunRecords:
+    """The run in a storage, complete or not. `job`: it with its status, where that is not in the storage, as in a cluster.
+    Raises UserError where there is none."""
+    job = job or status_of(storage)
     if job is None:
         raise UserError(
             "no-run",
