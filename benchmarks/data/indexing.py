@@ -31,7 +31,7 @@ import numpy as np
 TARS = 4
 SETS = {"captioned images": 22_000, "texts": 1_500, "large records": 1_000_000}
 """Bytes of a record's first member; a caption of 60 bytes and a JSON of 120 stand beside it."""
-SET_BYTES = 192 << 20
+SET_BYTES = 64 << 20
 PAIRS = (("ours", "hashing"), ("ours", "energon"), ("check", "energon"))
 """What is held against what, in each round."""
 
