@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pretrain_trainer.reporting.history import read_steps
 from support.cluster import programs
 from support.cluster.prometheus import Prometheus
 from support.eventually import eventually
@@ -16,7 +17,6 @@ from support.local_runs import LocalRun
 
 from pretrain_api.storage import Storage
 from pretrain_trainer.metrics import declared
-from pretrain_trainer.reporting.history import read_steps
 from pretrain_trainer.reporting.records import find
 
 pytestmark = pytest.mark.slow
