@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import Goodput, RecoveryStatus
-from pretrain_operator.brain import failures, goodput, stages
+from pretrain_operator.brain import failures, goodput
 
 TERMINAL = ("Succeeded", "Failed")
 STOP_GRACE_SECONDS = 300.0
@@ -16,9 +16,9 @@ DELETION_GRACE_SECONDS = 60.0
 
 
 def opened(recorded: PretrainJobStatus, now: datetime, generation: int) -> PretrainJobStatus:
-    """The status at the first look: every stage is listed and the clock of the job runs."""
+    """The status at the first look: the clock of the job runs."""
     update = {"start_time": recorded.start_time or now, "observed_generation": generation}
-    return stages.listed(recorded.model_copy(update=update))
+    return recorded.model_copy(update=update)
 
 
 def run_again(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:

@@ -12,7 +12,7 @@ from pretrain_api import goodput as accounts
 from pretrain_api.recoveries import Recovery
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
-from pretrain_api.types.status import State
+from pretrain_api.types.status import StageStatus, State
 from pretrain_operator.bodies.simulated.body import Cluster, SimulatedBody, drive
 from pretrain_operator.bodies.simulated.programs import Fate
 from pretrain_operator.brain import conditions, goodput, lifecycle, progress, recoveries
@@ -101,7 +101,7 @@ class TestTraining:
 class TestRunAgain:
     def test_nobody_asked_it_to_run_while_its_machine_was_off(self) -> None:
         status = told(a_status("Training"), telling(10, since=0, productive=10), 10)
-        stages = [each.model_copy(update={"state": "Running"}) for each in lifecycle.opened(status, NOON, 1).stages]
+        stages = [StageStatus(name=stage.value, state="Running") for stage in Stage]
         again = lifecycle.run_again(status.model_copy(update={"stages": stages}), at(5000))
         assert seconds(again) == {"Productive": 10, "Suspended": 4990}
 

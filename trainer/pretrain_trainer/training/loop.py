@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,23 +17,23 @@ from torch.optim import AdamW
 
 from pretrain_api.commits import WeightSegment
 from pretrain_api.ledger import StepRead
+from pretrain_api.objectives import tokens_per_sample
 from pretrain_api.recoveries import Recovery
 from pretrain_api.run_length import RunLength
 from pretrain_api.types import PretrainJobSpec
-from pretrain_trainer.agent.board import Phase, at, is_called_together, mark, moved
+from pretrain_trainer.agent.board import Phase, at, is_called_together, mark
 from pretrain_trainer.context import StageContext, Stopped
 from pretrain_trainer.data.batches import Batch as RankBatch
 from pretrain_trainer.data.batches import GlobalBatches
 from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.waits import Waits
-from pretrain_trainer.objectives import Batch, Objective
+from pretrain_trainer.objectives import Batch, Moment, Objective, Passes
 from pretrain_trainer.process import heed_no_more_signals
 from pretrain_trainer.training import going_back, ledger, recoveries, shown, watched
 from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
 from pretrain_trainer.training.evaluation import Validation
 from pretrain_trainer.training.gradients import Gradients, clip_factor
 from pretrain_trainer.training.history import StepFigures
-from pretrain_trainer.training.numbers import micro_batches
 from pretrain_trainer.training.optimizer import set_learning_rate, set_updates, state_tensors
 from pretrain_trainer.training.pace import Pace
 from pretrain_trainer.training.recoveries import Recoveries, moment
@@ -64,13 +64,13 @@ class Training:
     context: StageContext
     world: World
     model: nn.Module
-    objective: Objective
+    objective: Objective[Any]
     optimizer: AdamW
     gradients: Gradients
     checkpoints: Checkpoints
     snapshots: Snapshots
     validation: Validation
-    batches: Callable[[Mixture, int], GlobalBatches]
+    batches: Callable[[Mixture, int], GlobalBatches[Any, Batch]]
     """This rank's batches of a mixture from a sample on."""
     mixture: Mixture
     segments: tuple[WeightSegment, ...]
@@ -78,7 +78,8 @@ class Training:
     forward_context: Callable[[], contextlib.AbstractContextManager[object]]
     length: RunLength
     sources: Sequence[str]
-    flops_per_token: float
+    flops_per_sample: float
+    """0 where they are not counted."""
     peak_flops: float | None
     """Peak floating-point operations per second of all ranks' devices, where known."""
     position: Position = field(default_factory=Position)
@@ -101,7 +102,7 @@ class Training:
     """What checkpoints and copies in memory have held up training since the last step."""
     own_work: OwnWork = field(init=False)
     watch: Watch = field(init=False)
-    reading: GlobalBatches | None = None
+    reading: GlobalBatches[Any, Batch] | None = None
     """What the batches come from now."""
     recoveries: Recoveries = field(default_factory=recoveries.of_agent)
     recovered: tuple[Recovery, ...] = ()
@@ -142,8 +143,7 @@ class Training:
                 mark(Phase.WARMING if self._is_warming(self.waits.count) else Phase.COMPUTING)
                 if self.position.step == self.length.steps:
                     break
-                whole = self.objective.batch(batch.samples, batch.positions)
-                targets, leave, stop, save, keep = self._agree(int(self.objective.targets(whole).sum()))
+                targets, leave, stop, save, keep = self._agree(int(self.objective.targets(batch.made).sum()))
                 if leave and not stop and self._is_kept_by_all():
                     raise Stopped(f"left the world at step {self.position.step}; the state is in memory")
                 is_due = self.position.step == first or self.position.step % COMPARE_STEPS == 0
@@ -160,7 +160,7 @@ class Training:
                     self.saved_at = time.monotonic()
                 if keep:
                     self._keep()
-                self._step(batch, whole, targets)
+                self._step(batch, targets)
                 mark(Phase.READING, self.position.step)
         if going_back.from_corruption(self):
             return False
@@ -209,7 +209,7 @@ class Training:
             self.position = replace(self.position, recovered=moment(self.recovered[-1]))
         return int(total), leave, stop, save, keep
 
-    def _step(self, batch: RankBatch, whole: Batch, targets: int) -> None:
+    def _step(self, batch: RankBatch[Any, Batch], targets: int) -> None:
         """One optimizer step, or none when loss or gradient are not finite."""
         assert batch.first_sample == self.position.samples, "the reader is at another position than training"
         step, samples = self.position.step + 1, self.position.samples + self.spec.training.global_batch_size
@@ -219,12 +219,12 @@ class Training:
         is_warming = self._is_warming(self.waits.count)
         self.gradients.start_step()
         with self.own_work.measured(len(batch.source)):
-            losses = self._forward_backward(whole, targets)
+            losses = self._forward_backward(batch.made, targets)
         with self.watch.at("collective"):
             norm = self.gradients.finish_step()
         self.waits.add(batch.wait_seconds)
         by_source, loss, gradient_norm, read = self._figures(
-            batch, self.objective.targets(whole), losses, norm, targets
+            batch, self.objective.targets(batch.made), losses, norm, targets
         )
         is_finite = math.isfinite(loss) and math.isfinite(gradient_norm)
         if is_finite:
@@ -234,7 +234,8 @@ class Training:
                     self.gradients.scale(factor)
                 set_learning_rate(self.optimizer, rate)
                 self.optimizer.step()
-        tokens = samples * self.spec.training.sequence_length
+                self.objective.after_update(self.model, self._moment)
+        tokens = samples * tokens_per_sample(self.spec)
         self.position = replace(
             self.position,
             step=step,
@@ -258,7 +259,7 @@ class Training:
         spent = of_step(seconds, pauses, is_warming=is_warming, is_finite=is_finite)
         self.position = replace(self.position, spent=self.position.spent.plus(spent))
         self.saving_seconds = 0.0
-        per_second = self.spec.training.global_batch_size * self.spec.training.sequence_length / seconds
+        per_second = self.spec.training.global_batch_size * tokens_per_sample(self.spec) / seconds
         figures = StepFigures(
             step, loss, tokens, rate, gradient_norm, per_second, seconds, batch.wait_seconds, not is_finite,
             by_source, read, validation, self.recovered, spent,
@@ -281,20 +282,17 @@ class Training:
         """Accumulate the gradient of this rank's slice; float32 [slice], the loss of each sample over its targets."""
         # Random numbers (dropout) follow from the position, so that a resumed run draws the same ones.
         torch.manual_seed(derived_seed(self.spec.training.seed, self.position.samples, self.world.rank))
-        losses = []
         largest = -(-self.spec.training.global_batch_size // self.world.size)
-        for start, stop in micro_batches(len(whole), largest, self.position.micro_batch_size):
-            micro = (whole.rows(start, stop) if stop > start else whole.nothing(1)).to(self.world.device)
-            with self.watch.at("forward"), self.forward_context():
-                sums = self.objective.sums(self.model, micro, 1 / max(targets, 1))
-            with self.watch.at("backward"):
-                sums.objective.backward()  # type: ignore[no-untyped-call]
-            losses.append(sums.loss[: stop - start])
-            moved()
-        return torch.cat(losses)
+        micro, watch = self.position.micro_batch_size, self.watch
+        passes = Passes(whole, largest, micro, self.world.device, self.forward_context, watch.at)
+        return self.objective.learn(self.model, passes, 1 / max(targets, 1), self._moment)
+
+    @property
+    def _moment(self) -> Moment:
+        return Moment(self.position.samples, self.length.samples)
 
     def _figures(
-        self, batch: RankBatch, counts: Tensor, losses: Tensor, norm: Tensor, targets: int
+        self, batch: RankBatch[Any, Batch], counts: Tensor, losses: Tensor, norm: Tensor, targets: int
     ) -> tuple[dict[str, float], float, float, StepRead]:
         """Loss by source, loss, gradient norm and what was read. The one place in a step that waits for the device."""
         source = torch.from_numpy(batch.source)

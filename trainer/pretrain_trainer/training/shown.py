@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def show(training: Training, figures: StepFigures) -> dict[str, float]:
     """Tell of a step, with the newest checkpoint; the figures that are told."""
     newest = training.checkpoints.newest
+    samples_per_second = training.spec.training.global_batch_size / figures.seconds_per_step
     shown = {
         "step": figures.step,
         "totalSteps": training.length.steps,
@@ -30,6 +31,7 @@ def show(training: Training, figures: StepFigures) -> dict[str, float]:
         "tokens": figures.tokens,
         "loss": figures.loss,
         "tokensPerSecond": figures.tokens_per_second,
+        "samplesPerSecond": samples_per_second,
         "learningRate": figures.learning_rate,
         "gradientNorm": figures.gradient_norm,
         "dataWaitRatio": figures.data_wait_seconds / figures.seconds_per_step,
@@ -45,8 +47,8 @@ def show(training: Training, figures: StepFigures) -> dict[str, float]:
     seconds_left = training.pace.seconds_left(training.length.steps - figures.step, left)
     if seconds_left is not None:
         shown["secondsLeft"] = seconds_left
-    if training.peak_flops:
-        shown["mfuRatio"] = figures.tokens_per_second * training.flops_per_token / training.peak_flops
+    if training.peak_flops and training.flops_per_sample:
+        shown["mfuRatio"] = samples_per_second * training.flops_per_sample / training.peak_flops
     finite = {name: float(value) for name, value in shown.items() if math.isfinite(value)}
     training.context.progress.update(
         "step",

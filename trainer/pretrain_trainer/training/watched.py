@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from pretrain_api.metrics import is_measured
+from pretrain_api.objectives import tokens_per_sample
 from pretrain_trainer.metrics.meters import FirstMeters, Meters
 from pretrain_trainer.training.step_clock import StepClock
 
@@ -61,7 +62,7 @@ class Watched:
             self._meters.wrote(training.checkpoints.written.pop(0))
         if self._first:
             settings = training.spec.training
-            self._first.stepped(figures, settings.global_batch_size * settings.sequence_length, told)
+            self._first.stepped(figures, settings.global_batch_size * tokens_per_sample(training.spec), told)
 
 
 def of_rank(job: tuple[str, str], rank: int, world_size: int, device: torch.device) -> Watch:

@@ -19,7 +19,7 @@ from pretrain_api.errors import UserError
 from pretrain_api.event_tail import EventTail
 from pretrain_api.events import ProgressEvent, outcome_at
 from pretrain_api.log_tail import last_lines
-from pretrain_api.stages import UPSTREAM, Stage, fingerprint
+from pretrain_api.stages import Stage, fingerprint, upstream_of
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus
@@ -168,7 +168,7 @@ class LocalBody:
                 now = datetime.now(UTC)
                 log.write(f"--- {action.stage}, attempt {action.attempt}, {now:%Y-%m-%d %H:%M:%S} UTC\n".encode())
                 log.flush()
-                events, outcome = folder / "events.jsonl", folder / "outcome.json"
+                events, outcome = folder / layout.EVENTS, folder / "outcome.json"
                 process = processes.start(
                     programs.command(action.stage, self.workplace.job_file, action.upstream, ranks),
                     programs.environment(
@@ -231,7 +231,7 @@ class LocalBody:
         if key != self._checkpoint_key:
             self._checkpoint_key = key
             storage = self.workplace.storage
-            own = fingerprint(Stage.TRAIN, self.job.spec, stages.upstream(recorded, Stage.TRAIN))
+            own = fingerprint(Stage.TRAIN, self.job.spec, stages.upstream(recorded, Stage.TRAIN, self.job.spec))
             if commit := _newest_commit(storage, own):
                 uri = storage.uri(commit.data)[-256:]
                 self._checkpoint = CheckpointStatus(step=commit.step, uri=uri, time=commit.time)
@@ -244,7 +244,7 @@ class LocalBody:
             entry = stages.entry(recorded, stage)
             if entry.state == "Complete":
                 continue
-            known = {u: stages.entry(recorded, u) for u in UPSTREAM[stage]}
+            known = {u: stages.entry(recorded, u) for u in upstream_of(stage, self.job.spec)}
             if entry.state != "Pending" or any(e.state != "Complete" and u not in found for u, e in known.items()):
                 break
             upstream = {u: found[u].fingerprint if u in found else e.fingerprint for u, e in known.items()}
