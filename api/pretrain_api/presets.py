@@ -1,6 +1,8 @@
-"""Model presets as plain transformers configurations. No transformers here; `vocab_size` follows the tokenizer.
+"""Model presets as plain transformers configurations. No transformers here; `vocab_size` follows the tokenizer, and the side
+of images the objective.
 
-Shapes follow GPT-2 (Radford et al. 2019), BERT (arXiv:1810.04805), T5 1.1 (arXiv:2002.05202) and the Llama 3 family
+Shapes follow GPT-2 (Radford et al. 2019), BERT (arXiv:1810.04805), T5 1.1 (arXiv:2002.05202), ViT (arXiv:2010.11929), the
+masked autoencoder (arXiv:2111.06377), CLIP (arXiv:2103.00020), ResNet (arXiv:1512.03385) and the Llama 3 family
 (arXiv:2407.21783); below 1B the Llama presets have GPT-2's widths with Llama's blocks. Heads have 64 or 128 dimensions, which attention kernels are made for.
 """
 
@@ -81,6 +83,62 @@ def _t5(width: int, layers: int, heads: int, intermediate: int) -> dict[str, Any
     }
 
 
+def _vit(width: int, layers: int, heads: int, patch: int, **others: Any) -> dict[str, Any]:
+    return {
+        "model_type": "vit",
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "patch_size": patch,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        **others,
+    }
+
+
+def _mae(width: int, layers: int, heads: int, patch: int, decoder: tuple[int, int, int]) -> dict[str, Any]:
+    wide, deep, split = decoder
+    sizes = {
+        "decoder_hidden_size": wide,
+        "decoder_num_hidden_layers": deep,
+        "decoder_num_attention_heads": split,
+        "decoder_intermediate_size": 4 * wide,
+    }
+    return _vit(width, layers, heads, patch, **sizes) | {"model_type": "vit_mae"}
+
+
+def _clip(
+    width: int, layers: int, heads: int, patch: int, text: tuple[int, int, int], projection: int
+) -> dict[str, Any]:
+    def tower(width: int, layers: int, heads: int) -> dict[str, Any]:
+        return {
+            "hidden_size": width,
+            "intermediate_size": 4 * width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "projection_dim": projection,
+        }
+
+    captions = {**tower(*text), "max_position_embeddings": 77}
+    return {
+        "model_type": "clip",
+        "projection_dim": projection,
+        "vision_config": {**tower(width, layers, heads), "patch_size": patch},
+        "text_config": captions,
+    }
+
+
+def _resnet(depths: tuple[int, ...], widths: tuple[int, ...], layer: str) -> dict[str, Any]:
+    return {
+        "model_type": "resnet",
+        "embedding_size": 64,
+        "depths": list(depths),
+        "hidden_sizes": list(widths),
+        "layer_type": layer,
+    }
+
+
 PRESETS: Mapping[str, Preset] = {
     "llama-nano": Preset("0.8 M parameters, for minutes on two cores", _llama(128, 4, 2, 2, 352, 1e4)),
     "llama-tiny": Preset("4.7 M parameters, for laptops and tests", _llama(256, 6, 4, 4, 688, 1e4)),
@@ -108,8 +166,68 @@ PRESETS: Mapping[str, Preset] = {
     "t5-base": Preset(
         "198 M parameters, an encoder and a decoder of 12 layers of width 768 each", _t5(768, 12, 12, 2048), "seq2seq"
     ),
+    "vit-mae-nano": Preset(
+        "1.1 M parameters, a masked autoencoder of patches of 8 px, for minutes on two cores",
+        _mae(128, 4, 2, 8, (64, 2, 1)),
+        "imageAutoencoder",
+    ),
+    "vit-mae-base": Preset(
+        "112 M parameters, a masked autoencoder of 12 layers of width 768, patches of 16 px",
+        _mae(768, 12, 12, 16, (512, 8, 8)),
+        "imageAutoencoder",
+    ),
+    "vit-mae-large": Preset(
+        "330 M parameters, a masked autoencoder of 24 layers of width 1024, patches of 16 px",
+        _mae(1024, 24, 16, 16, (512, 8, 8)),
+        "imageAutoencoder",
+    ),
+    "vit-nano": Preset(
+        "0.94 M parameters, an encoder of images in patches of 8 px, for minutes on two cores",
+        _vit(128, 4, 2, 8),
+        "imageEncoder",
+    ),
+    "vit-small": Preset(
+        "22 M parameters, an encoder of images of 12 layers of width 384, patches of 16 px",
+        _vit(384, 12, 6, 16),
+        "imageEncoder",
+    ),
+    "vit-base": Preset(
+        "86 M parameters, an encoder of images of 12 layers of width 768, patches of 16 px",
+        _vit(768, 12, 12, 16),
+        "imageEncoder",
+    ),
+    "resnet-nano": Preset(
+        "0.31 M parameters, a convolutional encoder of images, for minutes on two cores",
+        _resnet((1, 1, 1), (32, 64, 128), "basic") | {"embedding_size": 32},
+        "imageEncoder",
+    ),
+    "resnet-18": Preset(
+        "11 M parameters, a convolutional encoder of images",
+        _resnet((2, 2, 2, 2), (64, 128, 256, 512), "basic"),
+        "imageEncoder",
+    ),
+    "resnet-50": Preset(
+        "23.5 M parameters, a convolutional encoder of images",
+        _resnet((3, 4, 6, 3), (256, 512, 1024, 2048), "bottleneck"),
+        "imageEncoder",
+    ),
+    "clip-nano": Preset(
+        "1.75 M parameters, an encoder of images in patches of 8 px and one of captions, for minutes on two cores",
+        _clip(128, 4, 2, 8, (128, 4, 2), 128),
+        "twoTowers",
+    ),
+    "clip-vit-b-32": Preset(
+        "126 M parameters, an encoder of images in patches of 32 px and one of captions",
+        _clip(768, 12, 12, 32, (512, 12, 8), 512),
+        "twoTowers",
+    ),
+    "clip-vit-b-16": Preset(
+        "125 M parameters, an encoder of images in patches of 16 px and one of captions",
+        _clip(768, 12, 12, 16, (512, 12, 8), 512),
+        "twoTowers",
+    ),
 }
-"""Name -> preset. Parameters are counted without the token embeddings, whose size the tokenizer decides."""
+"""Name -> preset. Parameters are counted without the token embeddings, whose size the tokenizer decides, and at 224 px."""
 
 
 def config(name: str) -> dict[str, Any]:
@@ -123,35 +241,3 @@ def unknown(name: str) -> tuple[str, str]:
     """What is wrong with a preset's name, and what to write instead."""
     meant = closest(name, PRESETS)
     return f'"{name}" is no preset.', f"Write {meant or 'one of ' + ', '.join(PRESETS)}."
-
-
-def parameters(config: Mapping[str, Any], vocab_size: int = 0) -> int:
-    """Parameters of a preset's model; with `vocab_size` 0, those beside the token embeddings.
-
-    Llama's block: queries and output hidden^2 each, keys and values hidden * key-value heads * head_dim each, three
-    matrices hidden * intermediate, two norms. GPT-2's and BERT's: 12 width^2 + 13 width, learned positions; BERT's head has
-    a layer of its own and a bias for each entry of the vocabulary. T5's: four matrices for each attention, three
-    width * intermediate, a norm before each, learned biases by distance in each stack.
-    """
-    if config["model_type"] == "gpt2":
-        width = config["n_embd"]
-        block = 12 * width**2 + 13 * width
-        return int(config["n_layer"] * block + (config["n_positions"] + 2 + vocab_size) * width)
-    if config["model_type"] == "t5":
-        width, attention = config["d_model"], 4 * config["d_model"] * config["num_heads"] * config["d_kv"]
-        forward = 3 * width * config["d_ff"]
-        encoder = config["num_layers"] * (attention + forward + 2 * width)
-        decoder = config["num_decoder_layers"] * (2 * attention + forward + 3 * width)
-        stacks = 2 * (config["relative_attention_num_buckets"] * config["num_heads"] + width)
-        return int(encoder + decoder + stacks + vocab_size * width)
-    hidden = config["hidden_size"]
-    if config["model_type"] == "bert":
-        block, head = 12 * hidden**2 + 13 * hidden, hidden**2 + 3 * hidden
-        embeddings = (config["max_position_embeddings"] + config["type_vocab_size"] + 2) * hidden + vocab_size * (
-            hidden + 1
-        )
-        return int(config["num_hidden_layers"] * block + head + embeddings)
-    key_value = config["num_key_value_heads"] * config["head_dim"]
-    block = 2 * hidden**2 + 2 * hidden * key_value + 3 * hidden * config["intermediate_size"] + 2 * hidden
-    embeddings = vocab_size * hidden * (1 if config["tie_word_embeddings"] else 2)
-    return int(config["num_hidden_layers"] * block + hidden + embeddings)

@@ -24,6 +24,6 @@ def remarks(job: PretrainJob) -> Iterator[str]:
         if source.format in ("text", "warc") and source.fields != DocumentFields():
             where = path_text(("spec", "data", "sources", i, "fields"))
             yield f"{where} has no effect: files of format {source.format} have no fields."
-    tokenizer = spec.tokenizer.train
+    tokenizer = spec.tokenizer.train if spec.tokenizer else None
     if tokenizer and tokenizer.vocab_size > 65_536:
         yield f"spec.tokenizer.train.vocabSize is {tokenizer.vocab_size}: above 65536, tokens take four bytes on disk instead of two."

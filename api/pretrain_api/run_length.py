@@ -11,7 +11,6 @@ class RunLength:
 
     steps: int
     samples: int
-    tokens: int
 
 
 def run_length(training: Training) -> RunLength:
@@ -22,7 +21,7 @@ def run_length(training: Training) -> RunLength:
     else:
         samples = training.samples if training.samples is not None else -(-(training.tokens or 1) // length)
         steps = -(-samples // batch)
-    return RunLength(steps, steps * batch, steps * batch * length)
+    return RunLength(steps, steps * batch)
 
 
 def warmup_steps(schedule: Schedule, steps: int) -> int:

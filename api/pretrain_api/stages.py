@@ -49,7 +49,22 @@ UPSTREAM: Mapping[Stage, tuple[Stage, ...]] = {
         Stage.EXPORT,
     ),
 }
-"""The stages whose results a stage reads. A stage's identity contains theirs."""
+"""The stages whose results a stage reads, in a job that has them all. A stage's identity contains theirs."""
+
+_OF_DOCUMENTS = (Stage.COLLECT, Stage.PREPARE)
+
+
+def planned(spec: PretrainJobSpec) -> tuple[Stage, ...]:
+    """The stages of a job, in order. One whose sources are all ready shards has no documents to collect or prepare, and one
+    of images alone no tokenizer."""
+    left_out = () if any(source.documents for source in spec.data.sources) else _OF_DOCUMENTS
+    return tuple(s for s in Stage if s not in left_out and (s is not Stage.TOKENIZER or spec.tokenizer is not None))
+
+
+def upstream_of(stage: Stage, spec: PretrainJobSpec) -> tuple[Stage, ...]:
+    """The stages of this job whose results `stage` reads."""
+    stages = planned(spec)
+    return tuple(upstream for upstream in UPSTREAM[stage] if upstream in stages)
 
 
 @dataclass(frozen=True)
@@ -100,12 +115,16 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
         },
         Stage.PREPARE: {k: v for k, v in data["prepare"].items() if k != "parallelism"},
         Stage.TOKENIZER: {
-            **full["tokenizer"],
-            "weights": weights if full["tokenizer"]["train"] else {},
+            **(full["tokenizer"] or {}),
+            "weights": weights if full["tokenizer"] and full["tokenizer"]["train"] else {},
             "validation": data["validation"],
             **({"specialTokens": special} if (special := objectives.special_tokens(spec)) else {}),
         },
-        Stage.ENCODE: {"validation": data["validation"], "sequenceLength": full["training"]["sequenceLength"]},
+        Stage.ENCODE: {
+            "validation": data["validation"],
+            **_encoded(spec),
+            **({"shards": shards} if (shards := {s["name"]: s["shards"] for s in sources if s["shards"]}) else {}),
+        },
         Stage.TRAIN: {
             "model": full["model"],
             "objective": full["objective"],
@@ -114,11 +133,22 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
                 {"name": s["name"], "weight": weights[s["name"]], "maxEpochs": s["maxEpochs"]} for s in sources
             ],
         },
-        Stage.EVALUATE: {"prompts": full["evaluation"]["prompts"]},
+        Stage.EVALUATE: {
+            "prompts": full["evaluation"]["prompts"],
+            **{name: full["evaluation"][name] for name in ("labels", "promptTemplates") if full["evaluation"][name]},
+        },
         Stage.EXPORT: {"export": full["export"], "licenses": {s["name"]: s["license"] for s in sources}},
         Stage.REPORT: {},
     }
     return pick[stage]
+
+
+def _encoded(spec: PretrainJobSpec) -> dict[str, Any]:
+    """Settings of Encode that only some kinds of samples have."""
+    if objectives.learns_text(spec):
+        return {"sequenceLength": spec.training.sequence_length}
+    fields = {source.name: source.fields.text for source in spec.data.sources}
+    return {"images": True, **({"captions": fields} if objectives.reads_text(spec) else {})}
 
 
 def fingerprint(stage: Stage, spec: PretrainJobSpec, upstream: Mapping[Stage, str], inputs: str = "") -> str:
@@ -131,7 +161,7 @@ def fingerprint(stage: Stage, spec: PretrainJobSpec, upstream: Mapping[Stage, st
         "stage": stage.value,
         "version": VERSION[stage],
         "settings": settings(stage, spec),
-        "upstream": {u.value: upstream[u] for u in UPSTREAM[stage]},
+        "upstream": {u.value: upstream[u] for u in upstream_of(stage, spec)},
         "inputs": inputs,
     }
     text = json.dumps(material, sort_keys=True, separators=(",", ":"))

@@ -27,13 +27,15 @@ def of_manifest(root: Path) -> Manifest:
 
 def ours(root: Path) -> Iterator[int]:
     """The reader of the Train stage."""
-    from pretrain_trainer.data.batches import GlobalBatches
+    from pretrain_trainer.data.batches import GlobalBatches, unmade
     from pretrain_trainer.data.order import Mixture, MixtureSource
     from pretrain_trainer.data.reader import SampleReader
 
     manifest = of_manifest(root)
     mixture = Mixture([MixtureSource(manifest.train.samples, 1.0, None, manifest.samples_per_record)], 1)
-    with GlobalBatches(SampleReader(Storage(str(root)), [("web", manifest)]), mixture, BATCH, 0, 1, 0) as batches:
+    with GlobalBatches(
+        SampleReader(Storage(str(root)), [("web", manifest)]), mixture, BATCH, 0, 1, 0, unmade
+    ) as batches:
         for batch in batches:
             yield batch.samples.tokens.size
 

@@ -53,7 +53,7 @@ TARGETS = {
 
 def consume(address: str, seconds: float, pace: float, start: int) -> dict[str, float]:
     """Batches for so long; with a pace, each step lasts as long as its tokens take at it."""
-    from pretrain_trainer.data.batches import GlobalBatches
+    from pretrain_trainer.data.batches import GlobalBatches, unmade
     from pretrain_trainer.data.order import Mixture, MixtureSource
     from pretrain_trainer.data.reader import SampleReader
 
@@ -64,7 +64,7 @@ def consume(address: str, seconds: float, pace: float, start: int) -> dict[str, 
     mixture = Mixture([MixtureSource(manifest.train.samples, 1.0, None, manifest.samples_per_record)], 1)
     reader = SampleReader(storage, [("web", manifest)])
     waits, tokens = list[float](), 0
-    with GlobalBatches(reader, mixture, BATCH, 0, 1, start) as batches:
+    with GlobalBatches(reader, mixture, BATCH, 0, 1, start, unmade) as batches:
         steps = iter(batches)
         next(steps)
         first_batch = time.perf_counter() - began

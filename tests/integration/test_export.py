@@ -123,7 +123,7 @@ class TestArchitectures:
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
         hugging_face.write(model, {}, tmp_path, "float32")
         comparison = hugging_face.compare(model, AutoModelForCausalLM, tmp_path, torch.arange(96).reshape(3, 32))
-        assert comparison.max_logit_difference == 0
+        assert comparison.max_difference == 0
         assert comparison.parameters_sha256 == parameters_sha256(model)
 
 

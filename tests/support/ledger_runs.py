@@ -14,7 +14,7 @@ from pretrain_api import layout
 from pretrain_api.commits import Commit
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
-from pretrain_trainer.data.batches import GlobalBatches
+from pretrain_trainer.data.batches import GlobalBatches, unmade
 from pretrain_trainer.data.mixture import data_order, mixture_of, read_manifests, segments_from
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.training import commit_log, ledger
@@ -62,7 +62,9 @@ class LedgerRun:
             ranks = [
                 iter(
                     stack.enter_context(
-                        GlobalBatches(self.reader(self.storage, manifests), mixture, self.batch, rank, world, position)
+                        GlobalBatches(
+                            self.reader(self.storage, manifests), mixture, self.batch, rank, world, position, unmade
+                        )
                     )
                 )
                 for rank in range(world)

@@ -6,11 +6,18 @@ Shape and bounds of single fields live in `pretrain_api.types`.
 from collections.abc import Iterator
 
 from pretrain_api.problems import Problem
-from pretrain_api.rules import data, model, training, unsupported, workers
+from pretrain_api.rules import data, images, model, training, unsupported, workers
 from pretrain_api.rules.base import Rule
 from pretrain_api.types import PretrainJob
 
-RULES: tuple[Rule, ...] = (*data.RULES, *model.RULES, *training.RULES, *workers.RULES, *unsupported.RULES)
+RULES: tuple[Rule, ...] = (
+    *data.RULES,
+    *model.RULES,
+    *images.RULES,
+    *training.RULES,
+    *workers.RULES,
+    *unsupported.RULES,
+)
 
 
 def problems(job: PretrainJob) -> Iterator[Problem]:

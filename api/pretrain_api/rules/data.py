@@ -9,6 +9,7 @@ from pretrain_api import objectives
 from pretrain_api.problems import Path, closest
 from pretrain_api.rules.base import Finding, Rule, exactly_one, ordered
 from pretrain_api.types import PretrainJobSpec
+from pretrain_api.types.model import TrainTokenizer
 
 _PLACEHOLDER = re.compile(
     r"<[^<>]*>|\$\{?\w+\}?|\{\{.*?\}\}|\{\w+\}|\b(CHANGE[-_]?ME|TODO|YOUR[-_]\w+)\b", re.IGNORECASE
@@ -49,7 +50,8 @@ def _addresses(spec: PretrainJobSpec) -> list[tuple[Path, str]]:
     if spec.data.prepare.decontaminate:
         path: Path = ("spec", "data", "prepare", "decontaminate", "against")
         addresses += [((*path, i), address) for i, address in enumerate(spec.data.prepare.decontaminate.against)]
-    addresses.append((("spec", "tokenizer", "uri"), spec.tokenizer.uri))
+    if spec.tokenizer:
+        addresses.append((("spec", "tokenizer", "uri"), spec.tokenizer.uri))
     return [(path, address) for path, address in addresses if address]
 
 
@@ -110,7 +112,7 @@ def _shards(spec: PretrainJobSpec) -> Iterator[Finding]:
 
 def _shards_tokenizer(spec: PretrainJobSpec) -> Iterator[Finding]:
     given = [source.name for source in spec.data.sources if source.shards]
-    if given and spec.tokenizer.train is not None:
+    if given and _trained(spec) and objectives.learns_text(spec):
         yield (
             ("spec", "tokenizer", "train"),
             f"a tokenizer that is trained here is not the one that made the tokens of {', '.join(given)}.",
@@ -196,8 +198,12 @@ def _deduplicate(spec: PretrainJobSpec) -> Iterator[Finding]:
         yield path, "neither exact nor minhash is written.", "Write deduplicate: {exact: {}, minhash: {}}."
 
 
+def _trained(spec: PretrainJobSpec) -> TrainTokenizer | None:
+    return spec.tokenizer.train if spec.tokenizer else None
+
+
 def _special_tokens(spec: PretrainJobSpec) -> Iterator[Finding]:
-    train = spec.tokenizer.train
+    train = _trained(spec)
     if train is None:
         return
     tokens = train.special_tokens
@@ -208,7 +214,7 @@ def _special_tokens(spec: PretrainJobSpec) -> Iterator[Finding]:
 
 
 def _vocabulary_room(spec: PretrainJobSpec) -> Iterator[Finding]:
-    train = spec.tokenizer.train
+    train = _trained(spec)
     if train is None:
         return
     special = len(train.special_tokens) + len(objectives.special_tokens(spec))

@@ -69,6 +69,10 @@ def _sizes(spec: PretrainJobSpec) -> Iterator[Finding]:
 def _positions(spec: PretrainJobSpec) -> Iterator[Finding]:
     field, config = _configuration(spec)
     length = spec.training.sequence_length
+    if not objectives.reads_text(spec):
+        return
+    if isinstance(captions := config.get("text_config"), dict):
+        config = captions
     if (positions := _integer(config, "max_position_embeddings", "n_positions")) and length > positions[1]:
         model = f"preset {spec.model.preset}" if field == "preset" else f"spec.model.config.{positions[0]}"
         what = f"sequenceLength is {length}, but the model has {positions[1]} positions ({model})."
@@ -77,7 +81,7 @@ def _positions(spec: PretrainJobSpec) -> Iterator[Finding]:
 
 
 def _vocabulary(spec: PretrainJobSpec) -> Iterator[Finding]:
-    config, train = spec.model.config or {}, spec.tokenizer.train
+    config, train = spec.model.config or {}, spec.tokenizer.train if spec.tokenizer else None
     if train and (size := _integer(config, "vocab_size")) and size[1] < train.vocab_size:
         what = f"vocab_size is {size[1]}, but spec.tokenizer.train.vocabSize is {train.vocab_size}."
         instead = f"Write vocab_size: {train.vocab_size} or more, or leave it out: it then follows the tokenizer."
@@ -122,7 +126,7 @@ def _spans(spec: PretrainJobSpec) -> Iterator[Finding]:
         kept = length - cut.noise
         what = f"noiseDensity is {density:g}, which leaves {kept} of {length} tokens, too few to part the spans."
         yield (*path, "noiseDensity"), what, f"Write noiseDensity: {most / 100:g} or less, or raise meanSpanLength."
-    elif spec.tokenizer.train and cut.spans > (there := len(objectives.SENTINELS)):
+    elif spec.tokenizer and spec.tokenizer.train and cut.spans > (there := len(objectives.SENTINELS)):
         what = f"a sequence of {length} tokens has {cut.spans} spans, but the tokenizer {there} sentinels."
         least = -(-10 * cut.noise // there) / 10
         yield (*path, "meanSpanLength"), what, f"Write meanSpanLength: {least:g} or more, or a shorter sequenceLength."

@@ -11,7 +11,7 @@ class DocumentFields(ApiModel):
     """Names of the fields to read from jsonl, parquet and webdataset records."""
 
     text: Annotated[str, Field(min_length=1, max_length=256)] = "text"
-    """Field that holds the document's text. Dots reach into nested objects: `content.body`. Of a webdataset record it is a member (`txt`) or a field of its JSON (`caption`, `json.caption`); `text` is also member txt."""
+    """Field that holds the document's text, or an image's caption. Dots reach into nested objects: `content.body`. Of a webdataset record it is a member (`txt`) or a field of its JSON (`caption`, `json.caption`); `text` is also member txt."""
     license: ShortText = ""
     """Field that holds the document's licence. Empty: the source's `license` stands for all."""
 
@@ -24,7 +24,7 @@ class Source(ApiModel):
     documents: Annotated[str, Field(max_length=2048)] = ""
     """Raw documents: a path, glob or any fsspec URL. Formats: text, jsonl, parquet, WARC and WET, webdataset (.tar), each plain, .gz or .zst; braces as in {0000..0099}.tar; members of archives as zip://*.txt::URL or tar://*.txt::URL; python://lib/**/*.py and python://pydoc/*.txt are the sources and the manual of the running Python."""
     shards: Annotated[str, Field(max_length=2048)] = ""
-    """Ready token shards: the address of their manifest.json, which Encode of another job or `pretrain index` wrote. Such a source is neither collected nor prepared, its tokens are not encoded again, and it needs tokenizer.uri."""
+    """Ready shards of tokens or images: the address of their manifest.json, which Encode of another job or `pretrain index` wrote. Such a source is neither collected nor prepared. Tokens are not encoded again and need tokenizer.uri."""
     format: Literal["auto", "text", "jsonl", "parquet", "warc", "webdataset"] = "auto"
     """Format of the files. auto: from the file name."""
     fields: DocumentFields = DocumentFields()

@@ -40,8 +40,8 @@ class PretrainJobSpec(ApiModel):
     """Where the run keeps everything it makes."""
     data: Data
     """The mixture and what happens to documents before training."""
-    tokenizer: Tokenizer
-    """Where the tokenizer comes from."""
+    tokenizer: Tokenizer | None = None
+    """Where the tokenizer comes from. Objectives of images alone (mae, simclr, dino) have none."""
     model: Model
     """The architecture."""
     objective: Objective

@@ -74,38 +74,76 @@ class PrefixLM(ApiModel):
     """attention: each document has a prefix of its own and a token attends only to its document; none: the whole packed sequence is one document."""
 
 
-class Clip(ApiModel):
-    """Contrastive language-image pre-training (arXiv:2103.00020)."""
+_Side = Annotated[int, Field(ge=8, le=2048)]
+_Pixels = Annotated[float, Field(gt=0, le=1)]
 
-    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+
+class Clip(ApiModel):
+    """Contrastive language-image pre-training (arXiv:2103.00020). Captions are cut to `training.sequenceLength` tokens."""
+
+    image_size: _Side = 224
     """Side of the square image, in pixels."""
+    min_crop_area: _Pixels = 0.9
+    """Least share of an image that a random crop keeps (OpenCLIP: 0.9)."""
 
 
 class Mae(ApiModel):
     """Masked autoencoder (arXiv:2111.06377)."""
 
-    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    image_size: _Side = 224
     """Side of the square image, in pixels."""
-    mask_ratio: Ratio = 0.75
+    mask_ratio: Annotated[float, Field(ge=0, le=1)] = 0.75
     """Share of patches hidden from the encoder."""
+    min_crop_area: _Pixels = 0.2
+    """Least share of an image that a random crop keeps."""
+    horizontal_flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of crops that are mirrored. 0 where left and right mean something, as in digits."""
+    normalized_pixels: Literal["perPatch", "none"] = "perPatch"
+    """perPatch: the pixels to predict are normalised within each patch; none: they are as they stand."""
 
 
 class SimClr(ApiModel):
     """Contrastive learning of two views (arXiv:2002.05709)."""
 
-    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    image_size: _Side = 224
     """Side of the square view, in pixels."""
     temperature: Annotated[float, Field(gt=0, le=10)] = 0.1
     """Temperature of the NT-Xent loss."""
+    min_crop_area: _Pixels = 0.08
+    """Least share of an image that a view keeps."""
+    horizontal_flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of views that are mirrored. 0 where left and right mean something, as in digits."""
+    color_strength: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Strength of the random changes of brightness, contrast, saturation and hue."""
+    projection_size: Annotated[int, Field(ge=8, le=8192)] = 128
+    """Width of the projection that is compared."""
 
 
 class Dino(ApiModel):
     """Self-distillation without labels (arXiv:2104.14294)."""
 
-    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    image_size: _Side = 224
     """Side of a global crop, in pixels."""
     local_crops: Annotated[int, Field(ge=0, le=32)] = 8
     """Number of local crops."""
+    local_image_size: _Side = 96
+    """Side of a local crop, in pixels."""
+    min_global_crop_area: _Pixels = 0.4
+    """Least share of an image that a global crop keeps; local crops keep at most so much."""
+    min_local_crop_area: _Pixels = 0.05
+    """Least share of an image that a local crop keeps."""
+    horizontal_flip: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of crops that are mirrored. 0 where left and right mean something, as in digits."""
+    color_strength: Annotated[float, Field(ge=0, le=2)] = 0.5
+    """Strength of the random changes of brightness, contrast, saturation and hue; 0.5 is the paper's."""
+    prototypes: Annotated[int, Field(ge=2, le=1 << 20)] = 65536
+    """Dimensions of the distributions that student and teacher are compared by."""
+    teacher_momentum: Annotated[float, Field(ge=0, le=1)] = 0.996
+    """What an update of the teacher keeps of it at the beginning; rises to 1 by a cosine over the run."""
+    teacher_temperature: Annotated[float, Field(gt=0, le=1)] = 0.04
+    """Temperature of the teacher's distributions."""
+    frozen_samples: Annotated[int, Field(ge=0)] | None = None
+    """Samples at the beginning during which the last layer of the head stays as it is. Omitted: one epoch."""
 
 
 class Objective(ApiModel):

@@ -79,13 +79,13 @@ class Training(ApiModel):
     """The training stage."""
 
     sequence_length: Annotated[int, Field(ge=8, le=1 << 20)] = 2048
-    """Tokens in a packed sequence."""
+    """Tokens in a packed sequence; of clip, the most tokens of a caption. Objectives of images alone have no use for it."""
     global_batch_size: Annotated[int, Field(ge=1, le=1 << 24)] = 512
     """Samples per optimizer step, the same whatever the world size."""
     micro_batch_size: Annotated[int, Field(ge=1, le=1 << 20)] | None = None
     """Samples per forward pass and rank. Omitted: found automatically."""
     tokens: Annotated[int, Field(ge=1)] | None = None
-    """Length of the run in tokens. Write exactly one of tokens, samples and steps."""
+    """Length of the run in tokens, where the objective is one of text. Write exactly one of tokens, samples and steps."""
     samples: Annotated[int, Field(ge=1)] | None = None
     """Length of the run in samples."""
     steps: Annotated[int, Field(ge=1)] | None = None
@@ -139,6 +139,10 @@ class Evaluation(ApiModel):
     """Steps between evaluations on the validation documents. 0: only at the end."""
     prompts: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=64)] = []
     """Prompts to continue in the report; of maskedLM with masks, <|mask|>, and of spanCorruption with sentinels, <extra_id_0>. Empty: openings of validation documents."""
+    labels: Annotated[str, Field(max_length=256)] = ""
+    """Where the records of images say what they show, for k-nearest-neighbour, linear and zero-shot classification: a member, such as `cls`, or a field of their JSON, such as `category`. Training never sees it. Empty: images are judged by the loss alone, and clip by retrieval."""
+    prompt_templates: Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=128)] = []
+    """Texts that say of a label what clip compares images with, `a photo of a {}`; the mean over all of them counts. Empty: the label itself."""
 
 
 class HuggingFaceExport(ApiModel):

@@ -12,4 +12,4 @@ from pretrain_api.types.training import Training
 )
 def test_a_run_has_whole_steps_and_rounds_up(length: dict[str, int], steps: int) -> None:
     training = Training(sequence_length=256, global_batch_size=32, **length)
-    assert run_length(training) == RunLength(steps, steps * 32, steps * 32 * 256)
+    assert run_length(training) == RunLength(steps, steps * 32)

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
-from pretrain_api import layout, records
+from pretrain_api import layout, objectives, records
 from pretrain_api.errors import UserError
 from pretrain_api.ledger import DataOrder
 from pretrain_api.stages import Stage, fingerprint
@@ -38,8 +38,9 @@ def to_hugging_face(storage: Storage, entry: Entry, target: Target, dtype: Dtype
     """The model alone with its tokenizer, as `from_pretrained` takes it. Without a job, that of the run's own record."""
     from transformers.utils import logging as transformers_logging
 
-    from pretrain_trainer import models, tokenizer
-    from pretrain_trainer.exporting import hugging_face
+    from pretrain_trainer import tokenizer
+    from pretrain_trainer.evaluation import trained
+    from pretrain_trainer.exporting import beside, hugging_face
     from pretrain_trainer.reporting import records as reporting
     from pretrain_trainer.training.checkpoints import model_tensors
 
@@ -53,12 +54,13 @@ def to_hugging_face(storage: Storage, entry: Entry, target: Target, dtype: Dtype
             "Give the job as it was when the checkpoint was made.",
         )
     place = layout.tokenizer(upstream[Stage.TOKENIZER])
-    loaded = tokenizer.load_folder(storage, place)
-    model = models.build(spec, loaded.vocab_size, end_of_text=loaded.end_of_text, padding=loaded.padding)
+    loaded = tokenizer.load_folder(storage, place) if objectives.reads_text(spec) else None
+    module, objective = trained.untrained(spec, loaded)
     manifest = manifest_of(storage, entry)
-    for name, tensor in model_tensors(model).items():
+    for name, tensor in model_tensors(module).items():
         tensor.copy_(read_tensor(storage, entry, manifest, name))
-    files = tokenizer.with_length(tokenizer.read_files(storage, place), spec.training.sequence_length)
+    model = objective.exported(module)
+    files = beside.files(storage, spec, upstream)
     target.publish(lambda folder: hugging_face.write(model, files, folder, dtype), last=hugging_face.CONFIG)
 
 

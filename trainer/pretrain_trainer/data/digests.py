@@ -1,7 +1,7 @@
 """Digests of what was read: sums over samples, so that they do not depend on how a batch was divided over ranks.
 
-A sample at position g counts with XXH3-64 (seed g) of its tokens, document ids and validity as training got them; a
-part of a batch has the sum of its samples modulo 2^64. Defined in docs/reference/data-order.md.
+A sample at position g counts with XXH3-64 (seed g) of what training got of it: tokens, document ids and validity, or the
+bytes of an image and of its caption; a part of a batch has the sum of its samples modulo 2^64. Defined in docs/reference/data-order.md.
 """
 
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ import numpy.typing as npt
 import xxhash
 
 from pretrain_api.ledger import BLOCKS
-from pretrain_trainer.data.samples import Samples
+from pretrain_trainer.data.samples import AnySamples
 
 UInt64s = npt.NDArray[np.uint64]
 
 
-def sample_digests(samples: Samples, g: npt.NDArray[np.int64]) -> UInt64s:
+def sample_digests(samples: AnySamples, g: npt.NDArray[np.int64]) -> UInt64s:
     """The digest of each sample; `g` [samples] are their positions. 0 for stand-ins."""
-    tokens, ids = samples.tokens.astype("<i4", copy=False), samples.document_ids.astype("<i4", copy=False)
     hashed = np.zeros(len(g), dtype=np.uint64)
     for row, seed in enumerate(g.tolist()):
-        digest = xxhash.xxh3_64(tokens[row], seed)
-        digest.update(ids[row])
-        digest.update(samples.valid[row])
+        first, *others = samples.content(row)
+        digest = xxhash.xxh3_64(first, seed)
+        for part in others:
+            digest.update(part)
         hashed[row] = digest.intdigest()
     hashed[samples.stand_ins] = 0
     return hashed

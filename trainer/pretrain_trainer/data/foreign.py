@@ -100,13 +100,17 @@ class SampleShards:
 
     def read(self, record: int) -> Sample:
         """The record of that number, in one request. IndexError where there is none, DamagedRecord for a wrong checksum."""
-        if not 0 <= record < len(self):
-            raise IndexError(f"{self.uri} has records 0 to {len(self) - 1}, not {record}")
-        shard = bisect_right(self._first, record) - 1
-        inside = record - self._first[shard]
+        shard, inside = self.place(record)
         opened = self._open(shard)
         content, start = self._span(opened, inside, inside + 1)
         return self._sample(opened, inside, content, start)
+
+    def place(self, record: int) -> tuple[int, int]:
+        """The shard of a record, and its number there. IndexError where there is none."""
+        if not 0 <= record < len(self):
+            raise IndexError(f"{self.uri} has records 0 to {len(self) - 1}, not {record}")
+        shard = bisect_right(self._first, record) - 1
+        return shard, record - self._first[shard]
 
     def scan(self, shard: int) -> Iterator[Sample]:
         """The records of a shard, in order. Raises DamagedRecord at the first with a wrong checksum."""

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Protocol
 
-from pretrain_api import layout
+from pretrain_api import layout, objectives
 from pretrain_api.commits import WeightSegment
 from pretrain_api.errors import UserError
+from pretrain_api.image_shards import ImageManifest
 from pretrain_api.ledger import DataOrder, OrderedSource
 from pretrain_api.nouns import counted
 from pretrain_api.shards import Manifest
@@ -14,6 +16,23 @@ from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.data import Source
 from pretrain_trainer.data.order import Mixture, MixtureSource, Segment
 from pretrain_trainer.data.proportions import integer_shares
+
+
+class Split(Protocol):
+    """A part of a source."""
+
+    @property
+    def samples(self) -> int: ...
+
+
+class Sampled(Protocol):
+    """A source's manifest, as far as the order goes by it."""
+
+    @property
+    def train(self) -> Split: ...
+
+    @property
+    def samples_per_record(self) -> int: ...
 
 
 def read_manifests(storage: Storage, fingerprint: str, sources: Sequence[Source]) -> list[tuple[str, Manifest]]:
@@ -29,7 +48,7 @@ def read_manifests(storage: Storage, fingerprint: str, sources: Sequence[Source]
     return found
 
 
-def mixture_of(spec: PretrainJobSpec, manifests: Sequence[Manifest], segments: Sequence[WeightSegment] = ()) -> Mixture:
+def mixture_of(spec: PretrainJobSpec, manifests: Sequence[Sampled], segments: Sequence[WeightSegment] = ()) -> Mixture:
     """The mixture of a job; manifests in the order of the sources. Without segments, the job's weights hold throughout."""
     weights = segments[0].weights if segments else tuple(source.weight for source in spec.data.sources)
     return Mixture(
@@ -63,7 +82,7 @@ def data_order(storage: Storage, spec: PretrainJobSpec, fingerprint: str, encode
     for source in spec.data.sources:
         folder = layout.shards(encoded, source.name)
         content = storage.read_bytes(f"{folder}/{layout.MANIFEST}")
-        manifest = Manifest.model_validate_json(content)
+        manifest = (Manifest if objectives.learns_text(spec) else ImageManifest).model_validate_json(content)
         sources.append(
             OrderedSource(
                 name=source.name,
@@ -78,7 +97,7 @@ def data_order(storage: Storage, spec: PretrainJobSpec, fingerprint: str, encode
         fingerprint=fingerprint,
         seed=spec.training.seed,
         global_batch_size=spec.training.global_batch_size,
-        sequence_length=spec.training.sequence_length,
+        sequence_length=objectives.tokens_per_sample(spec),
         sources=tuple(sources),
     )
 

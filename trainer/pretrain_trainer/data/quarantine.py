@@ -5,6 +5,7 @@ import logging
 import time
 
 from pretrain_api import layout
+from pretrain_api.nouns import counted
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.blocks import Block, Damage, stand_in
 from pretrain_trainer.data.indexes import CorruptShard, Place
@@ -25,7 +26,15 @@ class Quarantine:
 
     def replaced(self, source: Source, record: int, place: Place, shard: str, damage: Damage) -> Block:
         """A stand-in for a record that stayed damaged when it was read again. Raises CorruptShard above the bound."""
-        what = f"shard {shard}, record {place.inside} {damage}"
+        self.leave_out(source.name, record, shard, place.inside, place.samples, str(damage))
+        return stand_in(place.samples, source.width, source.dtype)
+
+    def leave_out(self, source: str, record: int, shard: str, inside: int, samples: int, fault: str) -> None:
+        """Write down a record that training goes on without: number `record` of its source, `inside` of its shard.
+
+        Raises CorruptShard above the bound.
+        """
+        what = f"shard {shard}, record {inside} {fault}"
         if not self._most or self._storage is None:
             raise CorruptShard(
                 f"{what}. Restore the shard; or set spec.data.maxBadRecords to the number of records that may be left "
@@ -33,23 +42,22 @@ class Quarantine:
             )
         note = {
             "version": 1,
-            "source": source.name,
+            "source": source,
             "shard": shard,
-            "record": place.inside,
+            "record": inside,
             "recordInSplit": record,
-            "samples": place.samples,
-            "fault": str(damage),
+            "samples": samples,
+            "fault": fault,
             "time": time.time(),
         }
-        path = f"{self._folder}/{source.name}-{record:08d}.json"
+        path = f"{self._folder}/{source}-{record:08d}.json"
         if self._storage.create_exclusive(path, (json.dumps(note, indent=1) + "\n").encode()):
-            _LOGGER.warning("%s; its %d samples count in no loss", what, place.samples)
+            _LOGGER.warning("%s; %s in no loss", what, counted(samples, "sample counts", "samples count"))
         if (count := len(self._storage.names(self._folder))) > self._most:
             raise CorruptShard(
                 f"{what}. That makes {count} damaged records, more than spec.data.maxBadRecords ({self._most}); they are "
                 f"listed in {self._storage.uri(self._folder)}. Restore the shards, or raise the bound."
             )
-        return stand_in(place.samples, source.width, source.dtype)
 
 
 NOTHING_DAMAGED = Quarantine()

@@ -22,6 +22,9 @@ from pretrain_trainer.data.quarantine import NOTHING_DAMAGED, Quarantine
 from pretrain_trainer.data.samples import Int64s, Samples, document_ids
 from pretrain_trainer.data.source import Source
 
+_TOKENS_AT_ONCE = 1 << 19
+"""That are read at once: a call costs as much as some 60,000 of them (benchmarks/LOG.md)."""
+
 
 class SampleReader:
     """Samples of several sources by (source, index). For one thread at a time; `close` may come from another."""
@@ -46,6 +49,11 @@ class SampleReader:
         self._local = MappedBlocks(self._sources, quarantine)
         remote = {n: source for n, source in enumerate(self._sources) if not source.storage.is_local}
         self._remote = _fetched(remote, manifests, quarantine, cache) if remote else None
+
+    @property
+    def samples_at_once(self) -> int:
+        """So many are read best at a time."""
+        return _TOKENS_AT_ONCE // (self.sequence_length + 1)
 
     @property
     def wants_more(self) -> bool:

@@ -1,7 +1,8 @@
 """Sequences as training takes them, with what the loss needs to know of each token. No files here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,22 @@ import numpy.typing as npt
 Int64s = npt.NDArray[np.int64]
 _RECORD_STRIDE = 1 << 40
 """Larger than any offset into a block, so that the boundaries of many blocks stand in one sorted array."""
+
+
+class AnySamples(Protocol):
+    """Samples of one kind, as far as reading and its ledger know them."""
+
+    @property
+    def stand_ins(self) -> npt.NDArray[np.bool_]:
+        """[samples]; True where a sample keeps its place in the order and counts in no loss, as it is damaged."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, rows: slice) -> Self:
+        """A part of the samples."""
+
+    def content(self, row: int) -> Iterable[Any]:
+        """Buffers that together are what training was given of a sample."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +41,17 @@ class Samples:
     stand_ins: npt.NDArray[np.bool_]
     """[samples]; True where the record is damaged: the sample keeps its place in the order and counts in no loss."""
 
+    def __len__(self) -> int:
+        return len(self.tokens)
+
     def rows(self, rows: slice) -> "Samples":
         """A part of the samples, as views."""
         return Samples(self.tokens[rows], self.document_ids[rows], self.valid[rows], self.stand_ins[rows])
+
+    def content(self, row: int) -> Iterable[npt.NDArray[Any]]:
+        """Tokens and document ids as little-endian 32-bit integers, then validity as bytes."""
+        ids = (part[row].astype("<i4", copy=False) for part in (self.tokens, self.document_ids))
+        return (*ids, self.valid[row])
 
 
 def document_ids(

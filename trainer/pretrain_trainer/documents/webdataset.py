@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from pretrain_api.problems import is_encodable
 from pretrain_api.samples import kind_of
@@ -49,7 +49,7 @@ def _may_be_wanted(member: str, fields: DocumentFields) -> bool:
 def _document(
     found: Found, long: set[str], place: str, url: str, max_bytes: int, fields: DocumentFields
 ) -> Record | Bad:
-    text = _value(found, long, fields.text, place, max_bytes)
+    text = field(found, long, fields.text, place, max_bytes)
     if text is None:
         has = ", ".join(sorted(found))
         return Bad(
@@ -57,25 +57,43 @@ def _document(
         )
     if isinstance(text, Bad):
         return text
-    license = _value(found, long, fields.license, place, max_bytes) if fields.license else ""
+    license = field(found, long, fields.license, place, max_bytes) if fields.license else ""
     if isinstance(license, Bad):
         return Bad("license-field-type", place, f"The field {fields.license!r}: {license.problem}")
     return Record(text, url, (license or "").strip())
 
 
-def _value(found: Found, long: set[str], name: str, place: str, max_bytes: int) -> str | Bad | None:
-    """The text of a member or JSON field; None where there is none."""
-    names = (name, *_TEXT_MEMBERS) if name == _DEFAULT else (name,)
-    member = next((n for n in names if n in found), None)
-    if member is not None:
-        return too_long(place, max_bytes) if member in long else decode(found[member] or b"", place)
-    head, _, tail = name.partition(".")
-    member, path = (head, tail) if tail and head in found and kind_of(head) == "json" else (_JSON, name)
-    if member in long:
-        return too_long(place, max_bytes)
+def field(found: Found, long: Collection[str], name: str, place: str, max_bytes: int) -> str | Bad | None:
+    """The text of a member or JSON field of that name (spec.data.sources[].fields); None where there is none. Members in
+    `long` are longer than `max_bytes`."""
+    member, path = _place(name, found)
     if member not in found:
         return None
-    return _json_value(found[member] or b"", path, place)
+    if member in long:
+        return too_long(place, max_bytes)
+    data = found[member] or b""
+    return _json_value(data, path, place) if path else decode(data, place)
+
+
+def members_of(name: str, members: Collection[str]) -> tuple[str, ...]:
+    """Those of the members that may hold what `field` finds by a name; empty where none does."""
+    whole = tuple(n for n in _whole(name) if n in members)
+    inside, _ = _place(name, [m for m in members if m not in whole])
+    return (*whole, *([inside] if inside in members and inside not in whole else ()))
+
+
+def _whole(name: str) -> tuple[str, ...]:
+    """The members that a name may stand for."""
+    return (name, *_TEXT_MEMBERS) if name == _DEFAULT else (name,)
+
+
+def _place(name: str, members: Collection[str]) -> tuple[str, str]:
+    """The member with the field, and the path in its JSON; an empty one where it is the member itself."""
+    for member in _whole(name):
+        if member in members:
+            return member, ""
+    head, _, tail = name.partition(".")
+    return (head, tail) if tail and head in members and kind_of(head) == "json" else (_JSON, name)
 
 
 def _json_value(data: bytes, path: str, place: str) -> str | Bad | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from pretrain_trainer.training.precision import autocast
 if TYPE_CHECKING:
     from torch import nn
 
-    from pretrain_trainer.data.reader import SampleReader
+    from pretrain_trainer.data.batches import Reader
     from pretrain_trainer.objectives import Objective
 
 _LOGITS_BYTES = 256 << 20
@@ -57,8 +57,8 @@ def batch_size(sequence_length: int, vocab_size: int) -> int:
 
 def source_loss(
     model: nn.Module,
-    objective: Objective,
-    reader: SampleReader,
+    objective: Objective[Any],
+    reader: Reader[Any],
     source: int,
     samples: int,
     batch: int,

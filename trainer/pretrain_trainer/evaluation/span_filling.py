@@ -25,7 +25,7 @@ _SENTINEL = re.compile(f"({'|'.join(map(re.escape, SENTINELS))})")
 def fill(
     model: Any,
     loaded: LoadedTokenizer,
-    objective: Objective,
+    objective: Objective[Any],
     prompts: Iterable[tuple[str, str]],
     *,
     sequence_length: int,
@@ -75,7 +75,7 @@ def spans_of(written: Sequence[int], loaded: LoadedTokenizer) -> dict[int, list[
 
 
 def _with_sentinels(
-    loaded: LoadedTokenizer, objective: Objective, prompt: str, number: int, sequence_length: int
+    loaded: LoadedTokenizer, objective: Objective[Any], prompt: str, number: int, sequence_length: int
 ) -> list[int]:
     vocabulary = dict(zip(SENTINELS, loaded.sentinels, strict=False))
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import AutoTokenizer, GenerationConfig
+from transformers import AutoImageProcessor, AutoTokenizer, GenerationConfig
 
 from pretrain_api.errors import PretrainError
+from pretrain_trainer.objectives.pixels import middle, normalised
 from pretrain_trainer.stages.train import parameters_sha256
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from pretrain_trainer.objectives.image_objective import ImageObjective
+
+_PIXEL_TOLERANCE = 0.02
+"""Mean difference, in deviations: libraries round differently where they scale an image."""
 CONFIG = "config.json"
 """Without this file transformers does not load a folder."""
 
@@ -30,18 +39,36 @@ class ExportMismatch(PretrainError):
 class Comparison:
     """How the reloaded model differs from the trained one."""
 
-    max_logit_difference: float
-    sequences: int
-    same_next_token_ratio: float
-    """Share of positions with the same most probable token."""
+    max_difference: float
+    samples: int
     parameters_sha256: str
     """Of the reloaded weights, where they are fp32 like the trained ones; else empty."""
+    same_next_token_ratio: float | None = None
+    """Share of positions with the same most probable token; None where the model is one of images."""
+
+    @property
+    def of(self) -> str:
+        """What differs."""
+        return "features" if self.same_next_token_ratio is None else "logits"
+
+    @property
+    def sample(self) -> str:
+        """What was compared."""
+        return "image" if self.same_next_token_ratio is None else "sequence"
+
+    def figures(self) -> dict[str, float]:
+        """Those of the stage's record."""
+        if self.same_next_token_ratio is None:
+            return {"maxFeatureDifference": self.max_difference, "comparedImages": self.samples}
+        return {
+            "maxLogitDifference": self.max_difference,
+            "sameNextTokenRatio": self.same_next_token_ratio,
+            "comparedSequences": self.samples,
+        }
 
 
-def write(
-    model: Any, tokenizer_files: Mapping[str, bytes], folder: Path, dtype: Literal["float32", "bfloat16"]
-) -> None:
-    """Weights as safetensors, configurations and tokenizer. The same weights make the same files.
+def write(model: Any, files: Mapping[str, bytes], folder: Path, dtype: Literal["float32", "bfloat16"]) -> None:
+    """Weights as safetensors, configuration, and the files beside them. The same weights make the same files.
 
     The trained model, on the CPU and in fp32, stays as it is.
     """
@@ -52,7 +79,7 @@ def write(
     exported.save_pretrained(folder)
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)  # the library makes them readable for their owner alone
-    for name, content in tokenizer_files.items():
+    for name, content in files.items():
         (folder / name).write_bytes(content)
 
 
@@ -68,8 +95,28 @@ def compare(model: Any, auto_class: Any, folder: Path, sequences: Tensor) -> Com
             expected, found = (m(**dict.fromkeys(names, sequence)).logits.float() for m in (model, reloaded))
             greatest = max(greatest, float((expected - found).abs().max()))
             same += int((expected.argmax(-1) == found.argmax(-1)).sum())
-    digest = parameters_sha256(reloaded) if reloaded.dtype == torch.float32 else ""
-    return Comparison(greatest, len(sequences), same / sequences.numel(), digest)
+    return Comparison(greatest, len(sequences), _digest(reloaded), same / sequences.numel())
+
+
+def compare_images(
+    model: Any, auto_class: Any, folder: Path, objective: ImageObjective, images: Sequence[Image], size: int
+) -> Comparison:
+    """Load the folder as a user would, image processor included, and run both models on the CPU over some images, of `size` px. Raise
+    ExportMismatch where the processor gives the model other pixels than evaluation did."""
+    reloaded: Any = auto_class.from_pretrained(folder).eval()
+    processor: Any = AutoImageProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    pixels = torch.from_numpy(np.stack([middle(image, size) for image in images])).permute(0, 3, 1, 2)
+    for image, expected in zip(images, normalised(pixels), strict=True):
+        found = processor(images=image, return_tensors="pt")["pixel_values"][0]
+        if float((found - expected).abs().mean()) > _PIXEL_TOLERANCE:
+            raise ExportMismatch("The exported image processor gives the model other pixels than it was evaluated on.")
+    with torch.no_grad():
+        one, other = (objective.embed(each, pixels).float() for each in (model, reloaded))
+    return Comparison(float((one - other).abs().max()), len(images), _digest(reloaded))
+
+
+def _digest(reloaded: Any) -> str:
+    return parameters_sha256(reloaded) if reloaded.dtype == torch.float32 else ""
 
 
 def check_tokenizer(trained: Tokenizer, folder: Path, text: str) -> None:

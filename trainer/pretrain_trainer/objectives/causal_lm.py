@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretrain_trainer.data.samples import Int64s, Samples
-from pretrain_trainer.objectives.interface import Batch, Sums
+from pretrain_trainer.objectives.interface import Additive, Batch, Sums
 from pretrain_trainer.objectives.next_token import NextTokenLoss
 from pretrain_trainer.objectives.proof import documents_are_seen, same, trying
 
 
-class CausalLanguageModel:
+class CausalLanguageModel(Additive):
     """Cross-entropy of the next token; `z_loss` weighs the squared log partition function (PaLM, arXiv:2204.02311)."""
 
     def __init__(self, document_mask: Literal["attention", "none"] = "attention", z_loss: float = 0.0) -> None:

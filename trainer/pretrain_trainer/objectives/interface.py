@@ -1,15 +1,20 @@
-"""What the training loop knows of an objective: the batch that it makes of samples and the sums it returns. No model here."""
+"""What the training loop knows of an objective: the batch that it makes of samples and how it learns from it. No model here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from pretrain_trainer.data.samples import Int64s, Samples
+from pretrain_trainer.data.samples import AnySamples, Int64s
+
+if TYPE_CHECKING:
+    from pretrain_trainer.objectives.passes import Passes
+
+S = TypeVar("S", bound=AnySamples, contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -57,21 +62,74 @@ class Sums:
     hits: Tensor | None = None
 
 
-class Objective(Protocol):
-    """One way to learn from packed sequences."""
+@dataclass(frozen=True)
+class Moment:
+    """Where in a run a step is: what schedules go by."""
 
-    def prepare(self, model: nn.Module) -> None:
-        """Get ready to train this model, before it is divided over ranks.
+    samples: int
+    """Seen before the step."""
+    total: int
+    """Of the whole run."""
+
+
+class Objective(Protocol[S]):
+    """One way to learn from samples of one kind."""
+
+    def wrapped(self, model: Any) -> nn.Module:
+        """What is trained: the model of transformers, or one that has it within, beside heads and teachers. Whatever the
+        objective keeps over steps is a parameter or a persistent buffer of it."""
+
+    def exported(self, module: nn.Module) -> Any:
+        """The model of transformers in what is trained."""
+
+    def prepare(self, module: nn.Module) -> None:
+        """Get ready to train this, before it is divided over ranks.
 
         Raises UserError when the model cannot learn this objective. Not needed where only losses are measured.
         """
 
-    def batch(self, samples: Samples, positions: Int64s) -> Batch:
+    def batch(self, samples: S, positions: Int64s) -> Batch:
         """The samples as this objective takes them, on the CPU. Pure: what is drawn at random (masks, say) follows from
-        the seed and from each sample's position in the order, int64 [n], whichever rank has it and however often."""
+        the seed and from each sample's position in the order, int64 [n], whichever rank has it and however often. Samples
+        may turn out to be stand-ins here."""
 
     def targets(self, batch: Batch) -> Tensor:
         """int64 [n]: predictions that count in each sample. Known before the forward pass."""
 
-    def sums(self, model: nn.Module, batch: Batch, scale: float) -> Sums:
+    def sums(self, module: nn.Module, batch: Batch, scale: float) -> Sums:
         """Run the model. The gradient of `objective` is that of the sum over targets, times `scale`."""
+
+    def learn(self, module: nn.Module, passes: Passes, scale: float, moment: Moment) -> Tensor:
+        """Add the gradient of this rank's slice to that of the parameters, so that the sum over ranks is that of the
+        loss over the global batch, times `scale`; float32 [slice], the loss of each sample over its targets."""
+
+    def after_update(self, module: nn.Module, moment: Moment) -> None:
+        """The optimizer has made the step."""
+
+
+class Additive:
+    """Of objectives whose model is that of transformers and whose loss is a sum over samples, whatever the others of the
+    batch are."""
+
+    def wrapped(self, model: Any) -> nn.Module:
+        module: nn.Module = model
+        return module
+
+    def exported(self, module: nn.Module) -> Any:
+        return module
+
+    def sums(self, module: nn.Module, batch: Batch, scale: float) -> Sums:
+        raise NotImplementedError
+
+    def learn(self, module: nn.Module, passes: Passes, scale: float, moment: Moment) -> Tensor:
+        losses = []
+        for batch, real in passes:
+            with passes.part("forward"), passes.context():
+                sums = self.sums(module, batch, scale)
+            with passes.part("backward"):
+                sums.objective.backward()  # type: ignore[no-untyped-call]
+            losses.append(sums.loss[:real])
+        return torch.cat(losses)
+
+    def after_update(self, module: nn.Module, moment: Moment) -> None:
+        """Nothing is kept over steps but the weights."""

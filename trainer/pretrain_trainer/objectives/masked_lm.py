@@ -22,7 +22,7 @@ from pretrain_api.errors import UserError
 from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives.causal_lm import document_positions
 from pretrain_trainer.objectives.draws import uniform
-from pretrain_trainer.objectives.interface import Batch, Sums
+from pretrain_trainer.objectives.interface import Additive, Batch, Sums
 from pretrain_trainer.objectives.proof import documents_are_seen, first_line, same, trying
 
 MASKED_SHARE, RANDOM_SHARE = 0.8, 0.1
@@ -30,7 +30,7 @@ MASKED_SHARE, RANDOM_SHARE = 0.8, 0.1
 _CHOICE, _FATE, _SUBSTITUTE = range(3)
 
 
-class MaskedLanguageModel:
+class MaskedLanguageModel(Additive):
     """Cross-entropy of the tokens that were chosen to be predicted."""
 
     def __init__(

@@ -23,7 +23,7 @@ from pretrain_api.errors import UserError
 from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives.causal_lm import document_positions
 from pretrain_trainer.objectives.draws import uniform
-from pretrain_trainer.objectives.interface import Batch, Sums
+from pretrain_trainer.objectives.interface import Additive, Batch, Sums
 from pretrain_trainer.objectives.next_token import NextTokenLoss
 from pretrain_trainer.objectives.proof import documents_are_seen, first_line, same, trying
 
@@ -33,7 +33,7 @@ _PROBE_DOCUMENT, _PROBE_PREFIX = 8, 4
 """Tokens of a document and of its prefix, in the proof that a model follows the mask."""
 
 
-class PrefixLanguageModel:
+class PrefixLanguageModel(Additive):
     """Cross-entropy of the tokens behind the prefixes."""
 
     def __init__(self, seed: int, document_mask: Literal["attention", "none"] = "attention") -> None:

@@ -19,13 +19,13 @@ from pretrain_api import spans
 from pretrain_api.errors import UserError
 from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives.draws import uniform
-from pretrain_trainer.objectives.interface import Batch, Sums
+from pretrain_trainer.objectives.interface import Additive, Batch, Sums
 from pretrain_trainer.objectives.proof import first_line, same, trying
 
 _SIZES, _GAPS = range(2)
 
 
-class SpanCorruption:
+class SpanCorruption(Additive):
     """Cross-entropy of the spans that were cut out, with their sentinels."""
 
     def __init__(

@@ -41,7 +41,7 @@ class _Row:
     epochs_seen: float
 
 
-def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
+def render(run: RunRecords, dtype: str, max_difference: float) -> str:
     """The card of a run that is complete up to Evaluate."""
     epoch = datetime.fromtimestamp(0, UTC)  # the card does not show it
     content = gather(run, summarise(run, "Exporting", epoch))
@@ -56,7 +56,8 @@ def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"count": words.count, "size": words.size, "cell": _cell, "quoted": _quoted}
-    return environment.get_template("model_card.md").render(
+    template = "model_card.md" if objectives.learns_text(spec) else "image_model_card.md"
+    return environment.get_template(template).render(
         metadata=_metadata(report, spec),
         name=report.name,
         model_name=content.model_name,
@@ -71,8 +72,9 @@ def render(run: RunRecords, dtype: str, max_logit_difference: float) -> str:
         settings=_settings(spec, report),
         fraction=spec.data.validation.fraction,
         sequence_length=spec.training.sequence_length,
+        image_size=None if objectives.learns_text(spec) else objectives.image_size(spec),
         dtype=dtype,
-        difference=f"{max_logit_difference:.3g}",
+        difference=f"{max_difference:.3g}",
         fingerprints=[(stage.value, record.fingerprint) for stage, record in run.records.items()],
     )
 
@@ -95,6 +97,8 @@ def _metadata(report: Report, spec: PretrainJobSpec) -> str:
             ("bits_per_byte", f"Bits per byte{task.of_whole_text}", e.bits_per_byte),
             ("accuracy", f"Accuracy on {task.predicted}", e.accuracy),
             ("perplexity", f"Perplexity{task.of_predicted}", e.perplexity),
+            ("knn_accuracy", "k-NN accuracy", e.knn_accuracy),
+            ("linear_accuracy", "Linear accuracy", e.linear_accuracy),
         )
         if value is not None
     ]
@@ -161,17 +165,24 @@ def _preparation(spec: PretrainJobSpec, content: Content) -> list[str]:
     return lines or ["None."]
 
 
+def _length(spec: PretrainJobSpec, report: Report) -> list[tuple[str, str]]:
+    training, done = spec.training, report.training
+    if objectives.learns_text(spec):
+        batch = f"{counted(training.global_batch_size, 'sequence')} of {training.sequence_length:,} tokens"
+        return [("Steps", f"{done.step:,} of {batch}"), ("Tokens", f"{done.tokens:,}")]
+    return [
+        ("Steps", f"{done.step:,} of {counted(training.global_batch_size, 'image')}"),
+        ("Images", f"{done.samples:,}"),
+    ]
+
+
 def _settings(spec: PretrainJobSpec, report: Report) -> list[tuple[str, str]]:
     training, done = spec.training, report.training
     optimizer: Mapping[str, Any] = training.optimizer.model_dump(by_alias=True, exclude_none=True)
     name, values = next(iter(optimizer.items()))
     schedule = training.schedule
     return [
-        (
-            "Steps",
-            f"{done.step:,} of {counted(training.global_batch_size, 'sequence')} of {training.sequence_length:,} tokens",
-        ),
-        ("Tokens", f"{done.tokens:,}"),
+        *_length(spec, report),
         ("Optimizer", f"{name}, " + ", ".join(f"{key} {value:g}" for key, value in values.items())),
         (
             "Learning rate",

@@ -107,7 +107,7 @@ def mixture(report: Report) -> list[Plot]:
 
 def evaluation(by_source: Mapping[str, SourceEvaluation], predicted: str = "") -> list[Plot]:
     """The model beside the baselines, in bits per byte or as a share of the `predicted` tokens: masked tokens, say."""
-    if not by_source:
+    if not by_source or all(e.perplexity is None for e in by_source.values()):
         return []
     names = list(by_source)
     if any(e.accuracy is not None for e in by_source.values()):

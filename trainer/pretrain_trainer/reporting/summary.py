@@ -7,14 +7,19 @@ from datetime import datetime
 from typing import Any
 
 from pretrain_api.commits import WeightSegment
+from pretrain_api.goodput import recorded
+from pretrain_api.objectives import tokens_per_sample
 from pretrain_api.shards import Manifest
-from pretrain_api.stages import CompletionRecord, Stage
+from pretrain_api.stages import CompletionRecord, Stage, planned
 from pretrain_api.types import PretrainJob
 from pretrain_api.types.status import State
 from pretrain_trainer.data.mixture import mixture_of
+from pretrain_trainer.data.opened import AnyManifest
 from pretrain_trainer.data.seen import samples_seen
+from pretrain_trainer.reporting.goodput import account_of
 from pretrain_trainer.reporting.records import RunRecords
 from pretrain_trainer.reporting.types import (
+    PictureReport,
     Report,
     SampleReport,
     SourceEvaluation,
@@ -29,16 +34,20 @@ def summarise(run: RunRecords, state: State, created: datetime) -> Report:
     evaluation = _details(run, Stage.EVALUATE)
     training = _training(run)
     segments = commits[-1].segments if (commits := run.commits()) else ()
+    account = account_of(run.job.status, created)
     return Report(
         name=run.job.metadata.name,
         state=state,
         message=_failure(run.job) if state == "Failed" else "",
         created=created,
-        stages=[_stage(run, stage) for stage in Stage],
+        goodput_ratio=account.ratio if account else None,
+        time=recorded(account).spent if account else [],
+        stages=[_stage(run, stage) for stage in planned(run.job.spec)],
         sources=_sources(run.job, run.manifests(), training.samples, segments),
         training=training,
         evaluation={n: SourceEvaluation.model_validate(e) for n, e in evaluation.get("bySource", {}).items()},
         samples=[SampleReport.model_validate(sample) for sample in evaluation.get("samples", [])],
+        pictures=[PictureReport.model_validate(picture) for picture in evaluation.get("pictures", [])],
     )
 
 
@@ -71,7 +80,7 @@ def _stage(run: RunRecords, stage: Stage) -> StageReport:
 
 
 def _sources(
-    job: PretrainJob, manifests: Mapping[str, Manifest], samples: int, segments: Sequence[WeightSegment]
+    job: PretrainJob, manifests: Mapping[str, AnyManifest], samples: int, segments: Sequence[WeightSegment]
 ) -> dict[str, SourceReport]:
     sources = job.spec.data.sources
     weights = sum(source.weight for source in sources)
@@ -87,10 +96,12 @@ def _sources(
             planned_ratio=source.weight / weights,
             seen_ratio=count / samples if samples else 0,
             samples_seen=count,
-            tokens_seen=count * job.spec.training.sequence_length,
+            tokens_seen=count * tokens_per_sample(job.spec),
             epochs_seen=count / manifest.train.samples if manifest and manifest.train.samples else 0,
-            train_tokens=manifest.train.tokens if manifest else 0,
-            validation_tokens=manifest.validation.tokens if manifest else 0,
+            train_tokens=manifest.train.tokens if isinstance(manifest, Manifest) else 0,
+            validation_tokens=manifest.validation.tokens if isinstance(manifest, Manifest) else 0,
+            train_samples=manifest.train.samples if manifest else 0,
+            validation_samples=manifest.validation.samples if manifest else 0,
         )
     return reports
 

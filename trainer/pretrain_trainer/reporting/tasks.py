@@ -21,6 +21,10 @@ class Task:
     of_predicted: str = ""
     of_whole_text: str = ""
     """Behind the names of figures, where some are those of the predicted tokens and others of the whole text."""
+    images: bool = False
+    """Whether it learns from images."""
+    usage: str = ""
+    """Python that gets features of an image from the exported folder, where it is one of images."""
 
 
 _CAUSAL = Task("causal language model", "text-generation", "continues")
@@ -41,6 +45,20 @@ _TASKS: Mapping[str, Task] = {
         samples="The prompt in colour, read in both directions, then what the model wrote.",
         of_predicted=" behind random prefixes",
         of_whole_text=" without prefix",
+    ),
+    "mae": Task(
+        "masked autoencoder of images",
+        "image-feature-extraction",
+        "sees",
+        images=True,
+        about="The loss is the mean squared error of hidden patches, in normalised pixels.",
+        usage="""from PIL import Image
+from transformers import AutoImageProcessor, AutoModel
+
+processor = AutoImageProcessor.from_pretrained("path/to/this/folder")
+model = AutoModel.from_pretrained("path/to/this/folder", mask_ratio=0.0)  # the encoder, which sees every patch
+pixels = processor(Image.open("image.png"), return_tensors="pt").pixel_values
+features = model(pixels).last_hidden_state[:, 1:].mean(dim=1)""",
     ),
     "spanCorruption": Task(
         "encoder-decoder language model",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from pretrain_api.types.base import ApiModel
-from pretrain_api.types.status import StageState, State
+from pretrain_api.types.status import StageState, State, TimeSpent
 
 
 class StageReport(ApiModel):
@@ -48,6 +48,9 @@ class SourceReport(ApiModel):
     train_tokens: int = 0
     """Tokens of one epoch."""
     validation_tokens: int = 0
+    train_samples: int = 0
+    """Sequences or images of one epoch."""
+    validation_samples: int = 0
 
 
 class _Measured(ApiModel):
@@ -68,24 +71,39 @@ class BaselinesReport(_Measured):
     unigram_loss: float | None = None
     """Nats per predicted token."""
     unigram_accuracy: float | None = None
+    random_knn_accuracy: float | None = None
+    """Of features of the model before its first step."""
+    random_linear_accuracy: float | None = None
+    pixels_knn_accuracy: float | None = None
+    pixels_linear_accuracy: float | None = None
+    most_frequent: float | None = None
+    """Accuracy of who always says the most frequent label."""
 
 
 class SourceEvaluation(_Measured):
-    """The trained model on the held-out text of a source."""
+    """The trained model on the held-out text or images of a source."""
 
     loss: float
-    """Nats per predicted token; of a prefix language model, of those behind random prefixes."""
-    perplexity: float
+    """Nats per predicted token; of a prefix language model, of those behind random prefixes. Of images, that of the
+    objective."""
+    perplexity: float | None = None
     loss_without_prefix: float | None = None
     """Of a prefix language model, nats per token of the whole text, predicted from left to right."""
     bits_per_byte: float | None = None
     """Of text that is predicted from left to right."""
     accuracy: float | None = None
     """Share of the predicted tokens that the model holds most probable, where not all tokens are predicted."""
-    tokens: int
-    predicted_tokens: int
-    bytes: int
-    documents: int
+    tokens: int | None = None
+    predicted_tokens: int | None = None
+    bytes: int | None = None
+    documents: int | None = None
+    images: int | None = None
+    classes: int | None = None
+    """Labels that training has."""
+    knn_accuracy: float | None = None
+    """Share of held-out images whose label their nearest neighbours in training tell, by the model's features."""
+    linear_accuracy: float | None = None
+    """The same of a linear classifier of the features."""
     baselines: BaselinesReport
 
 
@@ -98,6 +116,16 @@ class SampleReport(ApiModel):
     """filled: `prompt` is a text with masks or sentinels, `text` the same with what the model puts in their place."""
     source: str = ""
     """Source of the document that the prompt opens; empty for a prompt of the job."""
+
+
+class PictureReport(ApiModel):
+    """What a picture shows."""
+
+    name: str
+    title: str
+    about: str
+    path: str
+    """Of the PNG file, below the run's storage."""
 
 
 class TrainingReport(ApiModel):
@@ -126,8 +154,13 @@ class Report(ApiModel):
     message: str = ""
     """Why the job failed; empty otherwise."""
     created: datetime
+    goodput_ratio: float | None = None
+    """As in the status of the job."""
+    time: list[TimeSpent] = Field(default_factory=list)
+    """Where the time of the job went until `created`; empty where no status is in the storage, as of a job in a cluster."""
     stages: list[StageReport]
     sources: dict[str, SourceReport]
     training: TrainingReport
     evaluation: dict[str, SourceEvaluation] = Field(default_factory=dict)
     samples: list[SampleReport] = Field(default_factory=list)
+    pictures: list[PictureReport] = Field(default_factory=list)

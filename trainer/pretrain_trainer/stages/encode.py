@@ -1,6 +1,7 @@
 """The Encode stage: prepared documents to token shards, a manifest per source.
 
-Token shards that another job's Encode wrote are only looked at; arrays of tokens that others wrote are cut anew.
+Token shards that another job's Encode wrote are only looked at, and so are tars of images; arrays of tokens that others
+wrote are cut anew.
 """
 
 from collections import defaultdict
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from pretrain_api import layout
+from pretrain_api import layout, objectives
 from pretrain_api.errors import UserError
 from pretrain_api.nouns import counted
 from pretrain_api.samples import SampleManifest
@@ -19,6 +20,7 @@ from pretrain_api.storage import Storage
 from pretrain_trainer import tokenizer
 from pretrain_trainer.context import Share, StageContext, StageResult
 from pretrain_trainer.data import given as given_shards
+from pretrain_trainer.data import image_splits
 from pretrain_trainer.data.array_streams import ArrayPiece, encode_arrays
 from pretrain_trainer.data.documents import divide, part_paths, source_texts
 from pretrain_trainer.data.foreign import SampleShards
@@ -70,7 +72,7 @@ def inputs(context: StageContext) -> str:
 
 def run(context: StageContext) -> StageResult:
     try:
-        return _run(context)
+        return _run(context) if objectives.learns_text(context.spec) else image_splits.run(context)
     except UserError:
         # Other documents or settings have another identity: nobody would ever read what is here.
         context.storage.remove(layout.all_shards(context.fingerprint))
@@ -126,18 +128,15 @@ PHASES: Mapping[str, Callable[[StageContext], None]] = {"encode": _encode_share,
 
 def _encode(context: StageContext, share: Share) -> list[_Source]:
     """Turn documents into token streams: those of the parts in the share, over all sources."""
-    storage, prepared = context.storage, context.upstream[Stage.PREPARE]
+    storage, prepared = context.storage, context.upstream.get(Stage.PREPARE, "")
     fraction = context.spec.data.validation.fraction
     foreign = _foreign(context)
-    every_part: list[tuple[str, str | int]] = [
-        (s.name, part)
-        for s in context.spec.data.sources
-        for part in (
-            range(len(foreign[s.name][1].manifest.shards))
-            if s.name in foreign
-            else part_paths(storage, prepared, s.name)
-        )
-    ]
+    every_part: list[tuple[str, str | int]] = []
+    for s in context.spec.data.sources:
+        if s.documents:
+            every_part += [(s.name, path) for path in part_paths(storage, prepared, s.name)]
+        elif s.name in foreign:
+            every_part += [(s.name, number) for number in range(len(foreign[s.name][1].manifest.shards))]
     encodings: list[tuple[str, Encoding | ArrayPiece]] = []
     bounds = dict[str, int]()
     tokenizer_folder = layout.tokenizer(context.upstream[Stage.TOKENIZER])

@@ -64,6 +64,10 @@ class _Measurement:
 
 def run(context: StageContext) -> StageResult:
     """Write `evaluation/<fingerprint>.json`; its content is also the record's details."""
+    if not names.learns_text(context.spec):
+        from pretrain_trainer.evaluation import images  # with Pillow, which text has no use for
+
+        return images.run(context)
     held_out = _held_out(context)
     model = trained.load(context)
     measured = _measured(context, held_out, _measurements(held_out), lambda: model)
@@ -79,7 +83,9 @@ def run(context: StageContext) -> StageResult:
 
 
 def _measure_share(context: StageContext) -> None:
-    """Measure what is in this share."""
+    """Measure what is in this share; images are measured at a stretch."""
+    if not names.learns_text(context.spec):
+        return
     held_out = _held_out(context)
     load = functools.cache(lambda: trained.load(context))
     _measured(context, held_out, context.share.of(_measurements(held_out)), load)
@@ -131,13 +137,13 @@ def _model_figures(
     spec = context.spec
     split = held_out[source][1].validation
 
-    def measure(objective: Objective, unit: str) -> losses.SourceLoss:
+    def measure(objective: Objective[Any], unit: str) -> losses.SourceLoss:
         def after_batch(done: int) -> None:
             context.check_stopping()
             context.progress.update(unit, before + done, samples, "samples")
 
         return losses.source_loss(
-            model.model,
+            model.module,
             objective,
             SampleReader(context.storage, held_out, split="validation"),
             source,
@@ -148,7 +154,7 @@ def _model_figures(
             after_batch,
         )
 
-    measured = measure(objectives.build(spec.objective, lambda: model.tokenizer, spec.training.seed), "loss")
+    measured = measure(model.objective, "loss")
     further = {}
     if prefix := spec.objective.prefix_lm:
         # The loss behind random prefixes says nothing of the prefixes' own bytes, so it is no length of a code for the
@@ -190,7 +196,8 @@ def _baselines(
 def _unigrams(context: StageContext, held_out: HeldOut, source: int) -> dict[str, float]:
     """The same targets, predicted from the frequencies of tokens in a part of the training data."""
     loaded, manifest = tokenizer.load(context), held_out[source][1]
-    objective = objectives.build(context.spec.objective, lambda: loaded, context.spec.training.seed)
+    # None of these takes anything from the model.
+    objective = objectives.build(context.spec.objective, lambda: loaded, context.spec.training.seed, None)
 
     def targets(split: Literal["train", "validation"], most: int) -> Iterator[npt.NDArray[np.int32]]:
         there, reader = getattr(manifest, split).samples, SampleReader(context.storage, held_out, split)
@@ -209,10 +216,11 @@ def _unigrams(context: StageContext, held_out: HeldOut, source: int) -> dict[str
 
 def _training_texts(context: StageContext, folder: str, manifest: Manifest) -> Iterator[str]:
     """A sample of the source's training text: documents, or decoded tokens where it was given as shards."""
-    storage, prepared, name = context.storage, context.upstream[Stage.PREPARE], manifest.source
+    storage, name = context.storage, manifest.source
     source = next(source for source in context.spec.data.sources if source.name == name)
     if source.shards:
         return training_texts(storage, folder, manifest, tokenizer.load(context), baselines.SAMPLE_BYTES)
+    prepared = context.upstream[Stage.PREPARE]
     bound = validation_bound(source_texts(storage, prepared, name), context.spec.data.validation.fraction)
     return sample_texts(storage, prepared, name, baselines.SAMPLE_BYTES, bound)
 
@@ -232,9 +240,8 @@ def _samples(context: StageContext, held_out: HeldOut, model: TrainedModel) -> l
         )
         return [asdict(sample) for sample in filled]
     if context.spec.objective.span_corruption:
-        objective = objectives.build(context.spec.objective, lambda: model.tokenizer, seed)
         filled = span_filling.fill(
-            model.model, model.tokenizer, objective, prompts, sequence_length=length, after_prompt=after_prompt
+            model.model, model.tokenizer, model.objective, prompts, sequence_length=length, after_prompt=after_prompt
         )
         return [asdict(sample) for sample in filled]
     written = generation.generate(

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
-from pretrain_api import layout
+from pretrain_api import layout, objectives
 from pretrain_api.nouns import counted
 from pretrain_api.stages import Stage
 from pretrain_trainer import models
 from pretrain_trainer.context import StageContext, StageResult
+from pretrain_trainer.data import opened
 from pretrain_trainer.data.mixture import read_manifests
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.evaluation import texts, trained
-from pretrain_trainer.exporting import folders, hugging_face
+from pretrain_trainer.exporting import beside, folders, hugging_face
 from pretrain_trainer.reporting import card, records
 from pretrain_trainer.stages.train import parameters_sha256
-from pretrain_trainer.tokenizer import read_files, with_length
 
+if TYPE_CHECKING:
+    from pretrain_trainer.objectives.image_objective import ImageObjective
+
+_COMPARED_IMAGES = 16
 _COMPARED_SEQUENCES = 4
 """Of each source."""
 _CHECKED_CHARACTERS = 1 << 16
@@ -41,40 +48,53 @@ def run(context: StageContext) -> StageResult:
     context.progress.update("write", 0)
     folder = context.scratch / "huggingface"
     folder.mkdir()
-    tokenizer_files = read_files(context.storage, layout.tokenizer(context.upstream[Stage.TOKENIZER]))
-    tokenizer_files = with_length(tokenizer_files, context.spec.training.sequence_length)
-    hugging_face.write(model, tokenizer_files, folder, settings.dtype)
+    files = beside.files(context.storage, context.spec, context.upstream)
+    hugging_face.write(model, files, folder, settings.dtype)
     context.check_stopping()
 
     context.progress.update("compare", 0)
-    sequences, text = _held_out(context)
-    comparison = hugging_face.compare(model, models.auto_class(context.spec), folder, sequences)
-    hugging_face.check_tokenizer(loaded.tokenizer.tokenizer, folder, text)
+    comparison = _compared(context, loaded, model, folder)
     if settings.dtype == "float32" and comparison.parameters_sha256 != expected:
         raise hugging_face.ExportMismatch(
             f"Weights are {comparison.parameters_sha256} after reloading, not {expected}."
         )
     message = (
-        f"{settings.dtype}; greatest difference to the trained model's logits after reloading "
-        f"{comparison.max_logit_difference:.3g}, over {counted(comparison.sequences, 'sequence')}"
+        f"{settings.dtype}; greatest difference to the trained model's {comparison.of} after reloading "
+        f"{comparison.max_difference:.3g}, over {counted(comparison.samples, comparison.sample)}"
     )
     context.progress.update("compare", 1, message=message)
 
-    readme = card.render(records.before_export(context), settings.dtype, comparison.max_logit_difference)
+    readme = card.render(records.before_export(context), settings.dtype, comparison.max_difference)
     (folder / "README.md").write_text(readme, encoding="utf-8")
-    files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+    written = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     context.check_stopping()
     folders.publish(context.storage, folder, layout.EXPORT_HUGGING_FACE, last=hugging_face.CONFIG)
     details = {
         "path": layout.EXPORT_HUGGING_FACE,
         "dtype": settings.dtype,
-        "maxLogitDifference": comparison.max_logit_difference,
-        "sameNextTokenRatio": comparison.same_next_token_ratio,
-        "comparedSequences": comparison.sequences,
+        **comparison.figures(),
         "parametersSha256": comparison.parameters_sha256,
-        "files": files,
+        "files": written,
     }
     return StageResult(message=message, details=details)
+
+
+def _compared(context: StageContext, loaded: trained.TrainedModel, model: Any, folder: Path) -> hugging_face.Comparison:
+    """How the folder's model, loaded as users load it, differs from the trained one; ExportMismatch where it is another model."""
+    auto_class = models.auto_class(context.spec)
+    if objectives.learns_text(context.spec):
+        sequences, text = _held_out(context)
+        hugging_face.check_tokenizer(loaded.tokenizer.tokenizer, folder, text)
+        return hugging_face.compare(model, auto_class, folder, sequences)
+    from pretrain_trainer.evaluation import pictures  # with Pillow, which text has no use for
+
+    places = opened.manifests(context)
+    split: Literal["train", "validation"] = "validation" if any(m.validation.samples for _, m in places) else "train"
+    images, _ = pictures.some_images(context, places, split, _COMPARED_IMAGES)
+    objective: ImageObjective = loaded.objective  # type: ignore[assignment]
+    return hugging_face.compare_images(
+        model, auto_class, folder, objective, images, objectives.image_size(context.spec)
+    )
 
 
 def _held_out(context: StageContext) -> tuple[torch.Tensor, str]:

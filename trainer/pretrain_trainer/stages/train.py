@@ -10,24 +10,28 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.utils import deterministic
 
 from pretrain_api import layout
+from pretrain_api import objectives as objectives_api
 from pretrain_api.nouns import counted
 from pretrain_api.run_length import run_length
 from pretrain_api.stages import Flow, Stage
-from pretrain_trainer import models, objectives, tokenizer
+from pretrain_trainer import models, tokenizer
 from pretrain_trainer.agent.board import Phase, mark
 from pretrain_trainer.context import StageContext, StageResult
+from pretrain_trainer.data import opened
 from pretrain_trainer.data.batches import GlobalBatches
-from pretrain_trainer.data.mixture import check_length, data_order, mixture_of, read_manifests, segments_from
+from pretrain_trainer.data.mixture import check_length, data_order, mixture_of, segments_from
 from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.quarantine import Quarantine
 from pretrain_trainer.data.reader import SampleReader
-from pretrain_trainer.tokenizer import LoadedTokenizer
+from pretrain_trainer.evaluation import trained
+from pretrain_trainer.objectives import Batch
 from pretrain_trainer.training import attention, device_memory, flops, host, sharding, snapshots, world
 from pretrain_trainer.training import optimizer as optimizers
 from pretrain_trainer.training import precision as precisions
@@ -56,56 +60,57 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
     """Everything up to the first step, and the facts of the run that its record holds."""
     spec, settings = context.spec, context.spec.training
     length = run_length(settings)
-    manifests = read_manifests(context.storage, context.upstream[Stage.ENCODE], spec.data.sources)
+    manifests = opened.manifests(context)
     made_of, weights = [manifest for _, manifest in manifests], tuple(source.weight for source in spec.data.sources)
     segments = segments_from((), weights, 0)
     mixture = mixture_of(spec, made_of, segments)
     check_length(mixture, length.samples, spec)
 
-    first = manifests[0][1]
-    model = models.build(spec, first.vocab_size, end_of_text=first.end_of_text, padding=first.padding)
-    objective = objectives.build(spec.objective, functools.partial(_tokenizer, context), settings.seed)
-    objective.prepare(model)
+    module, objective = trained.untrained(spec, tokenizer.of_job(context))
+    objective.prepare(module)
     precision = precisions.resolve(settings.precision, here.device)
     if here.device.type == "cpu":
         host.keep_freed_memory()
         if spec.objective.causal_lm:
-            attention.use(model)
+            attention.use(module)
         torch.use_deterministic_algorithms(True)
         deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    token_flops, peak = flops.of_job(model, spec), flops.peak_per_second(here.device)
-    model.to(here.device)
+    peak = flops.peak_per_second(here.device)
+    sample_flops = flops.of_job(objective.exported(module), spec) if objectives_api.learns_text(spec) else 0.0
+    module.to(here.device)
     if settings.activation_checkpointing == "full":
-        sharding.recompute_activations(model)
+        sharding.recompute_activations(objective.exported(module))
     if settings.compile:
-        sharding.compile_blocks(model)
-    sharding.shard(model, here, precision)
+        sharding.compile_blocks(module)
+    sharding.shard(module, here, precision)
 
     assert settings.optimizer.adamw is not None
-    optimizer = optimizers.build(model, settings.optimizer.adamw)
+    optimizer = optimizers.build(module, settings.optimizer.adamw)
     forward_context = functools.partial(precisions.autocast, precision, here.device)
     names = [source.name for source in spec.data.sources]
 
     quarantine = Quarantine(context.storage, context.fingerprint, spec.data.max_bad_records)
 
-    def batches(mixture: Mixture, start: int) -> GlobalBatches:
-        reader = SampleReader(context.storage, manifests, quarantine=quarantine, cache=spec.data.cache)
+    def batches(mixture: Mixture, start: int) -> GlobalBatches[Any, Batch]:
+        reader = opened.reader(context.storage, manifests, "train", quarantine, spec.data.cache)
+        # Records of tokens hold samples of several ranks.
+        machine = world.ranks_of_machine(here) if isinstance(reader, SampleReader) else None
         return GlobalBatches(
-            reader, mixture, settings.global_batch_size, here.rank, here.size, start, world.ranks_of_machine(here)
+            reader, mixture, settings.global_batch_size, here.rank, here.size, start, objective.batch, machine
         )
 
-    state = {**model_tensors(model), **optimizers.state_tensors(model, optimizer)}
+    state = {**model_tensors(module), **optimizers.state_tensors(module, optimizer)}
     training = Training(
         context=context,
         world=here,
-        model=model,
+        model=module,
         objective=objective,
         optimizer=optimizer,
-        gradients=Gradients(model, here),
+        gradients=Gradients(module, here),
         checkpoints=Checkpoints(context.storage, context.fingerprint, spec.checkpoint, here),
         snapshots=snapshots.of_agent(list(state.values()), here, is_shared=here.mesh is None),
         validation=Validation(
-            SampleReader(context.storage, manifests, "validation", quarantine),
+            opened.reader(context.storage, manifests, "validation", quarantine),
             names,
             [manifest.validation.samples for _, manifest in manifests],
             objective,
@@ -118,7 +123,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         forward_context=forward_context,
         length=length,
         sources=names,
-        flops_per_token=token_flops,
+        flops_per_sample=sample_flops,
         peak_flops=peak * here.size if peak else None,
     )
     resumed = training.restore()
@@ -129,25 +134,30 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
     else:
         largest = -(-settings.global_batch_size // here.size)
         micro = settings.micro_batch_size
+        positions = models.positions(spec, objective.exported(module).config)
         if micro is None and here.device.type == "cuda":
-            micro = device_memory.micro_batch(
-                model, objective, forward_context, here, settings.sequence_length, largest
-            )
+
+            def trial(samples: int) -> Batch:
+                return objective.batch(opened.blank(spec, samples), np.arange(samples, dtype=np.int64))
+
+            micro = device_memory.micro_batch(module, objective, forward_context, here, trial, positions, largest)
         elif micro is None:
-            micro = cpu_micro_batch(settings.sequence_length, largest)
+            micro = cpu_micro_batch(positions, largest)
         training.position = Position(micro_batch_size=min(micro, largest))
     facts = {
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for p in objective.exported(module).parameters()),
         "worldSize": here.size,
         "microBatchSize": training.position.micro_batch_size,
         "precision": precision,
         "device": torch.cuda.get_device_name(here.device) if here.device.type == "cuda" else "cpu",
         "torchVersion": torch.__version__,
     }
+    per_sample = objectives_api.tokens_per_sample(spec)
     message = (
         f"{facts['parameters']:,} parameters, {counted(length.steps, 'step')} of "
-        f"{counted(settings.global_batch_size, 'sample')} x {settings.sequence_length} tokens = {length.tokens:,} tokens; "
-        f"{counted(here.size, 'rank')} x micro-batches of "
+        f"{counted(settings.global_batch_size, 'sample')}"
+        + (f" x {per_sample} tokens = {length.samples * per_sample:,} tokens" if per_sample else "")
+        + f"; {counted(here.size, 'rank')} x micro-batches of "
         f"{facts['microBatchSize']}, {precision} on {facts['device']}"
         + (f"; resumed at step {training.position.step}" if resumed else "")
         + (" from memory" if resumed == "memory" else "")
@@ -163,16 +173,9 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
     return training, facts
 
 
-def _tokenizer(context: StageContext) -> LoadedTokenizer:
-    """The tokenizer, for an objective with special tokens: it may be another one than when the tokenizer was taken."""
-    loaded = tokenizer.load(context)
-    tokenizer.check_special_tokens(loaded, context.spec)
-    return loaded
-
-
 def _result(training: Training, facts: Mapping[str, Any]) -> StageResult:
     commit, position = training.checkpoints.newest, training.position
-    sha256 = parameters_sha256(training.model)
+    sha256 = parameters_sha256(training.objective.exported(training.model))
     loss = None
     if training.world.is_first:
         assert commit is not None
@@ -192,7 +195,8 @@ def _result(training: Training, facts: Mapping[str, Any]) -> StageResult:
     }
     return StageResult(
         flow=Flow(),
-        message=f"{counted(position.step, 'step')}, {position.tokens:,} tokens"
+        message=f"{counted(position.step, 'step')}, "
+        + (f"{position.tokens:,} tokens" if position.tokens else counted(position.samples, "image"))
         + (f", final loss {loss:.4f}" if loss is not None else ""),
         details=details,
     )

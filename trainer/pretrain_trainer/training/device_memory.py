@@ -4,38 +4,38 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from pretrain_trainer.data.samples import Samples
-from pretrain_trainer.objectives import Objective
+from pretrain_trainer.objectives import Batch, Objective
 from pretrain_trainer.training.world import World
 
 _USABLE_RATIO = 0.85
 """Share of the memory to fill; the rest is left to fragmentation and communication buffers."""
-_MOST_TOKENS = 1 << 16
+_MOST_POSITIONS = 1 << 16
 """Larger micro-batches no longer make a GPU faster."""
 
 
 def micro_batch(
     model: nn.Module,
-    objective: Objective,
+    objective: Objective[Any],
     forward_context: Callable[[], contextlib.AbstractContextManager[object]],
     world: World,
-    sequence_length: int,
+    trial: Callable[[int], Batch],
+    positions: int,
     largest_slice: int,
 ) -> int:
     """Samples per forward pass: a power of two, or the whole slice. All ranks call it together and get the same number.
+
+    `trial` makes a batch of so many samples, each of which takes `positions` in the model.
 
     Raises torch.OutOfMemoryError when not even one sample fits.
     """
 
     def peak(samples: int) -> int:
-        tokens = np.zeros((samples, sequence_length + 1), dtype=np.int32)
-        trial = Samples(tokens, tokens, np.ones(tokens.shape, dtype=np.bool_), np.zeros(samples, dtype=np.bool_))
-        batch = objective.batch(trial, np.arange(samples, dtype=np.int64))
+        batch = trial(samples)
         torch.cuda.reset_peak_memory_stats()
         with forward_context():
             sums = objective.sums(model, batch.to(world.device), 1.0)
@@ -50,6 +50,6 @@ def micro_batch(
     each = max(1, peak(2) - one)
     free, total = torch.cuda.mem_get_info()
     fits = 1 + int((total * _USABLE_RATIO - (total - free - torch.cuda.memory_reserved()) - one) // each)
-    samples: int = max(1, min([*world.gather(fits), largest_slice, max(1, _MOST_TOKENS // sequence_length)]))
+    samples: int = max(1, min([*world.gather(fits), largest_slice, max(1, _MOST_POSITIONS // positions)]))
     torch.cuda.empty_cache()
     return samples if samples == largest_slice else 1 << (samples.bit_length() - 1)

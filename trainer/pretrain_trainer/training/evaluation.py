@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from pretrain_trainer.agent.board import Phase, at, moved
-from pretrain_trainer.data.batches import rank_slice
-from pretrain_trainer.data.reader import SampleReader
+from pretrain_trainer.data.batches import Reader, rank_slice
 from pretrain_trainer.objectives import Objective
 from pretrain_trainer.training.numbers import micro_batches
 from pretrain_trainer.training.world import World
@@ -27,10 +27,10 @@ SEQUENCES_PER_SOURCE = 64
 class Validation:
     """The held-out sequences of the sources; `samples` is how many each source has."""
 
-    reader: SampleReader
+    reader: Reader[Any]
     names: Sequence[str]
     samples: Sequence[int]
-    objective: Objective
+    objective: Objective[Any]
     world: World
     forward_context: Callable[[], contextlib.AbstractContextManager[object]]
 

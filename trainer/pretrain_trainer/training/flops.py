@@ -22,12 +22,12 @@ _OF_ENCODED = ("EncDecAttention.k.", "EncDecAttention.v.", "encoder_attn.k_proj.
 
 
 def of_job(model: nn.Module, spec: PretrainJobSpec) -> float:
-    """Operations per token of the training sequences of a job."""
+    """Operations of a training sequence of a job."""
     length = spec.training.sequence_length
     if corruption := spec.objective.span_corruption:
         cut = spans.cut(length, corruption.noise_density, corruption.mean_span_length)
-        return per_token_of_encoder_decoder(model, cut)
-    return per_token(model, length)
+        return length * per_token_of_encoder_decoder(model, cut)
+    return length * per_token(model, length)
 
 
 def per_token(model: nn.Module, sequence_length: int) -> float:

@@ -9,18 +9,18 @@ import numpy as np
 
 from pretrain_api.commits import WeightSegment
 from pretrain_api.ledger import StepRead
-from pretrain_trainer.data.batches import Batch
+from pretrain_trainer.data.batches import AnyBatch
 from pretrain_trainer.data.digests import halves, joined
 from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.seen import samples_seen
 
 
-def own_part(batch: Batch, sources: int) -> list[float]:
+def own_part(batch: AnyBatch, sources: int) -> list[float]:
     """What this rank adds to the sums over ranks: samples by source, then the halves of the digests."""
     return [*np.bincount(batch.source, minlength=sources).astype(float), *halves(batch.digests)]
 
 
-def stand_ins(batch: Batch) -> list[int]:
+def stand_ins(batch: AnyBatch) -> list[int]:
     """Positions of this rank's samples whose record was damaged."""
     positions: list[int] = batch.positions[batch.samples.stand_ins].tolist()
     return positions

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-_CPU_MICRO_BATCH_TOKENS = 2048
-"""Tokens of an automatic micro-batch on a CPU: enough to keep matrix products efficient, few enough for the caches."""
+_CPU_MICRO_BATCH_POSITIONS = 2048
+"""Tokens or patches of an automatic micro-batch on a CPU: enough to keep matrix products efficient, few enough for the caches."""
 
 
 def micro_batches(slice_size: int, largest_slice: int, micro: int) -> Iterator[tuple[int, int]]:
@@ -15,6 +15,6 @@ def micro_batches(slice_size: int, largest_slice: int, micro: int) -> Iterator[t
         yield min(start, slice_size), min(start + micro, slice_size)
 
 
-def cpu_micro_batch(sequence_length: int, largest_slice: int) -> int:
-    """Samples of an automatic micro-batch on a CPU: a function of the job alone, so that a restart finds it again."""
-    return max(1, min(largest_slice, _CPU_MICRO_BATCH_TOKENS // sequence_length))
+def cpu_micro_batch(positions: int, largest_slice: int) -> int:
+    """Samples of an automatic micro-batch on a CPU, each of which takes so many positions in the model: a function of the job alone, so that a restart finds it again."""
+    return max(1, min(largest_slice, _CPU_MICRO_BATCH_POSITIONS // positions))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pretrain_trainer.data.batches import AHEAD, GlobalBatches
+from pretrain_trainer.data.batches import AHEAD, GlobalBatches, unmade
 from pretrain_trainer.data.order import Mixture, MixtureSource, locate
 from pretrain_trainer.data.samples import Samples
 
@@ -16,14 +16,14 @@ class CountingReader:
 
     wants_more = False
 
-    def __init__(self, before_read: Callable[[], None] = lambda: None, width: int = 2) -> None:
-        self.reads, self.width = 0, width
+    def __init__(self, before_read: Callable[[], None] = lambda: None, samples_at_once: int = 1000) -> None:
+        self.reads, self.samples_at_once = 0, samples_at_once
         self._before_read = before_read
 
     def read(self, source: np.ndarray, index: np.ndarray) -> Samples:
         self._before_read()
         self.reads += 1
-        tokens = np.pad(np.stack([source, index], axis=1), ((0, 0), (0, self.width - 2))).astype(np.int32)
+        tokens = np.stack([source, index], axis=1).astype(np.int32)
         return Samples(
             tokens,
             np.zeros_like(tokens, dtype=np.int32),
@@ -42,7 +42,7 @@ class CountingReader:
 
 
 def batches(reader: object, rank: int = 0, world: int = 1, start: int = 0, mixture: Mixture = MIXTURE) -> GlobalBatches:
-    return GlobalBatches(reader, mixture, 10, rank, world, start)  # type: ignore[arg-type]
+    return GlobalBatches(reader, mixture, 10, rank, world, start, unmade)  # type: ignore[arg-type]
 
 
 class TestBatches:
@@ -62,8 +62,7 @@ class TestBatches:
 
     def test_are_read_ahead_by_a_bounded_number(self) -> None:
         full = threading.Event()
-        a_batch_at_once = 1 << 16
-        reader = CountingReader(lambda: full.set() if reader.reads == AHEAD else None, a_batch_at_once)
+        reader = CountingReader(lambda: full.set() if reader.reads == AHEAD else None, samples_at_once=1)
         with batches(reader) as mine:
             assert full.wait(10)
             next(iter(mine))

@@ -1,10 +1,10 @@
 import contextlib
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support import world_steps
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -16,7 +16,6 @@ from pretrain_trainer.evaluation.prefix_generation import after_prefix
 from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
 from pretrain_trainer.objectives.prefix_lm import EmptyPrefixLanguageModel, PrefixLanguageModel, prefix_mask
-from pretrain_trainer.training.loop import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -252,25 +251,13 @@ class TestSums:
 
 
 def test_the_gradient_is_that_of_the_global_batch_at_any_world_size() -> None:
-    whole, positions, count = uneven(11, 33), np.arange(70, 81), 11
     objective, gradients, losses = PrefixLanguageModel(4), [], []
-    targets = int(objective.targets(objective.batch(whole, positions)).sum())
     for world in (1, 2, 3, 7):
-        model, own = a_model(LLAMA, torch.float64), []
+        model = a_model(LLAMA, torch.float64)
         objective.prepare(model)
-        for rank in range(world):
-            rows = rank_slice(count, rank, world)
-            training: Any = SimpleNamespace(
-                spec=SimpleNamespace(training=SimpleNamespace(seed=1, global_batch_size=count)),
-                position=SimpleNamespace(samples=0, micro_batch_size=3),
-                world=SimpleNamespace(rank=rank, size=world, device=torch.device("cpu")),
-                forward_context=contextlib.nullcontext, objective=objective, model=model,
-            )  # fmt: skip
-            # Gradients are accumulated in the model from rank to rank, which adds them as a reduction would.
-            batch = objective.batch(whole.rows(rows), positions[rows])
-            own.append(Training._forward_backward(training, batch, targets))
-        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
-        losses.append(torch.cat(own))
+        gradient, loss = world_steps.step(objective, model, uneven(11, 33), np.arange(70, 81), world, micro=3)
+        gradients.append(gradient)
+        losses.append(loss)
     for gradient, loss in zip(gradients[1:], losses[1:], strict=True):
         torch.testing.assert_close(gradient, gradients[0], rtol=0, atol=1e-10)
         torch.testing.assert_close(loss, losses[0], rtol=1e-10, atol=1e-10)

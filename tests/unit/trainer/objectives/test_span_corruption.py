@@ -1,12 +1,11 @@
 """What is cut out of a text, and that the gradient is that of T5's own loss, whatever the number of ranks."""
 
-import contextlib
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support import world_steps
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
@@ -14,9 +13,7 @@ from pretrain_api import spans
 from pretrain_api.errors import UserError
 from pretrain_trainer.data.batches import rank_slice
 from pretrain_trainer.data.samples import Samples
-from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.span_corruption import SpanCorruption
-from pretrain_trainer.training.loop import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -185,23 +182,11 @@ class TestLoss:
 
 def step(world: int) -> tuple[Tensor, Tensor]:
     """Gradient [parameters] and loss of each of 11 samples, as the ranks of a world make them together."""
-    whole, positions = some_samples(11, 60), np.arange(11)
+    whole = some_samples(11, 60)
     whole.valid[2], whole.valid[5, 20:], whole.valid[-1, 3:] = False, False, False
     model, objective = a_model(torch.float64), an_objective()
     objective.prepare(model)
-    targets = int(objective.targets(objective.batch(whole, positions)).sum())
-    losses = []
-    for rank in range(world):
-        own = rank_slice(11, rank, world)
-        training: Any = SimpleNamespace(
-            spec=SimpleNamespace(training=SimpleNamespace(seed=1, global_batch_size=11)),
-            position=SimpleNamespace(samples=0, micro_batch_size=2),
-            world=SimpleNamespace(rank=rank, size=world, device=torch.device("cpu")),
-            forward_context=contextlib.nullcontext, objective=objective, model=model,
-        )  # fmt: skip
-        batch: Batch = objective.batch(whole.rows(own), positions[own])
-        losses.append(Training._forward_backward(training, batch, targets))
-    return torch.cat([p.grad.flatten() for p in model.parameters()]), torch.cat(losses)
+    return world_steps.step(objective, model, whole, np.arange(11), world, micro=2)
 
 
 def test_the_gradient_is_that_of_the_global_batch_on_any_number_of_ranks() -> None:

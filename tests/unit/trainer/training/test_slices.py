@@ -1,21 +1,16 @@
 """The gradient of a step is that of its global batch, whatever the number of ranks: with the loop's own forward and
 backward passes, rank by rank, and gradients added as between ranks."""
 
-import contextlib
-from types import SimpleNamespace
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
+from support import world_steps
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from pretrain_trainer.data.batches import rank_slice
 from pretrain_trainer.data.samples import Samples
-from pretrain_trainer.objectives import Batch
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
-from pretrain_trainer.training.loop import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,7 +21,7 @@ CONFIG = {
 }  # fmt: skip
 
 
-def samples() -> dict[str, np.ndarray]:
+def samples() -> Samples:
     """Documents of uneven length, padding, and a sample in which nothing counts: slices differ in their targets."""
     rng = np.random.default_rng(3)
     starts = rng.random((SAMPLES, WIDTH)) < 0.15
@@ -34,7 +29,8 @@ def samples() -> dict[str, np.ndarray]:
     valid = np.ones((SAMPLES, WIDTH), dtype=np.bool_)
     valid[2], valid[5, 20:], valid[-1, 3:] = False, False, False
     ids = np.cumsum(starts, axis=1).astype(np.int32)
-    return {"tokens": rng.integers(0, VOCABULARY, (SAMPLES, WIDTH)), "document_ids": ids, "valid": valid}
+    tokens = rng.integers(0, VOCABULARY, (SAMPLES, WIDTH)).astype(np.int32)
+    return Samples(tokens, ids, valid, np.zeros(SAMPLES, dtype=np.bool_))
 
 
 def step(world: int, micro: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -43,26 +39,7 @@ def step(world: int, micro: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**CONFIG), dtype=dtype)
     objective = CausalLanguageModel(z_loss=1e-3)
     objective.prepare(model)
-    whole = samples()
-    targets = int(objective.targets(a_slice(whole, slice(None))).sum())
-    losses = []
-    for rank in range(world):
-        training: Any = SimpleNamespace(
-            spec=SimpleNamespace(training=SimpleNamespace(seed=1, global_batch_size=SAMPLES)),
-            position=SimpleNamespace(samples=0, micro_batch_size=micro),
-            world=SimpleNamespace(rank=rank, size=world, device=torch.device("cpu")),
-            forward_context=contextlib.nullcontext, objective=objective, model=model,
-        )  # fmt: skip
-        # Gradients are accumulated in the model from rank to rank, which adds them as a reduction would.
-        losses.append(Training._forward_backward(training, a_slice(whole, rank_slice(SAMPLES, rank, world)), targets))
-    gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
-    return gradient, torch.cat(losses)
-
-
-def a_slice(whole: dict[str, np.ndarray], rows: slice) -> Batch:
-    own = {name: array[rows] for name, array in whole.items()}
-    count = len(own["tokens"])
-    return CausalLanguageModel().batch(Samples(**own, stand_ins=np.zeros(count, dtype=np.bool_)), np.arange(count))
+    return world_steps.step(objective, model, samples(), np.arange(SAMPLES), world, micro)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-6)], ids=["fp64", "fp32"])
@@ -82,6 +59,7 @@ def test_a_mean_of_the_ranks_means_would_be_another_gradient() -> None:
     whole = samples()
     own = []
     for rank in range(7):
-        batch = a_slice(whole, rank_slice(SAMPLES, rank, 7))
+        part = whole.rows(rank_slice(SAMPLES, rank, 7))
+        batch = CausalLanguageModel().batch(part, np.arange(len(part)))
         own.append(int(CausalLanguageModel().targets(batch).sum()))
     assert max(own) > 1.5 * min(own)
