@@ -14,6 +14,7 @@ from support.jobs import a_job
 from support.local_runs import LocalRun
 
 from pretrain_api import goodput, layout
+from pretrain_api.step_history import read_steps
 from pretrain_api.storage import Storage
 from pretrain_api.types.status import Goodput
 from pretrain_trainer.reporting.records import find

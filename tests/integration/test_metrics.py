@@ -16,6 +16,7 @@ from support.eventually import eventually
 from support.jobs import a_job
 from support.local_runs import LocalRun
 
+from pretrain_api.step_history import read_steps
 from pretrain_api.storage import Storage
 from pretrain_trainer.metrics import declared
 from pretrain_trainer.reporting.records import find
