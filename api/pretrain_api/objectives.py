@@ -50,6 +50,11 @@ def needs(objective: Objective) -> Needs:
     return _NEEDS.get(name(objective), Needs("causal"))
 
 
+def inputs(objective: str) -> Inputs:
+    """What a sample of the objective of that name is."""
+    return _NEEDS.get(objective, Needs("causal")).inputs
+
+
 def special_tokens(spec: PretrainJobSpec) -> tuple[str, ...]:
     """Those that the objective adds to a tokenizer that the job trains; a given one has what it has."""
     return needs(spec.objective).special_tokens if spec.tokenizer and spec.tokenizer.train else ()
