@@ -160,7 +160,7 @@ class TestSummary:
             ["emoji", "loss", "0.784", "-", "-", "-"],
             ["k-NN", "accuracy", "0.431", "0.441", "0.575", "-"],
             ["linear", "accuracy", "0.620", "0.559", "0.682", "-"],
-            "9 labels; who always says the most frequent one is right in 0.227".split(),
+            ["9", "labels;", "who", "always", "says", "the", "most", "frequent", "one", "is", "right", "in", "0.227"],
             ["web", "loss", "0.500", "-", "-", "-"],
             ["image", "to", "text", "recall", "5", "0.250", "-", "-", "0.100"],
             [],
