@@ -50,7 +50,7 @@ def run(context: StageContext) -> StageResult:
         manifest = ImageManifest(
             fingerprint=context.fingerprint,
             source=one.source,
-            uri=one.uri,
+            uri=shards.storage.uri(one.uri.rpartition("/")[2]),  # also where the job's is relative
             sha256=one.sha256,
             images=wanted.images,
             caption=field,

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from pretrain_api import layout
 from pretrain_api.types.status import State
+from pretrain_trainer.reporting import pictures
 from pretrain_trainer.reporting.columns import columns_of
 from pretrain_trainer.reporting.content import gather
 from pretrain_trainer.reporting.history import read_steps
@@ -24,7 +25,8 @@ def write(run: RunRecords, state: State, created: datetime) -> Report:
     commits = run.commits()
     with run.storage.create(layout.REPORT_JSON) as file:
         write_json(file, report, read_steps(run.storage, commits))
-    page = render(gather(run, report), columns_of(read_steps(run.storage, commits)))
+    shown = pictures.read(run.storage, report.pictures)
+    page = render(gather(run, report), columns_of(read_steps(run.storage, commits)), shown)
     run.storage.write_bytes(layout.REPORT_HTML, page.encode())
     return report
 
