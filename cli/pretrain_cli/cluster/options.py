@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from pretrain_cli.cluster.connection import Connection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_JOB_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+
+
+def is_job_name(target: str) -> bool:
+    """Whether a word names a job in the cluster: one without '/', '.' and ':' does, whatever files there are, so that the
+    same words always mean the same."""
+    return _JOB_NAME.match(target) is not None
 
 
 def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

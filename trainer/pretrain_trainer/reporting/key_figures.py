@@ -38,6 +38,8 @@ def key_figures(report: Report, columns: StepColumns, task: Task) -> list[dict[s
     collected = next((stage for stage in report.stages if stage.name == "Collect"), None)
     if collected and collected.documents_out:
         add("Documents", words.count(collected.documents_out), words.size(collected.bytes_out))
+    if report.goodput_ratio is not None:
+        add("Goodput", f"{100 * report.goodput_ratio:.1f}", "% of training's time")
     add("All stages", words.seconds(sum(stage.seconds for stage in report.stages)))
     return figures
 

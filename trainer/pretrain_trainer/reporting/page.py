@@ -20,6 +20,7 @@ from plotly.offline import get_plotlyjs
 from pretrain_trainer.reporting import image_figures, plots, tasks, words
 from pretrain_trainer.reporting.columns import StepColumns
 from pretrain_trainer.reporting.content import Content
+from pretrain_trainer.reporting.goodput import shares
 from pretrain_trainer.reporting.key_figures import key_figures
 from pretrain_trainer.reporting.pictures import Shown
 from pretrain_trainer.reporting.types import Report
@@ -72,6 +73,7 @@ def render(content: Content, columns: StepColumns, pictures: Sequence[Shown] = (
         model_name=content.model_name,
         key_figures=key_figures(report, columns, task),
         timeline=_timeline(report),
+        time=shares(report.time),
         colours=[plots.colour(number) for number in range(len(report.stages))],
         plots=by_section,
         drawn=bool(drawn),
