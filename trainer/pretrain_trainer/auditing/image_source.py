@@ -1,7 +1,6 @@
 """A source of images as an audit reads it: from the given tars, by what Encode wrote of which records are trained on."""
 
 import hashlib
-import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.findings import Difference, Place
 from pretrain_trainer.auditing.sources import Int64s, Read
 from pretrain_trainer.auditing.tars import Told, Unreadable, member_bytes, whole
+from pretrain_trainer.data.npy import array_of
 from pretrain_trainer.documents import locations, webdataset
 from pretrain_trainer.indexing.names import split_name
 
@@ -97,10 +97,7 @@ def opened(storage: Storage, ordered: OrderedSource, manifest: ImageManifest) ->
         there = Storage(folder or ".", storage.endpoint_url)
         content = there.read_bytes(name)
         given = SampleManifest.model_validate_json(content)
-        apart = [
-            np.load(io.BytesIO(storage.read_bytes(f"{ordered.folder}/{one}")), allow_pickle=False)
-            for one in (HELD_OUT, LEFT_OUT)
-        ]
+        apart = [array_of(storage.read_bytes(f"{ordered.folder}/{one}")) for one in (HELD_OUT, LEFT_OUT)]
     except (OSError, ValueError) as error:  # pydantic's ValidationError is one
         return Difference(f"what its records are cannot be read: {type(error).__name__}: {error}", place)
     if hashlib.sha256(content).hexdigest() != manifest.sha256:

@@ -1,6 +1,5 @@
 """The samples of a source of tokens, read from its tars: no index, no reader of the training."""
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from pretrain_api.shards import Manifest, Shard
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.tars import Told, Unreadable, member_bytes, whole
+from pretrain_trainer.data.npy import array_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def shard_records(
                 number, found = first + found, found + 1
             if not wanted(first + found - (kind == "tokens.npy")):
                 continue
-            array = np.load(io.BytesIO(member_bytes(tar, member)), allow_pickle=False)
+            array = array_of(member_bytes(tar, member))
             if kind == "documents.npy":
                 documents = {key: array}
             elif kind == "tokens.npy":
