@@ -93,7 +93,11 @@ def main() -> None:
         data: Dataset[Any] = Texts(samples.tokens)
     elif spec.objective.span_corruption:
         objective = objectives.build(
-            spec.objective, lambda: load_folder(storage, layout.tokenizer(sys.argv[3])), settings.seed
+            spec.objective,
+            lambda: load_folder(storage, layout.tokenizer(sys.argv[3])),
+            settings.seed,
+            None,
+            settings.sequence_length,
         )
         data = Spans(objective.batch(samples, np.arange(len(samples.tokens), dtype=np.int64)))
     else:

@@ -53,7 +53,9 @@ def untrained(spec: PretrainJobSpec, loaded: LoadedTokenizer | None) -> tuple[nn
         tokenizer.check_special_tokens(loaded, spec)
         return loaded
 
-    objective = objectives.build(spec.objective, checked, spec.training.seed, model.config)
+    objective = objectives.build(
+        spec.objective, checked, spec.training.seed, model.config, spec.training.sequence_length
+    )
     return objective.wrapped(model), objective
 
 

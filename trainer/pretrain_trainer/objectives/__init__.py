@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
+from pretrain_trainer.objectives.clip import ContrastivePretraining
 from pretrain_trainer.objectives.interface import Batch, Moment, Objective, Sums
 from pretrain_trainer.objectives.mae import MaskedAutoencoder
 from pretrain_trainer.objectives.masked_lm import MaskedLanguageModel
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Moment", "Objective", "Passes", "Sums", "build"]
 
 
-def build(spec: ObjectiveSpec, load: Callable[[], LoadedTokenizer], seed: int, config: Any) -> Objective[Any]:
-    """The objective that the job asks for; `load` gives the tokenizer to those that need it, `config` is that of the model.
+def build(spec: ObjectiveSpec, load: Callable[[], LoadedTokenizer], seed: int, config: Any, length: int) -> Objective[Any]:
+    """The objective that the job asks for; `load` gives the tokenizer to those that need it, `config` is that of the model,
+    `length` that of a sequence of tokens.
     Validation has refused those that do not exist yet."""
     if causal := spec.causal_lm:
         return CausalLanguageModel(document_mask=causal.document_mask, z_loss=causal.z_loss)
@@ -52,6 +54,8 @@ def build(spec: ObjectiveSpec, load: Callable[[], LoadedTokenizer], seed: int, c
             corruption.noise_density,
             corruption.mean_span_length,
         )
+    if clip := spec.clip:
+        return ContrastivePretraining(clip, load(), length, seed)
     if mae := spec.mae:
         return MaskedAutoencoder(mae, config.patch_size, seed)
     raise NotImplementedError(f"no such objective yet: {spec.model_dump(exclude_none=True)}")

@@ -197,7 +197,8 @@ def _unigrams(context: StageContext, held_out: HeldOut, source: int) -> dict[str
     """The same targets, predicted from the frequencies of tokens in a part of the training data."""
     loaded, manifest = tokenizer.load(context), held_out[source][1]
     # None of these takes anything from the model.
-    objective = objectives.build(context.spec.objective, lambda: loaded, context.spec.training.seed, None)
+    training = context.spec.training
+    objective = objectives.build(context.spec.objective, lambda: loaded, training.seed, None, training.sequence_length)
 
     def targets(split: Literal["train", "validation"], most: int) -> Iterator[npt.NDArray[np.int32]]:
         there, reader = getattr(manifest, split).samples, SampleReader(context.storage, held_out, split)
