@@ -56,7 +56,7 @@ class ProgressEvent(BaseModel):
     message: str = ""
     """A line worth keeping in plain output."""
     figures: dict[str, float] = {}
-    """Train: step, totalSteps, samples, tokens, loss, tokensPerSecond, secondsLeft, learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps, standInSamples, slowRank (-1: none), slowTimes."""
+    """Train: step, totalSteps, samples, tokens, loss, tokensPerSecond, secondsLeft, learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps, standInSamples, slowRank (-1: none), slowTimes, and the totals of `pretrain_api.goodput.FIGURES`."""
     checkpoint: ReportedCheckpoint | None = None
     """Train: the newest commit, once there is one."""
     recovery: Recovery | None = None

@@ -15,6 +15,8 @@ FIGURES_SECONDS = 30.0
 """How often figures alone are written to an API server."""
 COUNT_SECONDS = 5.0
 """How long workers that come up one by one may be counted before the count is written."""
+_FIGURES = ("progress", "checkpoint", "goodput", "goodput_ratio")
+"""Fields of the status."""
 
 
 def taken_in(
@@ -57,7 +59,12 @@ def is_news(
     newest = before.progress.update_time
     if newest is None or _turn(written or newest, uid) != _turn(now, uid):
         return True
-    return before.model_copy(update={"progress": after.progress, "checkpoint": after.checkpoint}) != after
+    return with_figures_of(after, before) != after
+
+
+def with_figures_of(other: PretrainJobStatus, status: PretrainJobStatus) -> PretrainJobStatus:
+    """A status with the figures of another one: what changes at every step, and nothing else."""
+    return status.model_copy(update={name: getattr(other, name) for name in _FIGURES})
 
 
 def _turn(at: datetime, uid: str) -> int:

@@ -22,7 +22,9 @@ VARIANTS: dict[str, Values] = {
         "metrics": {
             "serviceMonitor": {"enabled": True},
             "podMonitor": {"enabled": True, "labels": {"release": "main"}},
+            "jobs": {"enabled": True},
         },
+        "alerts": {"enabled": True},
         "imagePullSecrets": [{"name": "registry"}],
         "image": {"digest": "sha256:" + "0" * 64},
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from support.jobs import a_job
 from support.stage_runs import NOON, a_run
 
 from pretrain_api.stages import Stage
@@ -46,7 +47,7 @@ class TestAtRest:
         figures = progress.taken_in(PLAIN, a_run(figures=FIGURES, figures_time=NOON), None)
         world = World(generation=2, workers=4, ready=4, summary="4/4")
         training = stages.changed(
-            stages.listed(figures.model_copy(update={"world": world})), Stage.TRAIN, state="Running"
+            stages.listed(figures.model_copy(update={"world": world}), a_job().spec), Stage.TRAIN, state="Running"
         )
         assert progress.at_rest(training) is training
         resting = progress.at_rest(stages.changed(training, Stage.TRAIN, state="Pending"))

@@ -17,7 +17,7 @@ from pretrain_trainer.data.foreign import SampleShards
 from pretrain_trainer.data.mixture import read_manifests
 from pretrain_trainer.reporting import records
 from pretrain_trainer.reporting.records import RunRecords
-from pretrain_trainer.tokenizer import LoadedTokenizer, load_folder
+from pretrain_trainer.tokenizer import LoadedTokenizer, load_folder, load_given
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Target:
 
 def find(uri: str, endpoint_url: str, tokenizer_uri: str = "") -> Target:
     """What an address names: a manifest.json, a folder with one, or a run. UserError for anything else."""
-    tokenizer = load_folder(Storage(tokenizer_uri, endpoint_url), "") if tokenizer_uri else None
+    tokenizer = load_given(tokenizer_uri, endpoint_url, "--tokenizer") if tokenizer_uri else None
     if uri.endswith(".json"):
         return Target([_source(uri, endpoint_url)], tokenizer=tokenizer)
     storage = Storage(uri, endpoint_url)

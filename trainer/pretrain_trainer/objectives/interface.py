@@ -127,9 +127,10 @@ class Additive:
     def learn(self, module: nn.Module, passes: Passes, scale: float, moment: Moment) -> Tensor:
         losses = []
         for batch, real in passes:
-            with passes.context():
+            with passes.part("forward"), passes.context():
                 sums = self.sums(module, batch, scale)
-            sums.objective.backward()  # type: ignore[no-untyped-call]
+            with passes.part("backward"):
+                sums.objective.backward()  # type: ignore[no-untyped-call]
             losses.append(sums.loss[:real])
         return torch.cat(losses)
 

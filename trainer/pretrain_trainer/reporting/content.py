@@ -96,18 +96,20 @@ def _tokens(run: RunRecords) -> Tokens:
         ("End of text, padding", f"{details['endOfText']}, {details['padding']}"),
         ("SHA-256 of tokenizer.json", details["sha256"]),
     ]
+    measured = details["bySource"]  # sources of documents
     sources = [
         TokensOfSource(
             source=name,
-            bytes_per_token=encoded[name]["bytesPerToken"] if name in encoded else figures["bytesPerToken"],
-            characters_lost=figures["charactersLost"],
-            characters=figures["characters"],
+            bytes_per_token=encoded[name]["bytesPerToken"] if name in encoded else measured[name]["bytesPerToken"],
+            characters_lost=measured[name]["charactersLost"] if name in measured else 0,
+            characters=measured[name]["characters"] if name in measured else 0,
             train_tokens=encoded[name]["tokens"] if name in encoded else 0,
             shards=encoded[name]["shards"] if name in encoded else 0,
         )
-        for name, figures in details["bySource"].items()
+        for name in [source.name for source in run.job.spec.data.sources]
+        if name in encoded or name in measured
     ]
-    token_lengths = {name: figures["tokenLengths"] for name, figures in details["bySource"].items()}
+    token_lengths = {name: figures["tokenLengths"] for name, figures in measured.items()}
     document_lengths = {name: figures["documentLengths"] for name, figures in encoded.items()}
     return Tokens(facts, sources, plots.token_lengths(token_lengths) + plots.document_lengths(document_lengths))
 

@@ -20,6 +20,7 @@ from plotly.offline import get_plotlyjs
 from pretrain_trainer.reporting import plots, tasks, words
 from pretrain_trainer.reporting.columns import StepColumns
 from pretrain_trainer.reporting.content import Content
+from pretrain_trainer.reporting.goodput import shares
 from pretrain_trainer.reporting.tasks import Task
 from pretrain_trainer.reporting.types import Report
 
@@ -64,6 +65,7 @@ def render(content: Content, columns: StepColumns) -> str:
         model_name=content.model_name,
         key_figures=_key_figures(content, columns, task),
         timeline=_timeline(report),
+        time=shares(report.time),
         colours=[plots.colour(number) for number in range(len(report.stages))],
         plots=by_section,
         drawn=bool(drawn),
@@ -115,9 +117,11 @@ def _key_figures(content: Content, columns: StepColumns, task: Task) -> list[dic
     # Of the steps: the stage's seconds also hold starts, checkpoints and steps that were repeated.
     if len(columns) and (seconds := float(np.nansum(columns.figures["secondsPerStep"]))):
         add("Throughput", words.count(training.tokens / seconds), "tokens/s")
-    collected = next(stage for stage in report.stages if stage.name == "Collect")
-    if collected.documents_out:
+    collected = next((stage for stage in report.stages if stage.name == "Collect"), None)
+    if collected and collected.documents_out:
         add("Documents", words.count(collected.documents_out), words.size(collected.bytes_out))
+    if report.goodput_ratio is not None:
+        add("Goodput", f"{100 * report.goodput_ratio:.1f}", "% of training's time")
     add("All stages", words.seconds(sum(stage.seconds for stage in report.stages)))
     return figures
 

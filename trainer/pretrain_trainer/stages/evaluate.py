@@ -217,10 +217,11 @@ def _unigrams(context: StageContext, held_out: HeldOut, source: int) -> dict[str
 
 def _training_texts(context: StageContext, folder: str, manifest: Manifest) -> Iterator[str]:
     """A sample of the source's training text: documents, or decoded tokens where it was given as shards."""
-    storage, prepared, name = context.storage, context.upstream[Stage.PREPARE], manifest.source
+    storage, name = context.storage, manifest.source
     source = next(source for source in context.spec.data.sources if source.name == name)
     if source.shards:
         return training_texts(storage, folder, manifest, tokenizer.load(context), baselines.SAMPLE_BYTES)
+    prepared = context.upstream[Stage.PREPARE]
     bound = validation_bound(source_texts(storage, prepared, name), context.spec.data.validation.fraction)
     return sample_texts(storage, prepared, name, baselines.SAMPLE_BYTES, bound)
 
