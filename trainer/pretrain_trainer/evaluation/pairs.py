@@ -48,11 +48,12 @@ def figures(
             found["zeroShotAccuracy"] = float(np.mean(np.asarray(classes)[told] == np.asarray(named)))
         return found
 
-    own, untrained = measured(model.model, "what was learnt"), measured(random, "random weights")
-    baselines = {f"random{name[0].upper()}{name[1:]}": value for name, value in untrained.items()}
-    baselines |= retrieval.chances(captions)
-    if len(classes) > 1:
-        baselines["chanceZeroShotAccuracy"] = 1 / len(classes)
+    own = measured(model.model, "what was learnt")
+    chance = retrieval.chances(captions) | ({"zeroShotAccuracy": 1 / len(classes)} if len(classes) > 1 else {})
+    others = {"random": measured(random, "random weights"), "chance": chance}
+    baselines = {
+        f"{who}{name[0].upper()}{name[1:]}": value for who, found in others.items() for name, value in found.items()
+    }
     return {**own, "baselines": baselines}
 
 

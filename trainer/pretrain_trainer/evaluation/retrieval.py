@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+DIRECTIONS = ("imageToText", "textToImage")
 DEPTHS = (1, 5)
 """Among so many of the nearest the right one must be."""
 _CHUNK = 1024
@@ -23,17 +24,18 @@ def recalls(images: Floats, captions: Floats, texts: Sequence[str]) -> dict[str,
     """
     groups = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)[1]
     found = {}
-    for what, asking, answers in (("imageToText", images, captions), ("textToImage", captions, images)):
+    for what, asking, answers in zip(DIRECTIONS, (images, captions), (captions, images), strict=True):
         nearer = _nearer(asking, answers, groups)
         found.update({f"{what}Recall{depth}": float(np.mean(nearer < depth)) for depth in DEPTHS})
     return found
 
 
 def chances(texts: Sequence[str]) -> dict[str, float]:
-    """`chanceRecall1` and so on: of who answers at random."""
+    """`imageToTextRecall1` and so on of who answers at random."""
     _, groups, sizes = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True, return_counts=True)
     asked = 1 + len(texts) - sizes[groups]
-    return {f"chanceRecall{depth}": float(np.mean(np.minimum(1.0, depth / asked))) for depth in DEPTHS}
+    expected = {depth: float(np.mean(np.minimum(1.0, depth / asked))) for depth in DEPTHS}
+    return {f"{what}Recall{depth}": value for what in DIRECTIONS for depth, value in expected.items()}
 
 
 def _nearer(asking: Floats, answers: Floats, groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

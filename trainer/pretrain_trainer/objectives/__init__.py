@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Moment", "Objective", "Passes", "Sums", "build"]
 
 
-def build(spec: ObjectiveSpec, load: Callable[[], LoadedTokenizer], seed: int, config: Any, length: int) -> Objective[Any]:
+def build(
+    spec: ObjectiveSpec, load: Callable[[], LoadedTokenizer], seed: int, config: Any, length: int
+) -> Objective[Any]:
     """The objective that the job asks for; `load` gives the tokenizer to those that need it, `config` is that of the model,
     `length` that of a sequence of tokens.
     Validation has refused those that do not exist yet."""

@@ -54,7 +54,9 @@ class ContrastivePretraining(Contrastive):
     def batch(self, samples: ImageSamples, positions: Int64s) -> Batch:
         """`pixels` uint8 [n, 3, size, size]; `tokens` int64 [n, longest caption]; `valid` bool [n], false for stand-ins."""
         spec = self._spec
-        pixels, valid = random_parts(samples, positions, self._seed, _CROP, spec.image_size, spec.min_crop_area, flip=0.0)
+        pixels, valid = random_parts(
+            samples, positions, self._seed, _CROP, spec.image_size, spec.min_crop_area, flip=0.0
+        )
         return Batch({"pixels": pixels, "tokens": self.tokens(samples.captions, valid.tolist()), "valid": valid})
 
     def tokens(self, captions: Sequence[str], there: Sequence[bool] | None = None) -> Tensor:

@@ -30,7 +30,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 END, PADDING = 0, 1
 WORDS = ["red", "green", "blue", "dark", "light", "square", "of", "a", "kind"]
 SIZE, LENGTH = 16, 6
-TOWER = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "projection_dim": 8}
+TOWER = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "projection_dim": 8,
+}
 CLIP = {
     "model_type": "clip", "projection_dim": 8,
     "vision_config": {**TOWER, "patch_size": 8, "image_size": SIZE},
