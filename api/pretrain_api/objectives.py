@@ -1,43 +1,10 @@
-"""What each objective needs of the tokenizer and of the model: one row each, by its field in spec.objective. Pure tables."""
+"""What follows from a job's objective, the field of spec.objective that is written."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
-
+from pretrain_api.needs import MASK, SENTINELS, Architecture, Needs
 from pretrain_api.types import PretrainJobSpec
-from pretrain_api.types.model import Objective
+from pretrain_api.types.model import Objective, OfImages
 
-Architecture = Literal["causal", "masked", "seq2seq", "twoTowers", "imageAutoencoder", "imageEncoder"]
-"""causal: a decoder. masked: an encoder with a head over the vocabulary. seq2seq: an encoder and a decoder. twoTowers: an
-encoder of images and one of captions. imageAutoencoder: an encoder of patches and a decoder. imageEncoder: of images alone."""
-Inputs = Literal["text", "images", "captionedImages"]
-"""What a sample is."""
-
-MASK = "<|mask|>"
-SENTINELS = tuple(f"<extra_id_{number}>" for number in range(100))
-"""As T5 names them; one stands for each span that was cut out."""
-
-
-@dataclass(frozen=True)
-class Needs:
-    """Of one objective."""
-
-    architecture: Architecture
-    inputs: Inputs = "text"
-    special_tokens: tuple[str, ...] = ()
-    """That a tokenizer trained for it has, beside those of every tokenizer."""
-
-
-_NEEDS: Mapping[str, Needs] = {
-    "causalLM": Needs("causal"),
-    "maskedLM": Needs("masked", special_tokens=(MASK,)),
-    "spanCorruption": Needs("seq2seq", special_tokens=SENTINELS),
-    "prefixLM": Needs("causal"),
-    "clip": Needs("twoTowers", "captionedImages"),
-    "mae": Needs("imageAutoencoder", "images"),
-    "simclr": Needs("imageEncoder", "images"),
-    "dino": Needs("imageEncoder", "images"),
-}
+__all__ = ["MASK", "SENTINELS", "Architecture", "Needs"]
 
 
 def name(objective: Objective) -> str:
@@ -47,7 +14,8 @@ def name(objective: Objective) -> str:
 
 def needs(objective: Objective) -> Needs:
     """What the objective needs; nothing special where a job that is not valid has none."""
-    return _NEEDS.get(name(objective), Needs("causal"))
+    settings = objective.written
+    return settings.needs if settings else Needs("causal")
 
 
 def special_tokens(spec: PretrainJobSpec) -> tuple[str, ...]:
@@ -67,11 +35,10 @@ def reads_text(spec: PretrainJobSpec) -> bool:
 
 def image_size(spec: PretrainJobSpec) -> int:
     """Side of the square images that the model is given, in pixels. ValueError where it is given none."""
-    objective = spec.objective
-    images = objective.clip or objective.mae or objective.simclr or objective.dino
-    if images is None:
-        raise ValueError(f"{name(objective)} has no images")
-    return images.image_size
+    settings = spec.objective.written
+    if not isinstance(settings, OfImages):
+        raise ValueError(f"{name(spec.objective)} has no images")
+    return settings.image_size
 
 
 def tokens_per_sample(spec: PretrainJobSpec) -> int:

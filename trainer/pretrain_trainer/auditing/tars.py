@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pretrain_api.shards import Manifest, Shard
 from pretrain_api.storage import Storage
+from pretrain_trainer.data.npy import array_of
 
 _BUFFER = 1 << 20
 
@@ -74,7 +75,7 @@ def shard_records(
                     if not wanted(first + found - (kind == "tokens.npy")):
                         continue
                     content = tar.extractfile(member)
-                    array = np.load(io.BytesIO(content.read() if content else b""), allow_pickle=False)
+                    array = array_of(content.read() if content else b"")
                     if kind == "documents.npy":
                         documents = {key: array}
                     elif kind == "tokens.npy":

@@ -5,7 +5,6 @@ Contents are jumped over where that saves reading; `pretrain data verify` reads 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from pretrain_api import layout
 from pretrain_api.errors import UserError
 from pretrain_api.samples import SampleShard, index_dtype
 from pretrain_api.storage import Storage
+from pretrain_trainer.data.npy import array_of
 from pretrain_trainer.documents.faults import patiently
 from pretrain_trainer.documents.reading import opened
 from pretrain_trainer.indexing import work
@@ -60,10 +60,10 @@ def _difference(task: _Task) -> str:
         return f"{tar.url} has changed since it was indexed"
     where = storage.uri(shard.index)
     try:
-        rows = np.load(io.BytesIO(storage.read_bytes(shard.index)), allow_pickle=False)
+        rows = array_of(storage.read_bytes(shard.index))
     except FileNotFoundError:
         return f"{where} is not there"
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         return f"{where} cannot be read: {error}"
     if len(rows) != shard.records:
         return f"{where} has {len(rows)} records where the manifest says {shard.records}"

@@ -20,7 +20,7 @@ from pretrain_trainer.data.image_samples import ImageSamples
 from pretrain_trainer.data.samples import Int64s
 from pretrain_trainer.objectives.contrastive import Contrast, Contrastive
 from pretrain_trainer.objectives.image_objective import Picture
-from pretrain_trainer.objectives.interface import Batch, Moment
+from pretrain_trainer.objectives.interface import Batch, Moment, Parts
 from pretrain_trainer.objectives.pixels import normalised, random_parts
 from pretrain_trainer.tokenizer import LoadedTokenizer
 
@@ -33,6 +33,10 @@ _CROP = 0
 """Purpose of random numbers."""
 _LEAST_TEMPERATURE = 0.01
 """Section 2.5 of the paper: cosines are never multiplied by more than 100."""
+
+
+def build(spec: ClipSpec, parts: Parts) -> ContrastivePretraining:
+    return ContrastivePretraining(spec, parts.tokenizer(), parts.length, parts.seed)
 
 
 class ContrastivePretraining(Contrastive):

@@ -13,6 +13,7 @@ from pretrain_trainer.data.samples import AnySamples, Int64s
 
 if TYPE_CHECKING:
     from pretrain_trainer.objectives.passes import Passes
+    from pretrain_trainer.tokenizer import LoadedTokenizer
 
 S = TypeVar("S", bound=AnySamples, contravariant=True)
 
@@ -70,6 +71,19 @@ class Moment:
     """Seen before the step."""
     total: int
     """Of the whole run."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an objective is made of, beside its settings."""
+
+    tokenizer: Callable[[], LoadedTokenizer]
+    """Loads it, with the special tokens that the objective needs."""
+    seed: int
+    config: Any
+    """That of the model, as transformers has it; None where only batches are made, which text needs no model for."""
+    length: int = 0
+    """Of a sequence in tokens, for objectives that cut text to it themselves."""
 
 
 class Objective(Protocol[S]):

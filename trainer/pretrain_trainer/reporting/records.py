@@ -83,9 +83,10 @@ def of_stage(context: StageContext, started: datetime) -> RunRecords:
     return RunRecords(context.storage, job, {**upstream, Stage.REPORT: report})
 
 
-def find(storage: Storage) -> RunRecords:
-    """The run in a storage, complete or not. Raises UserError where there is none."""
-    job = status_of(storage)
+def find(storage: Storage, job: PretrainJob | None = None) -> RunRecords:
+    """The run in a storage, complete or not. `job`: it with its status, where that is not in the storage, as in a cluster.
+    Raises UserError where there is none."""
+    job = job or status_of(storage)
     if job is None:
         raise UserError(
             "no-run",

@@ -168,7 +168,7 @@ class LocalBody:
                 now = datetime.now(UTC)
                 log.write(f"--- {action.stage}, attempt {action.attempt}, {now:%Y-%m-%d %H:%M:%S} UTC\n".encode())
                 log.flush()
-                events, outcome = folder / "events.jsonl", folder / "outcome.json"
+                events, outcome = folder / layout.EVENTS, folder / "outcome.json"
                 process = processes.start(
                     programs.command(action.stage, self.workplace.job_file, action.upstream, ranks),
                     programs.environment(
