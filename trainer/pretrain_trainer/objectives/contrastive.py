@@ -60,23 +60,27 @@ class Contrastive(ABC):
         parts, states = [], []
         for batch, real in passes:
             states.append(_random_state(passes.device))
-            with passes.context(), torch.set_grad_enabled(is_whole):
+            with passes.part("forward"), passes.context(), torch.set_grad_enabled(is_whole):
                 parts.append(self.features(module, batch)[:real])
         features = torch.cat(parts)
-        contrast = _gathered(features.detach(), passes)
+        with passes.part("collective"):
+            contrast = _gathered(features.detach(), passes)
         contrast.features.requires_grad_()
         losses = self._losses(module, contrast)
         (losses.sum() * scale).backward()  # type: ignore[no-untyped-call]
-        gradient = _own_part(contrast.features.grad, len(features), passes)
+        with passes.part("collective"):
+            gradient = _own_part(contrast.features.grad, len(features), passes)
         if is_whole:
-            features.backward(gradient)  # type: ignore[no-untyped-call]
+            with passes.part("backward"):
+                features.backward(gradient)  # type: ignore[no-untyped-call]
         else:
             start = 0
             for (batch, real), state in zip(passes, states, strict=True):
                 _set_random_state(passes.device, state)  # what dropout dropped, it drops again
-                with passes.context():
+                with passes.part("forward"), passes.context():
                     again = self.features(module, batch)[:real]
-                again.backward(gradient[start : start + real])  # type: ignore[no-untyped-call]
+                with passes.part("backward"):
+                    again.backward(gradient[start : start + real])  # type: ignore[no-untyped-call]
                 start += real
         return _spread(losses.detach(), passes.whole["valid"].to(passes.device))
 

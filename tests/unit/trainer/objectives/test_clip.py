@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from open_clip.loss import ClipLoss
 from PIL import Image
 from support import ranks
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -159,6 +160,15 @@ class TestLoss:
         assert sums.loss.mean().item() == pytest.approx(expected.item(), rel=1e-6)
         for (name, one), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
             torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
+
+    def test_loss_and_gradient_are_those_of_open_clip(self) -> None:
+        objective, ours, theirs = an_objective(), a_model(torch.float64), a_model(torch.float64)
+        batch = objective.batch(some_samples(7), np.arange(7))
+        objective.sums(ours, batch, 1 / 7).objective.backward()
+        images, captions = objective.features(theirs, batch).chunk(2, dim=1)
+        ClipLoss()(images, captions, theirs.logit_scale.exp()).backward()
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=1e-10)
 
     def test_it_is_the_papers_formula(self) -> None:
         """Figure 3 of arXiv:2103.00020, by loops."""
