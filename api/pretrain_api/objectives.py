@@ -1,10 +1,21 @@
 """What follows from a job's objective, the field of spec.objective that is written."""
 
-from pretrain_api.needs import MASK, SENTINELS, Architecture, Needs
+from collections.abc import Mapping
+from typing import get_args
+
+from pretrain_api.needs import MASK, SENTINELS, Architecture, Inputs, Needs
 from pretrain_api.types import PretrainJobSpec
-from pretrain_api.types.model import Objective, OfImages
+from pretrain_api.types.model import Objective, OfImages, OfText
 
 __all__ = ["MASK", "SENTINELS", "Architecture", "Needs"]
+
+KINDS: Mapping[str, type[OfText | OfImages]] = {
+    field.alias or name: kind
+    for name, field in Objective.model_fields.items()
+    for kind in get_args(field.annotation)
+    if kind is not type(None)
+}
+"""The types of all objectives' settings, by their fields in spec.objective."""
 
 
 def name(objective: Objective) -> str:
@@ -16,6 +27,11 @@ def needs(objective: Objective) -> Needs:
     """What the objective needs; nothing special where a job that is not valid has none."""
     settings = objective.written
     return settings.needs if settings else Needs("causal")
+
+
+def inputs(objective: str) -> Inputs:
+    """What a sample of the objective of that name is."""
+    return KINDS[objective].needs.inputs if objective in KINDS else "text"
 
 
 def special_tokens(spec: PretrainJobSpec) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from pretrain_trainer.reporting.history import read_steps
 from support.eventually import eventually
 from support.jobs import a_job
 from support.local_runs import LocalRun

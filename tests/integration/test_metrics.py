@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pretrain_trainer.reporting.history import read_steps
 from support import monitoring
 from support.cluster import programs
 from support.cluster.prometheus import Prometheus

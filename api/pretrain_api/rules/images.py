@@ -1,24 +1,20 @@
 """Rules of objectives that learn from images: their data, their sizes, and what of a job has no meaning for them."""
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 from pretrain_api import objectives, presets
 from pretrain_api.needs import Inputs
 from pretrain_api.problems import shown
 from pretrain_api.rules.base import Finding, Rule
 from pretrain_api.types import PretrainJobSpec
-from pretrain_api.types.model import Objective
 
 
 def _either(*inputs: Inputs) -> str:
     """In CEL: whether the objective's samples are one of these."""
-    names = [
-        name
-        for name, field in Objective.model_fields.items()
-        if any(kind.needs.inputs in inputs for kind in get_args(field.annotation) if kind is not type(None))
-    ]
-    return " || ".join(f"has(self.objective.{Objective.model_fields[name].alias or name})" for name in names)
+    return " || ".join(
+        f"has(self.objective.{name})" for name, kind in objectives.KINDS.items() if kind.needs.inputs in inputs
+    )
 
 
 def _objective(spec: PretrainJobSpec) -> str:

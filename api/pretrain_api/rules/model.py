@@ -7,7 +7,6 @@ from pretrain_api import objectives, presets, spans
 from pretrain_api.problems import shown
 from pretrain_api.rules.base import Finding, Rule, exactly_one
 from pretrain_api.types import PretrainJobSpec
-from pretrain_api.types.model import Objective
 
 _MODEL = ("spec", "model")
 _SIZES = (
@@ -170,6 +169,6 @@ RULES = (
     Rule("spans-not-fitting", "spec", _spans),
     exactly_one(
         "objective-kind", "spec.objective", "causalLM: {}",
-        *(field.alias or name for name, field in Objective.model_fields.items()),
+        *objectives.KINDS,
     ),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pretrain_api import objectives
 from pretrain_api.nouns import counted
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import Failure, StageStatus
@@ -59,7 +60,7 @@ def _facts(job: Json, status: PretrainJobStatus, now: datetime) -> Iterator[str]
     yield f"storage     {spec['storage']['uri']}"
     yield f"sources     {_sources(spec['data']['sources'])}"
     yield f"model       {_model(spec)}"
-    yield f"training    {_length(spec['training'])}"
+    yield f"training    {_length(spec)}"
     yield f"workers     {_workers(spec.get('workers', {}))}"
     if spec.get("suspend"):
         yield f"suspend     true: `pretrain resume {metadata['name']}` goes on"
@@ -84,10 +85,13 @@ def _model(spec: Json) -> str:
     return f"{name}, {next(iter(spec['objective']), '')}"
 
 
-def _length(training: Json) -> str:
+def _length(spec: Json) -> str:
+    training = spec["training"]
     unit = next((unit for unit in ("tokens", "samples", "steps") if training.get(unit)), "")
-    whole = amount(training[unit], unit) if unit else ""
-    return f"{whole}, batches of {training.get('globalBatchSize')} x {training.get('sequenceLength')} tokens"
+    whole, size = amount(training[unit], unit) if unit else "", training.get("globalBatchSize")
+    if objectives.inputs(next(iter(spec["objective"]), "")) != "text":
+        return f"{whole}, batches of {counted(size, 'image')}"
+    return f"{whole}, batches of {size} x {training.get('sequenceLength')} tokens"
 
 
 def _workers(workers: Json) -> str:

@@ -64,7 +64,7 @@ def _figures(context: StageContext, places: Places, source: int, model: TrainedM
     measured = losses.source_loss(
         model.module,
         model.objective,
-        opened.reader(context.storage, places, "validation"),
+        opened.reader(context.storage, places, "validation", opened.quarantine(context)),
         source,
         held_out,
         _BATCH,
@@ -117,7 +117,7 @@ def read(
 ) -> tuple[torch.Tensor, list[str]]:
     """Pixels uint8 [n, 3, size, size] of a source's images and the texts beside them: captions, or what `field` names. Those
     that lack one of the two are left out."""
-    reader = opened.reader(context.storage, places, split, field=field)
+    reader = opened.reader(context.storage, places, split, opened.quarantine(context), field=field)
     there = getattr(places[source][1], split).samples
     count = min(there, most)
     index = np.arange(count, dtype=np.int64) * there // max(1, count)
