@@ -67,7 +67,7 @@ class ContrastivePretraining(Contrastive):
         """int64 [n, longest]: captions, the end of text and padding. `there`: which captions there are; without any it is as
         wide as captions can be."""
         found = [self._tokenizer.tokenizer.encode(caption, add_special_tokens=False).ids for caption in captions]
-        ids = [[*each[:self._length - 1], self._tokenizer.end_of_text] for each in found]
+        ids = [[*each[: self._length - 1], self._tokenizer.end_of_text] for each in found]
         counted = [len(each) for each, is_there in zip(ids, there or [True] * len(ids), strict=True) if is_there]
         tokens = torch.full((len(ids), max(counted, default=self._length)), self._tokenizer.padding, dtype=torch.int64)
         for row, each in enumerate(ids):
