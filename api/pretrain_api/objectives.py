@@ -26,6 +26,9 @@ class Needs:
     inputs: Inputs = "text"
     special_tokens: tuple[str, ...] = ()
     """That a tokenizer trained for it has, beside those of every tokenizer."""
+    passes_together: bool = False
+    """Whether the slices of all ranks pass as one batch, each whole: there are no micro-batches, and ranks wait for each
+    other within a pass."""
 
 
 _NEEDS: Mapping[str, Needs] = {
@@ -35,7 +38,7 @@ _NEEDS: Mapping[str, Needs] = {
     "prefixLM": Needs("causal"),
     "clip": Needs("twoTowers", "captionedImages"),
     "mae": Needs("imageAutoencoder", "images"),
-    "simclr": Needs("imageEncoder", "images"),
+    "simclr": Needs("imageEncoder", "images", passes_together=True),
     "dino": Needs("imageEncoder", "images"),
 }
 

@@ -17,14 +17,10 @@ Row = tuple[Path, Callable[[PretrainJobSpec], object], str]
 """Field below spec, whether the job asks for it, what to write instead."""
 
 _CAUSAL = "Write objective: {causalLM: {}}."
-_ADAMW = "Write optimizer: {adamw: {}}."
 
 _ROWS: tuple[Row, ...] = (
     (("objective", "clip"), lambda s: s.objective.clip, _CAUSAL),
-    (("objective", "simclr"), lambda s: s.objective.simclr, _CAUSAL),
     (("objective", "dino"), lambda s: s.objective.dino, _CAUSAL),
-    (("training", "optimizer", "muon"), lambda s: s.training.optimizer.muon, _ADAMW),
-    (("training", "optimizer", "lars"), lambda s: s.training.optimizer.lars, _ADAMW),
 )
 
 ONLY_IN_A_CLUSTER: tuple[Row, ...] = (

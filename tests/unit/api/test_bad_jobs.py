@@ -248,10 +248,7 @@ SET_TABLE = [
     ("spec.workers.resources={requests: {nvidia.com/gpu: 1}}", "device-amount",
      'spec.workers.resources.requests["nvidia.com/gpu"]', "nvidia.com/gpu: 1 into limits"),
     # Not yet.
-    ("spec.objective={simclr: {}}", "not-supported-yet", "spec.objective.simclr", "causalLM"),
     ("spec.objective={clip: {}}", "not-supported-yet", "spec.objective.clip", "causalLM"),
-    ("spec.training.optimizer={muon: {}}", "not-supported-yet", "spec.training.optimizer.muon", "adamw"),
-    ("spec.training.optimizer={lars: {}}", "not-supported-yet", "spec.training.optimizer.lars", "adamw"),
 ]  # fmt: skip
 
 
