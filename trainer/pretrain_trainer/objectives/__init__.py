@@ -14,6 +14,7 @@ from pretrain_trainer.objectives.mae import MaskedAutoencoder
 from pretrain_trainer.objectives.masked_lm import MaskedLanguageModel
 from pretrain_trainer.objectives.passes import Passes
 from pretrain_trainer.objectives.prefix_lm import PrefixLanguageModel
+from pretrain_trainer.objectives.simclr import SimClr
 from pretrain_trainer.objectives.span_corruption import SpanCorruption
 from pretrain_trainer.tokenizer import LoadedTokenizer, word_starts
 
@@ -54,4 +55,6 @@ def build(spec: ObjectiveSpec, load: Callable[[], LoadedTokenizer], seed: int, c
         )
     if mae := spec.mae:
         return MaskedAutoencoder(mae, config.patch_size, seed)
+    if simclr := spec.simclr:
+        return SimClr(simclr, seed)
     raise NotImplementedError(f"no such objective yet: {spec.model_dump(exclude_none=True)}")
