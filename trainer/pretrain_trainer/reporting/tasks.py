@@ -60,6 +60,20 @@ model = AutoModel.from_pretrained("path/to/this/folder", mask_ratio=0.0)  # the 
 pixels = processor(Image.open("image.png"), return_tensors="pt").pixel_values
 features = model(pixels).last_hidden_state[:, 1:].mean(dim=1)""",
     ),
+    "simclr": Task(
+        "contrastive encoder of images",
+        "image-feature-extraction",
+        "sees",
+        images=True,
+        about="The loss is that of finding a view's partner among the views of 64 images.",
+        usage="""from PIL import Image
+from transformers import AutoImageProcessor, AutoModel
+
+processor = AutoImageProcessor.from_pretrained("path/to/this/folder")
+model = AutoModel.from_pretrained("path/to/this/folder")
+pixels = processor(Image.open("image.png"), return_tensors="pt").pixel_values
+features = model(pixels).pooler_output.flatten(1)""",
+    ),
     "spanCorruption": Task(
         "encoder-decoder language model",
         "text2text-generation",
