@@ -18,10 +18,7 @@ Row = tuple[Path, Callable[[PretrainJobSpec], object], str]
 
 _CAUSAL = "Write objective: {causalLM: {}}."
 
-_ROWS: tuple[Row, ...] = (
-    (("objective", "clip"), lambda s: s.objective.clip, _CAUSAL),
-    (("objective", "dino"), lambda s: s.objective.dino, _CAUSAL),
-)
+_ROWS: tuple[Row, ...] = ((("objective", "clip"), lambda s: s.objective.clip, _CAUSAL),)
 
 ONLY_IN_A_CLUSTER: tuple[Row, ...] = (
     (("storage", "secretRef"), lambda s: s.storage.secret_ref,

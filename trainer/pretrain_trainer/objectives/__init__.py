@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pretrain_trainer.objectives.causal_lm import CausalLanguageModel
+from pretrain_trainer.objectives.dino import SelfDistillation
 from pretrain_trainer.objectives.interface import Batch, Moment, Objective, Sums
 from pretrain_trainer.objectives.mae import MaskedAutoencoder
 from pretrain_trainer.objectives.masked_lm import MaskedLanguageModel
@@ -57,4 +58,6 @@ def build(spec: ObjectiveSpec, load: Callable[[], LoadedTokenizer], seed: int, c
         return MaskedAutoencoder(mae, config.patch_size, seed)
     if simclr := spec.simclr:
         return SimClr(simclr, seed)
+    if dino := spec.dino:
+        return SelfDistillation(dino, seed)
     raise NotImplementedError(f"no such objective yet: {spec.model_dump(exclude_none=True)}")

@@ -1,59 +1,62 @@
-"""Random changes of an image's colours and sharpness, by numbers that the caller draws. Nothing here moves a pixel."""
+"""Random changes of an image's colours, as learning from views of one image takes them: from numbers that are given. Pure.
+
+What they are and how often they come is that of SimCLR (arXiv:2002.05709, appendix A) and of BYOL (arXiv:2006.07733, appendix
+B), which DINO follows. They are Pillow's, as torchvision's are where images are.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ImageFilter
-from PIL.Image import Image
+from PIL import ImageEnhance, ImageFilter, ImageOps
 from torchvision.transforms.v2 import functional
 
-Draws = Sequence[float] | npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = 0.8, 0.8, 0.8, 0.2
-"""Furthest changes at strength 1, of SimCLR (arXiv:2002.05709, appendix A)."""
-_SHARE_JITTERED, _SHARE_GREY, _SHARE_BLURRED = 0.8, 0.2, 0.5
-_SIGMA = (0.1, 2.0)
-"""Of the blur, in pixels of an image of 224 px."""
-_SIGMA_SIZE = 224
-_ORDERS = tuple(itertools.permutations(range(4)))
-COLOUR_DRAWS, BLUR_DRAWS = 7, 2
-"""Numbers that each takes."""
+Draws = npt.NDArray[np.float64]
+"""Numbers in [0, 1)."""
+JITTER_DRAWS, BLUR_DRAWS = 10, 2
+_JITTERED, _GREY = 0.8, 0.2
+"""Shares of images whose colours are changed, and of those that lose them."""
+_BLUR = (0.1, 2.0)
+"""Standard deviation of a blur in pixels, of images of 224 px."""
+_BLUR_SIDE = 224
+_SOLARIZED_FROM = 128
+_CHANGES = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 
 
-def recoloured(image: Image, draws: Draws, strength: float) -> Image:
-    """An RGB image of which, in most cases, brightness, contrast, saturation and hue are changed in any order, and which then
-    is grey in some. `draws` are COLOUR_DRAWS numbers in [0, 1); a strength of 0 leaves all colours as they are."""
-    if not strength:
+def jittered(image: Image, draws: Draws, strength: tuple[float, float, float, float]) -> Image:
+    """Brightness, contrast, saturation and hue moved by up to `strength`, in a random order, or left; then made grey, or not.
+
+    `draws` are JITTER_DRAWS numbers; hue moves by at most half of the circle.
+    """
+    if draws[0] < _JITTERED:
+        for number in np.argsort(draws[1:5], kind="stable").tolist():
+            image = _moved(image, number, float(draws[5 + number]), strength[number])
+    return image.convert("L").convert("RGB") if draws[9] < _GREY else image
+
+
+def blurred(image: Image, draws: Draws, share: float, side: int) -> Image:
+    """A share of images loses its details by a Gaussian blur, as strong as in those that models of images of `side` px are
+    given. `draws` are BLUR_DRAWS numbers."""
+    if draws[0] >= share:
         return image
-    does, order, *amounts, grey = (float(each) for each in draws)
-    if does < _SHARE_JITTERED:
-        for change in _ORDERS[int(order * len(_ORDERS))]:
-            image = _CHANGES[change](image, 2 * amounts[change] - 1, strength)
-    return functional.rgb_to_grayscale(image, num_output_channels=3) if grey < _SHARE_GREY else image
+    deviation = _BLUR[0] + (_BLUR[1] - _BLUR[0]) * float(draws[1])
+    return image.filter(ImageFilter.GaussianBlur(deviation * side / _BLUR_SIDE))
 
 
-def blurred(image: Image, draws: Draws) -> Image:
-    """An image of which, in half of the cases, details are blurred as strongly as its size allows. `draws` are BLUR_DRAWS
-    numbers in [0, 1)."""
-    if draws[0] >= _SHARE_BLURRED:
-        return image
-    sigma = _SIGMA[0] + (_SIGMA[1] - _SIGMA[0]) * float(draws[1])
-    return image.filter(ImageFilter.GaussianBlur(sigma * max(image.size) / _SIGMA_SIZE))
+def solarized(image: Image, draw: float, share: float) -> Image:
+    """A share of images has its bright values inverted."""
+    return ImageOps.solarize(image, _SOLARIZED_FROM) if draw < share else image
 
 
-def _factor(amount: float, furthest: float) -> float:
-    """Around 1, and never below 0: `amount` is in [-1, 1)."""
-    low = max(0.0, 1 - furthest)
-    return low + (1 + furthest - low) * (amount + 1) / 2
-
-
-_CHANGES: tuple[Callable[[Image, float, float], Image], ...] = (
-    lambda image, amount, strength: functional.adjust_brightness(image, _factor(amount, _BRIGHTNESS * strength)),
-    lambda image, amount, strength: functional.adjust_contrast(image, _factor(amount, _CONTRAST * strength)),
-    lambda image, amount, strength: functional.adjust_saturation(image, _factor(amount, _SATURATION * strength)),
-    lambda image, amount, strength: functional.adjust_hue(image, amount * min(0.5, _HUE * strength)),
-)
+def _moved(image: Image, number: int, draw: float, strength: float) -> Image:
+    if number == 3:
+        most = min(strength, 0.5)
+        found: Image = functional.adjust_hue(image, most * (2 * draw - 1))
+        return found
+    factor = max(0.0, 1 - strength) + (min(1.0, strength) + strength) * draw
+    return _CHANGES[number](image).enhance(factor)

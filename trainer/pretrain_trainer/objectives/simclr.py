@@ -20,7 +20,7 @@ from pretrain_trainer.agent.board import moved
 from pretrain_trainer.data.image_samples import ImageSamples
 from pretrain_trainer.data.images import CROP_DRAWS, random_resized_crop
 from pretrain_trainer.data.samples import Int64s
-from pretrain_trainer.objectives.colours import BLUR_DRAWS, COLOUR_DRAWS, blurred, recoloured
+from pretrain_trainer.objectives import colours, encoders
 from pretrain_trainer.objectives.draws import uniform
 from pretrain_trainer.objectives.global_batch_norm import GlobalBatchNorm, keep_statistics, over_ranks
 from pretrain_trainer.objectives.image_objective import Picture
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
 _VIEWS = (0, 1)
 """Purposes of random numbers: those of each view."""
-_DRAWS = CROP_DRAWS + 1 + COLOUR_DRAWS + BLUR_DRAWS
+_JITTER = (0.8, 0.8, 0.8, 0.2)
+"""Strengths of brightness, contrast, saturation and hue at a strength of 1 (appendix A)."""
+_BLURRED = 0.5
+_DRAWS = CROP_DRAWS + 1 + colours.JITTER_DRAWS + colours.BLUR_DRAWS
 
 
 class SimClr:
@@ -47,7 +50,7 @@ class SimClr:
 
     def wrapped(self, model: Any) -> nn.Module:
         """The encoder below a projection, whose weights follow from the seed."""
-        return Projected(model, self._spec.projection_size, self._seed)
+        return Projected(model, self._spec, self._seed)
 
     def exported(self, module: nn.Module) -> Any:
         """The encoder: what follows it is of use to the loss alone (section 4.2)."""
@@ -67,10 +70,15 @@ class SimClr:
     def _view(self, image: Image.Image, draws: np.ndarray) -> np.ndarray:
         """uint8 [size, size, 3] of an RGB image, by _DRAWS numbers in [0, 1)."""
         spec = self._spec
-        crop, flip, colours, blur = np.split(draws, np.cumsum([CROP_DRAWS, 1, COLOUR_DRAWS]))
-        part = Image.fromarray(random_resized_crop(image, spec.image_size, crop, (spec.min_crop_area, 1.0)))
-        view = np.array(blurred(recoloured(part, colours, spec.color_strength), blur))
-        return view[:, ::-1] if flip[0] < spec.horizontal_flip else view
+        place, mirrored, jitter, blur = np.split(draws, np.cumsum([CROP_DRAWS, 1, colours.JITTER_DRAWS]))
+        part = random_resized_crop(image, spec.image_size, place, (spec.min_crop_area, 1.0))
+        if mirrored[0] < spec.horizontal_flip:
+            part = part[:, ::-1]
+        view = Image.fromarray(part)
+        if strength := spec.color_strength:
+            brightness, contrast, saturation, hue = (strength * most for most in _JITTER)
+            view = colours.jittered(view, jitter, (brightness, contrast, saturation, hue))
+        return np.asarray(colours.blurred(view, blur, _BLURRED, spec.image_size))
 
     def targets(self, batch: Batch) -> Tensor:
         """Each view has to find the other."""
@@ -80,7 +88,8 @@ class SimClr:
         """Among the samples of all ranks, which call it together where they train."""
         valid = batch["valid"]
         views = batch["views"][valid]
-        projections = module(normalised(views.flatten(0, 1)))
+        dtype = next(module.parameters()).dtype
+        projections = module(normalised(views.flatten(0, 1)).to(dtype))
         with torch.autocast(projections.device.type, enabled=False):
             own = functional.normalize(projections.to(torch.promote_types(projections.dtype, torch.float32)), dim=1)
             everyone, first = side_by_side(own)
@@ -101,8 +110,8 @@ class SimClr:
         keep_statistics(module)
 
     def embed(self, model: Any, pixels: Tensor) -> Tensor:
-        """What the encoder pools of all places."""
-        return pooled(model, normalised(pixels))
+        """Those that the projection is given."""
+        return encoders.embed(model, pixels)
 
     def figures(self, context: StageContext, places: Places, source: int, model: TrainedModel) -> Mapping[str, Any]:
         """The loss says it all."""
@@ -122,12 +131,11 @@ class Projected(nn.Module):
     """An encoder of images below two layers that each end in a batch norm (arXiv:2002.05709, section 2.1 and its code); all
     batch norms within are global."""
 
-    def __init__(self, encoder: Any, width: int, seed: int) -> None:
+    def __init__(self, encoder: Any, spec: SimClrSpec, seed: int) -> None:
         super().__init__()
         self.encoder = encoder
-        config = encoder.config
-        features = config.hidden_sizes[-1] if hasattr(config, "hidden_sizes") else config.hidden_size
         over_ranks(encoder)
+        features, width = encoders.freeze_unused(encoder, spec.image_size), spec.projection_size
         self._takes_nothing = any(isinstance(module, GlobalBatchNorm) for module in encoder.modules())
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -142,17 +150,11 @@ class Projected(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """float [n, width] of normalised pixels, float [n, 3, size, size]."""
         if len(pixels) or self._takes_nothing:
-            features = pooled(self.encoder, pixels)
+            features = encoders.features(self.encoder, pixels)
         else:  # attention of transformers refuses an empty batch
-            features = pooled(self.encoder, pixels.new_zeros(1, *pixels.shape[1:]))[:0]
+            features = encoders.features(self.encoder, pixels.new_zeros(1, *pixels.shape[1:]))[:0]
         found: Tensor = self.head(features)
         return found
-
-
-def pooled(encoder: Any, pixels: Tensor) -> Tensor:
-    """Features, float [n, features], by an encoder of transformers; of normalised pixels."""
-    found: Tensor = encoder(pixel_values=pixels.to(encoder.dtype)).pooler_output
-    return found.flatten(1)
 
 
 def nt_xent(own: Tensor, everyone: Tensor, first: int, temperature: float) -> Tensor:
