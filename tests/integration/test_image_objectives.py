@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.digit_runs import SIDE, ImageRun
 from support.eventually import eventually
 from support.finished_runs import FinishedRun
-from support.image_runs import SIDE, ImageRun
 from support.token_runs import kill_everything, losses, steps_done
 
 from pretrain_api import layout

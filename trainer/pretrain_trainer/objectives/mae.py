@@ -18,7 +18,7 @@ from pretrain_trainer.data.image_samples import ImageSamples
 from pretrain_trainer.data.samples import Int64s
 from pretrain_trainer.objectives.draws import uniform
 from pretrain_trainer.objectives.image_objective import Picture
-from pretrain_trainer.objectives.interface import Additive, Batch, Sums
+from pretrain_trainer.objectives.interface import Additive, Batch, Parts, Sums
 from pretrain_trainer.objectives.pixels import denormalised, normalised, random_parts, sheet
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _CROP, _MASK = 0, 1
 """Purposes of random numbers."""
 _EPSILON = 1e-6
+
+
+def build(spec: MaeSpec, parts: Parts) -> MaskedAutoencoder:
+    return MaskedAutoencoder(spec, parts.config.patch_size, parts.seed)
 
 
 class MaskedAutoencoder(Additive):
