@@ -12,8 +12,10 @@ from pathlib import Path
 
 import chart
 import click
+import metrics_page
 import order_vectors
 import yaml
+from monitoring import files, rules
 
 from pretrain_api import crd
 from pretrain_api.explain import Explained, everything, explain
@@ -23,6 +25,7 @@ from pretrain_cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "made by `make generate` from the types; do not edit"
+MONITORING_NOTE = "made by make generate from scripts/monitoring; do not edit"
 CHART_NOTE = NOTE.replace("the types", "the chart")
 
 UNSUPPORTED = {True: "", False: " **Not supported by this version.**"}
@@ -181,6 +184,11 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/chart.md": lambda: chart.values_page(CHART_NOTE),
     "docs/reference/api.md": api_page,
     "docs/reference/cli.md": cli_page,
+    "charts/pretrain-operator/files/rules.yaml": lambda: rules.rules_file(MONITORING_NOTE),
+    "manifests/monitoring/rules.yaml": lambda: rules.rules_file(MONITORING_NOTE),
+    "manifests/monitoring/dashboards.yaml": lambda: files.config_maps(MONITORING_NOTE, chart.NAMESPACE),
+    **files.dashboards(),
+    "docs/reference/metrics.md": lambda: metrics_page.page(NOTE.replace("types", "declarations")),
     "docs/reference/data-order-vectors.json": order_vectors.vectors,
 }
 RENDERED: dict[str, Callable[[], str]] = {

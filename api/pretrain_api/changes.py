@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pretrain_api.problems import shown
-from pretrain_api.stages import UPSTREAM, Stage, settings
+from pretrain_api.stages import UPSTREAM, Stage, planned, settings
 from pretrain_api.types import PretrainJob, PretrainJobSpec
 
 _UNTIL_TRAINING = frozenset((Stage.COLLECT, Stage.PREPARE, Stage.TOKENIZER, Stage.ENCODE, Stage.TRAIN))
@@ -84,11 +84,12 @@ def stages_to_rerun(old: PretrainJob, new: PretrainJob) -> tuple[Stage, ...]:
     for stage in Stage:
         if not changed.isdisjoint(UPSTREAM[stage]):
             changed.add(stage)
-    return tuple(stage for stage in Stage if stage in changed)
+    return tuple(stage for stage in planned(new.spec) if stage in changed)
 
 
 def _own_changes(old: PretrainJobSpec, new: PretrainJobSpec) -> tuple[Stage, ...]:
-    return tuple(stage for stage in Stage if settings(stage, old) != settings(stage, new))
+    either = {*planned(old), *planned(new)}
+    return tuple(stage for stage in Stage if stage in either and settings(stage, old) != settings(stage, new))
 
 
 _Keys = tuple[str, ...]

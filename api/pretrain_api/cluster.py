@@ -53,6 +53,9 @@ SILENCE_KEY = "silence"
 """Beside the report, in its ConfigMap."""
 MASTER_PORT = 29400
 """Port of the training processes' rendezvous on the leader's pod."""
+METRICS_PORT = 8080
+METRICS_PORT_NAME = "metrics"
+"""Of /metrics on every training pod. Named and opened by the operator, served by the pod's program, asked by Prometheus."""
 
 ENV_JOB_NAME = "PRETRAIN_JOB_NAME"
 ENV_NAMESPACE = "PRETRAIN_NAMESPACE"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,6 +131,13 @@ class SampleManifest(BaseModel):
     bytes: int
     members: dict[str, Member]
     shards: list[SampleShard]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> SampleManifest:
+        for what in ("records", "samples", "bytes"):
+            if (total := sum(getattr(shard, what) for shard in self.shards)) != getattr(self, what):
+                raise ValueError(f"the {what} of its shards are {total}, not {getattr(self, what)}")
+        return self
 
 
 def joined(parts: Iterable[Mapping[str, Member]]) -> dict[str, Member]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +66,12 @@ class Split(BaseModel):
     text_bytes: int = 0
     """UTF-8 bytes of the documents' text, for bits per byte."""
 
+    @model_validator(mode="after")
+    def _adds_up(self) -> Split:
+        if (total := sum(shard.samples for shard in self.shards)) != self.samples:
+            raise ValueError(f"the samples of its shards are {total}, not {self.samples}")
+        return self
+
 
 class Manifest(BaseModel):
     """`manifest.json` of a source."""
@@ -77,7 +83,7 @@ class Manifest(BaseModel):
     """Identity of the Encode stage that wrote it."""
     source: str
     sequence_length: int
-    samples_per_record: int
+    samples_per_record: Annotated[int, Field(ge=1)]
     dtype: Literal["uint16", "uint32"]
     vocab_size: int
     tokenizer_sha256: str
@@ -89,3 +95,14 @@ class Manifest(BaseModel):
     folder: Annotated[str, Field(exclude_if=lambda value: not value)] = ""
     """Address of the folder with the shards, where they are another job's and lie there. Not written where it is empty,
     so that the manifests of a job's own shards stay what they were."""
+
+    @model_validator(mode="after")
+    def _has_full_records(self) -> Manifest:
+        """All records of a split but its last are full: where a sample lies is computed from that."""
+        for split in (self.train, self.validation):
+            records = sum(shard.records for shard in split.shards)
+            if records != -(-split.samples // self.samples_per_record):
+                raise ValueError(
+                    f"{split.samples} samples do not fill {records} records of {self.samples_per_record} samples"
+                )
+        return self

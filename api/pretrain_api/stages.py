@@ -49,7 +49,22 @@ UPSTREAM: Mapping[Stage, tuple[Stage, ...]] = {
         Stage.EXPORT,
     ),
 }
-"""The stages whose results a stage reads. A stage's identity contains theirs."""
+"""The stages whose results a stage reads, in a job that has them all. A stage's identity contains theirs."""
+
+_OF_DOCUMENTS = (Stage.COLLECT, Stage.PREPARE)
+
+
+def planned(spec: PretrainJobSpec) -> tuple[Stage, ...]:
+    """The stages of a job, in order. One whose sources are all ready shards has no documents to collect or prepare, and one
+    of images alone no tokenizer."""
+    left_out = () if any(source.documents for source in spec.data.sources) else _OF_DOCUMENTS
+    return tuple(s for s in Stage if s not in left_out and (s is not Stage.TOKENIZER or spec.tokenizer is not None))
+
+
+def upstream_of(stage: Stage, spec: PretrainJobSpec) -> tuple[Stage, ...]:
+    """The stages of this job whose results `stage` reads."""
+    stages = planned(spec)
+    return tuple(upstream for upstream in UPSTREAM[stage] if upstream in stages)
 
 
 @dataclass(frozen=True)
@@ -105,7 +120,11 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
             "validation": data["validation"],
             **({"specialTokens": special} if (special := objectives.special_tokens(spec)) else {}),
         },
-        Stage.ENCODE: {"validation": data["validation"], **_encoded(spec)},
+        Stage.ENCODE: {
+            "validation": data["validation"],
+            **_encoded(spec),
+            **({"shards": shards} if (shards := {s["name"]: s["shards"] for s in sources if s["shards"]}) else {}),
+        },
         Stage.TRAIN: {
             "model": full["model"],
             "objective": full["objective"],
@@ -142,7 +161,7 @@ def fingerprint(stage: Stage, spec: PretrainJobSpec, upstream: Mapping[Stage, st
         "stage": stage.value,
         "version": VERSION[stage],
         "settings": settings(stage, spec),
-        "upstream": {u.value: upstream[u] for u in UPSTREAM[stage]},
+        "upstream": {u.value: upstream[u] for u in upstream_of(stage, spec)},
         "inputs": inputs,
     }
     text = json.dumps(material, sort_keys=True, separators=(",", ":"))

@@ -18,16 +18,19 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Jobs": {
         "validate": "Check job files without running anything.",
         "explain": "Show what a field of a PretrainJob is for.",
+        "watch": "Show a job, or a run on this machine, on the whole screen.",
         "logs": "Print the logs of a job in the cluster, or of a run on this machine.",
+        "report": "Write a run's report again, or serve it as a live page.",
+        "doctor": "Check cluster, storage and machine, with advice.",
     },
     "On this machine": {
         "run": "Run a job on this machine: from raw text to an evaluated, exported model.",
         "status": "Show how far a run is.",
-        "report": "Write a run's report again and say where it is.",
     },
     "In a cluster": {
         "submit": "Make or change a job in the cluster, checked first.",
         "list": "List the jobs of a namespace.",
+        "top": "Show all jobs beside each other, live.",
         "get": "Show jobs by name, in a line each or whole.",
         "describe": "Show everything about a job, its pods and events.",
         "wait": "Wait until a job has reached something.",

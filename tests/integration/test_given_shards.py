@@ -138,7 +138,7 @@ class TestEncode:
 def test_a_job_of_shards_alone_goes_through_every_stage(other: FinishedRun, sources: dict, tmp_path: Path) -> None:
     training = {"sequenceLength": given_shards.LENGTH, "globalBatchSize": 4, "steps": 5, "precision": "fp32"}
     run = given(tmp_path / "run", other, [sources["ours"], sources["flat"]], training=training)
-    run.succeed(*BEFORE_TRAIN)
+    run.succeed(Stage.TOKENIZER, Stage.ENCODE)
     assert run.start(Stage.TRAIN).wait(timeout=240) == 0
     run.upstream[Stage.TRAIN] = run.outcome(Stage.TRAIN).fingerprint
     record = run.succeed(Stage.EVALUATE)
@@ -146,6 +146,9 @@ def test_a_job_of_shards_alone_goes_through_every_stage(other: FinishedRun, sour
     for figures in record.details["bySource"].values():
         assert 0 < figures["baselines"]["byte5gram"] < 8
     run.succeed(Stage.EXPORT, Stage.REPORT)
+    report = run.storage.read_json(layout.REPORT_JSON)
+    assert [stage["name"] for stage in report["stages"]] == [stage.value for stage in Stage][2:]
+    assert "flat" in run.storage.read_bytes(layout.REPORT_HTML).decode()
 
 
 class TestRefused:
@@ -176,7 +179,7 @@ class TestRefused:
         uri = self.made(case, other, tmp_path / "in")
         training = {"sequenceLength": 16 if case == "length" else given_shards.LENGTH, "steps": 5}
         run = given(tmp_path / "run", other, [{"name": "a", "shards": uri}], training=training)
-        run.succeed(Stage.COLLECT, Stage.PREPARE, Stage.TOKENIZER)
+        run.succeed(Stage.TOKENIZER)
         code, outcome = run.run(Stage.ENCODE)
         assert (code, outcome.outcome) == (2, "userError")
         assert outcome.message.startswith(message.format(uri=uri, folder=Path(uri).parent)), outcome.message

@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import fsspec
 from support.cluster.s3 import S3Server
+from support.eventually import eventually
 from support.tars import captioned, tar
 
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
@@ -72,3 +74,29 @@ def test_every_broken_tar_is_told_and_no_manifest_written(tmp_path: Path) -> Non
     check = pretrain("index", str(tmp_path), "--check")
     assert check.returncode == 1
     assert "manifest.json is not there" in check.stderr
+
+
+def test_a_verification_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    shards = captioned(tmp_path / "set", shards=1)
+    for number in range(1, 400):  # long enough to be killed on the way
+        os.link(shards / "000000.tar", shards / f"{number:06d}.tar")
+    assert pretrain("index", str(shards)).returncode == 0
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    command = [PRETRAIN, "data", "verify", str(shards), "--processes", "1"]
+    killed = subprocess.Popen(command, env={**os.environ, **state}, stdout=subprocess.PIPE, start_new_session=True)
+
+    def noted() -> int:
+        files = list((tmp_path / "state").rglob("*.jsonl"))
+        return len(files[0].read_bytes().splitlines()) if files else 0
+
+    eventually(noted, within_seconds=60)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    before = noted()
+    assert 0 < before < 400
+
+    done = pretrain("data", "verify", str(shards), "-o", "json", **state)
+    assert done.returncode == 0, done.stderr
+    assert f"goes on: {before} of 400 shards were read before" in done.stderr
+    assert json.loads(done.stdout) == {"shards": 400, "records": 2000, "findings": []}
+    assert noted() == 0, "a complete verification begins anew the next time"

@@ -2,6 +2,7 @@
 wrong data in silence."""
 
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -187,6 +188,45 @@ class TestCache:
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match=r"spec\.data\.cache\.path.*cannot be written to: Not a directory"):
             reader(bucket, "http://127.0.0.1:1", cache=DataCache(path=str(tmp_path / "file" / "cache")))
+
+
+class TestSharedMemory:
+    @pytest.mark.parametrize("change", [flipped(0.6), flipped(0.01), lambda c: c[:100], lambda c: b""])
+    def test_a_block_that_is_not_right_is_fetched_again(
+        self,
+        bucket: Path,
+        proxy: S3Proxy,
+        monkeypatch: pytest.MonkeyPatch,
+        change: Callable[[bytearray], bytes | bytearray],
+    ) -> None:
+        expected = right(bucket)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+        monkeypatch.setenv("LOCAL_RANK", "0")
+        first = reader(bucket, proxy.url)
+        read(first)
+        assert first._remote is not None
+        assert first._remote._shared is not None
+        (block,) = first._remote._shared.folder.iterdir()
+        block.write_bytes(change(bytearray(block.read_bytes())))
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        second = reader(bucket, proxy.url)
+        assert (read(second).tokens == expected.tokens).all()
+        assert len([asked for asked in proxy.asked if asked.range]) == 2
+        for each in (first, second):
+            each.close()
+        assert not block.parent.exists()
+
+
+def test_a_bucket_that_goes_in_the_middle_is_told_as_such(bucket: Path, s3_server: S3Server) -> None:
+    token_runs.write_source(Storage(str(bucket)), "a", seed=1, train=SAMPLES, samples_per_record=20, shards=4)
+    of = reader(bucket, s3_server.url)
+    first = of.read(np.zeros(20, dtype=np.int64), np.arange(20))
+    assert first.valid.all()
+    shutil.rmtree(bucket)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - what matters is how it is explained
+        read(of)
+    mistake = explained(caught.value, Storage(f"s3://{bucket.name}", s3_server.url))
+    assert getattr(mistake, "code", None) == "storage-missing"
 
 
 def first_time(answer: Answer, of: str = "range") -> Script:

@@ -1,15 +1,22 @@
 """A real browser without a window, for pages that this project writes."""
 
+import contextlib
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import websocket
+from support.eventually import eventually
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ITS_OWN = ("google.com", "googleapis.com", "gstatic.com")
@@ -63,3 +70,74 @@ def render(page: Path, *flags: str) -> Rendered:
     console = [line for line in done.stderr.decode(errors="replace").splitlines() if ":CONSOLE" in line]
     requests = sorted(url for url, host in hosts.items() if not host.endswith(_ITS_OWN))
     return Rendered(done.stdout.decode(errors="replace"), console, requests)
+
+
+class Page:
+    """A page in a running browser, by the DevTools protocol. Inner frames of the same address are a part of it."""
+
+    def __init__(self, connection: websocket.WebSocket) -> None:
+        self._connection, self._numbers = connection, itertools.count(1)
+        self._told: list[str] = []
+        for domain in ("Runtime", "Log"):
+            self._call(f"{domain}.enable")
+
+    def run(self, program: str) -> object:
+        """The value of an expression; None where it raises, as on a page that is still being loaded."""
+        answer = self._call("Runtime.evaluate", expression=program, returnByValue=True, awaitPromise=True)
+        return answer["result"].get("value") if "exceptionDetails" not in answer else None
+
+    def until(self, program: str, value: object) -> None:
+        """Wait until an expression has a value."""
+        eventually(lambda: self.run(program), lambda found: found == value, 60)
+
+    def problems(self) -> list[str]:
+        """Errors and refusals of the content security policy so far."""
+        self.run("0")  # what came before its answer is then known
+        return self._told
+
+    def _call(self, method: str, **parameters: object) -> dict[str, Any]:
+        number = next(self._numbers)
+        self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._connection.recv())
+            if message.get("id") == number:
+                return dict(message["result"])
+            entry = message.get("params", {}).get("entry") or message.get("params", {}).get("exceptionDetails")
+            if entry and entry.get("level", "error") == "error":
+                self._told.append(str(entry.get("text")) + str(entry.get("url", "")))
+
+
+@contextlib.contextmanager
+def opened(address: str) -> Iterator[Page]:
+    """A page of a browser that runs until the block ends."""
+    with tempfile.TemporaryDirectory() as profile:
+        command = [
+            browser(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={profile}", "--window-size=1300,900", address,
+        ]  # fmt: skip
+        program = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            port = eventually(lambda: _debugging_port(Path(profile)), bool, 60)
+            place = eventually(lambda: _page_at(port, address), bool, 60)
+            connection = websocket.create_connection(place, timeout=60, suppress_origin=True)
+            try:
+                yield Page(connection)
+            finally:
+                connection.close()
+        finally:
+            program.kill()
+            program.wait()
+
+
+def _debugging_port(profile: Path) -> int:
+    try:
+        return int((profile / "DevToolsActivePort").read_text().split()[0])
+    except (FileNotFoundError, IndexError):
+        return 0
+
+
+def _page_at(port: int, address: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=10) as response:
+        found = [page for page in json.load(response) if page["type"] == "page" and page["url"] == address]
+    return str(found[0]["webSocketDebuggerUrl"]) if found else ""

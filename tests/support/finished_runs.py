@@ -12,7 +12,7 @@ from support.prepared import a_context
 from support.zygote import Forked
 
 from pretrain_api.events import ENV_EVENTS, ENV_OUTCOME, Outcome
-from pretrain_api.stages import UPSTREAM, Stage
+from pretrain_api.stages import Stage, upstream_of
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.context import StageContext
 
@@ -75,14 +75,18 @@ class FinishedRun(DataStages):
 
     def arguments(self, stage: Stage) -> list[str]:
         """The stage's own upstream alone, as a body gives it."""
-        upstream = [f"--upstream={name.value}={self.upstream[name]}" for name in UPSTREAM[stage]]
+        upstream = [f"--upstream={name.value}={value}" for name, value in self.upstream_of(stage).items()]
         return ["--stage", stage.value, "--job", str(self.job), *upstream]
 
     def context(self, stage: Stage, scratch: Path) -> StageContext:
         """What the stage's program would give the stage."""
         job = PretrainJob.model_validate(json.loads(self.job.read_text()))
-        upstream = {name: self.upstream[name] for name in UPSTREAM[stage]}
-        return a_context(job, scratch, "f" * 16, upstream)
+        return a_context(job, scratch, "f" * 16, self.upstream_of(stage))
+
+    def upstream_of(self, stage: Stage) -> dict[Stage, str]:
+        """The identities that the stage reads."""
+        spec = PretrainJob.model_validate(json.loads(self.job.read_text())).spec
+        return {name: self.upstream[name] for name in upstream_of(stage, spec)}
 
     def copy(self, folder: Path, **spec: Any) -> "FinishedRun":
         """The same run in another place, with other settings of stages that did not run yet."""

@@ -1,66 +1,108 @@
-"""A run of real stages on a few handwritten digits, in seconds, for objectives that learn from images."""
+"""Runs on images in a test's folder: tars as people write them, the split that Encode makes of them, and the job."""
 
+from __future__ import annotations
+
+import functools
 import io
 import json
-import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from support import zygote
-from support.data_stages import DataStages
-from support.finished_runs import FinishedRun
+import numpy as np
+from PIL import Image
 from support.given_shards import index
+from support.prepared import a_context
 from support.tars import tar
-from support.zygote import Forked
+from support.token_runs import UPSTREAM
 
-from pretrain_api.events import ENV_EVENTS, ENV_OUTCOME
-from pretrain_api.stages import Stage
+from pretrain_api import layout
+from pretrain_api.stages import CompletionRecord, Stage
+from pretrain_api.storage import Storage
+from pretrain_api.types import PretrainJob
+from pretrain_trainer.data import image_splits
 
-DIGITS = 240
-SIDE = 16
+TINY_MAE = {
+    "model_type": "vit_mae", "patch_size": 2, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "intermediate_size": 64, "decoder_hidden_size": 32, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 64,
+}  # fmt: skip
+
+_NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+Record = Mapping[str, bytes]
+"""Content of each member by its name."""
 
 
-def digits(folder: Path, count: int = DIGITS) -> str:
-    """Tars of digits with their names as captions and categories, indexed; the manifest's place."""
-    from PIL import Image
+@functools.cache
+def digits(count: int) -> tuple[Record, ...]:
+    """Handwritten digits of scikit-learn as PNG of 8 px, each with what it shows (doi:10.24432/C50P49)."""
     from sklearn.datasets import load_digits
 
-    found, files = load_digits(), dict[str, bytes]()
-    for number, (levels, digit) in enumerate(zip(found.images[:count], found.target[:count], strict=True)):
-        png = io.BytesIO()
-        Image.fromarray((levels * 15).astype("uint8")).resize((SIDE, SIDE)).save(png, "PNG")
-        files[f"{number:04d}.png"] = png.getvalue()
-        files[f"{number:04d}.txt"] = f"the digit {digit}".encode()
-        files[f"{number:04d}.json"] = json.dumps({"category": str(digit)}).encode()
+    found = load_digits()
+    records = []
+    for pixels, label in zip(found.images[:count], found.target[:count], strict=True):
+        out = io.BytesIO()
+        Image.fromarray(np.round(pixels * 255 / 16).astype(np.uint8)).save(out, "PNG")
+        records.append({"png": out.getvalue(), "json": json.dumps({"label": str(label)}).encode()})
+    return tuple(records)
+
+
+def written(folder: Path, records: Iterable[Record], shards: int = 3) -> Path:
+    """Tars of the records, as evenly as it goes, with their indexes; the manifest's path."""
     folder.mkdir(parents=True)
-    (folder / "000000.tar").write_bytes(tar(files))
+    numbered = list(enumerate(records))
+    for shard, places in enumerate(np.array_split(np.arange(len(numbered)), shards)):
+        files = {f"{n:05d}.{name}": data for n in places.tolist() for name, data in numbered[n][1].items()}
+        (folder / f"{shard:03d}.tar").write_bytes(tar(files))
     index(folder)
-    return str(folder / "manifest.json")
+    return folder / layout.MANIFEST
 
 
-class ImageRun(FinishedRun):
-    """One source of digits; `spec` has at least model and objective."""
+def a_job(root: Path, manifests: Mapping[str, Path | str], **spec: Any) -> dict[str, Any]:
+    """A job of a tiny masked autoencoder; its sources by name."""
+    return {
+        "apiVersion": "pretrain.dev/v1alpha1",
+        "kind": "PretrainJob",
+        "metadata": {"name": "images"},
+        "spec": {
+            "storage": {"uri": str(root)},
+            "data": {
+                "sources": [
+                    {"name": name, "shards": str(path), "weight": 1 + number}
+                    for number, (name, path) in enumerate(manifests.items())
+                ],
+                "validation": {"fraction": 0.2},
+            },
+            "model": {"config": TINY_MAE},
+            "objective": {"mae": {"imageSize": 8, "horizontalFlip": 0.0}},
+            "training": {
+                "globalBatchSize": 6, "microBatchSize": 2, "steps": 12, "precision": "fp32",
+                "optimizer": {"adamw": {"learningRate": 1e-3}}, "schedule": {"warmupSteps": 2},
+            },
+            "checkpoint": {"everySeconds": 1, "keepLast": 3, "keepEverySteps": 0},
+            "evaluation": {"everySteps": 0},
+            **spec,
+        },
+    }  # fmt: skip
 
-    def __init__(self, folder: Path, **spec: Any) -> None:
-        source = {"name": "digits", "shards": digits(folder / "images")}
-        DataStages.__init__(self, folder, {"sources": [source], "validation": {"fraction": 0.2}})
-        job = json.loads(self.job.read_text())
-        del job["spec"]["tokenizer"]
-        job["spec"]["training"] = {
-            "globalBatchSize": 8, "steps": 40, "precision": "fp32", "optimizer": {"adamw": {"learningRate": 2e-3}},
-            "schedule": {"warmupSteps": 5},
-        }  # fmt: skip
-        job["spec"] |= {"evaluation": {"labels": "category"}, "checkpoint": {"everySeconds": 1}, **spec}
-        self.job.write_text(json.dumps(job))
 
-    @staticmethod
-    def start_ranks(run: FinishedRun, ranks: int) -> Forked:
-        """Train on several ranks, under an agent."""
-        own = {
-            ENV_OUTCOME: str(run.folder / "Train-outcome.json"),
-            ENV_EVENTS: str(run.folder / "events.jsonl"),
-            "OMP_NUM_THREADS": "1",
-        }
-        arguments = ["--ranks", str(ranks), "--", *run.arguments(Stage.TRAIN)]
-        with (run.folder / "Train.log").open("ab") as log:
-            return zygote.start("pretrain_trainer.agent.program", arguments, {**os.environ, **own}, log)
+def encode(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
+    """Run Encode of the job under the identity that `token_runs.start` names; the details of its record."""
+    context = a_context(PretrainJob.model_validate(job), scratch, UPSTREAM["Encode"], {Stage.PREPARE: "p" * 16})
+    return dict(image_splits.run(context).details["bySource"])
+
+
+def record(job: dict[str, Any], stage: Stage = Stage.ENCODE, **content: Any) -> None:
+    """Leave a completed stage in the job's storage, and the status that names it."""
+    storage = Storage(job["spec"]["storage"]["uri"])
+    fingerprint = UPSTREAM.get(stage.value, "e" * 16)
+    done = CompletionRecord(
+        stage=stage, fingerprint=fingerprint, upstream={}, started=_NOON, completed=_NOON, seconds=1.0, **content
+    )
+    storage.write_json(layout.record(stage, fingerprint), done.model_dump(mode="json"))
+    job.setdefault("status", {}).setdefault("stages", []).append(
+        {"name": stage.value, "state": "Complete", "fingerprint": fingerprint}
+    )
+    storage.write_json(layout.STATUS, job)

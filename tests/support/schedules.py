@@ -134,7 +134,7 @@ def _check_end(cluster: SimulatedKubernetes, is_deleted: bool, budget: int, seed
         assert len(recovery.recent_failures) >= budget, f"seed {seed}: {recovery}"
     else:
         assert all(entry.state == "Complete" for entry in status.stages), f"seed {seed}"
-        assert stages.next_stage(status) is None
+        assert stages.next_stage(status, cluster.spec) is None
 
 
 def played(fewest: int, fates: dict[str, Fate]) -> tuple[SimulatedKubernetes, list[float]]:

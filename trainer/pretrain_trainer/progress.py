@@ -4,6 +4,7 @@ import logging
 import os
 import time
 
+from pretrain_api import goodput
 from pretrain_api.events import ENV_EVENTS, ProgressEvent, ReportedCheckpoint
 from pretrain_api.nouns import counted
 from pretrain_api.recoveries import Recovery
@@ -89,7 +90,8 @@ def logged(event: ProgressEvent) -> str:
         return event.message
     total = f"/{event.total:,.0f}" if event.total else ""
     counted = f" {event.done:,.0f}{total} {event.unit}".rstrip() if event.total or event.unit else ""
-    unsaid = {"step", "totalSteps", "checkpointStep", "secondsLeft"}  # said before, or of no use to a reader
+    # Said before, or of no use to a reader.
+    unsaid = {"step", "totalSteps", "checkpointStep", "secondsLeft", goodput.SINCE, *goodput.FIGURES}
     unsaid |= {name for name in ("skippedSteps", "standInSamples") if not event.figures.get(name)}
     if event.figures.get("slowRank", -1) < 0:
         unsaid |= {"slowRank", "slowTimes"}

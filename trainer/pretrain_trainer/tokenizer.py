@@ -20,6 +20,7 @@ from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
 from pretrain_trainer.context import StageContext
+from pretrain_trainer.documents.faults import patiently, reading
 
 END_OF_TEXT = "<|endoftext|>"
 PADDING = "<|padding|>"
@@ -65,10 +66,16 @@ def load_folder(storage: Storage, folder: str) -> LoadedTokenizer:
 
     Raises UserError `tokenizer-missing`, `tokenizer-broken` or `tokenizer-without-end-of-text`.
     """
-    files = read_files(storage, folder)
-    return _parse(
-        files[TOKENIZER_FILE], files.get(CONFIG_FILE, b"{}"), files.get(SPECIAL_TOKENS_FILE, b"{}"), storage.uri(folder)
-    )
+    return _loaded(read_files(storage, folder), storage.uri(folder))
+
+
+def load_given(uri: str, endpoint_url: str, where: str) -> LoadedTokenizer:
+    """The tokenizer at an address outside of any run, which `where` names; raises what load_folder and given_files raise."""
+    return _loaded(given_files(uri, endpoint_url, where), uri)
+
+
+def _loaded(files: Mapping[str, bytes], uri: str) -> LoadedTokenizer:
+    return _parse(files[TOKENIZER_FILE], files.get(CONFIG_FILE, b"{}"), files.get(SPECIAL_TOKENS_FILE, b"{}"), uri)
 
 
 def check_special_tokens(loaded: LoadedTokenizer, spec: PretrainJobSpec) -> None:
@@ -107,6 +114,17 @@ def word_starts(loaded: LoadedTokenizer) -> npt.NDArray[np.bool_]:
         continues = token.startswith("##") if is_wordpiece else token[:1].isalnum() and token[:1] not in _SPACES
         starts[number] = not continues
     return starts
+
+
+def given_files(uri: str, endpoint_url: str, where: str) -> dict[str, bytes]:
+    """The files of a tokenizer at an address outside of any run. UserError, with the field or option `where` as its place,
+    for an address that cannot be read; SourceUnavailable where that may pass."""
+
+    def read() -> dict[str, bytes]:
+        with reading(where, uri):
+            return read_files(Storage(uri, endpoint_url).asking_once(), "")
+
+    return patiently(read)
 
 
 def read_files(storage: Storage, folder: str) -> dict[str, bytes]:

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from pretrain_api import objectives, presets
+from pretrain_api.needs import Inputs
 from pretrain_api.problems import shown
 from pretrain_api.rules.base import Finding, Rule
 from pretrain_api.types import PretrainJobSpec
 
-_OF_IMAGES = ("clip", "mae", "simclr", "dino")
-_WITHOUT_TEXT = ("mae", "simclr", "dino")
 
-
-def _either(names: tuple[str, ...]) -> str:
-    return " || ".join(f"has(self.objective.{name})" for name in names)
+def _either(*inputs: Inputs) -> str:
+    """In CEL: whether the objective's samples are one of these."""
+    return " || ".join(
+        f"has(self.objective.{name})" for name, kind in objectives.KINDS.items() if kind.needs.inputs in inputs
+    )
 
 
 def _objective(spec: PretrainJobSpec) -> str:
@@ -141,7 +142,7 @@ RULES = (
         "tokenizer-for-objective",
         "spec",
         _tokenizer,
-        cel=f"has(self.tokenizer) != ({_either(_WITHOUT_TEXT)})",
+        cel=f"has(self.tokenizer) != ({_either('images')})",
         message="tokenizer: objectives of text and clip need one, mae, simclr and dino have none."
         " Write tokenizer: {train: {vocabSize: 32768}}, or remove it.",
         field="tokenizer",
@@ -151,7 +152,7 @@ RULES = (
         "images-have-no-tokens",
         "spec",
         _length,
-        cel=f"!has(self.training.tokens) || !({_either(_OF_IMAGES)})",
+        cel=f"!has(self.training.tokens) || !({_either('images', 'captionedImages')})",
         message="training.tokens is written, but samples are images. Write samples or steps instead.",
         field="training.tokens",
     ),

@@ -27,6 +27,20 @@ State = Literal[
     "Failed",
 ]
 
+Activity = Literal[
+    "Productive",
+    "DataWait",
+    "CheckpointStall",
+    "Evaluation",
+    "Compilation",
+    "Recovery",
+    "Queued",
+    "Starting",
+    "Suspended",
+    "OtherStages",
+    "Lost",
+]
+
 
 class Condition(ApiModel):
     """A fact about the job, in the form of Kubernetes conditions."""
@@ -93,11 +107,15 @@ class Progress(ApiModel):
     samples: int = 0
     """Samples seen."""
     tokens: int = 0
-    """Tokens seen."""
+    """Tokens seen; 0 where samples are images."""
     loss: ShortText = ""
     """Loss of the newest step, a decimal number."""
     tokens_per_second: int | None = None
-    """Throughput; none while nothing trains."""
+    """Throughput; none while nothing trains, and where samples are images."""
+    samples_per_second: ShortText = ""
+    """Sequences or images per second, a decimal number; empty while nothing trains."""
+    throughput: ShortText = ""
+    """Tokens per second or, where samples are images, images per second, for people: 1970 tokens/s."""
     mfu_ratio: ShortText = ""
     """Model FLOPs utilisation, a decimal number between 0 and 1; empty where the hardware's peak is unknown."""
     data_wait_ratio: ShortText = ""
@@ -189,6 +207,30 @@ class RecoveryStatus(ApiModel):
     """The first failure of the present streak."""
 
 
+class TimeSpent(ApiModel):
+    """Time that went into one thing."""
+
+    activity: Activity
+    """Productive: steps that stand. DataWait: waiting for a batch. CheckpointStall: a checkpoint held up training. Evaluation: validation within training, and the stage Evaluate. Compilation: first steps, in which something is compiled. Recovery: from a loss until training went on. Queued: a queue held the job back. Starting: programs began, or ended without a fault. Suspended: nobody asked it to run. OtherStages: the stages around training. Lost: work that was done again, that changed nothing, or that no step which stands accounts for."""
+    rung: ShortText = ""
+    """Of a recovery: Restart, Shrink, Replace, Grow, or Restore for a new start from a checkpoint."""
+    phase: ShortText = ""
+    """Of a recovery: wait, stop, start, join or load."""
+    seconds: ShortText = "0"
+    """How long, a decimal number."""
+
+
+class Goodput(ApiModel):
+    """Where the time of the job went."""
+
+    until: datetime | None = None
+    """Every second from the start until then is in `spent`; later ones belong to the present state."""
+    spent: Annotated[list[TimeSpent], Field(max_length=64)] = []
+    """What the time was spent on."""
+    stood: Annotated[list[TimeSpent], Field(max_length=8)] = []
+    """The trainer's own totals of the steps that stand, as it last told them."""
+
+
 class PretrainJobStatus(ApiModel):
     """What was recorded of a job."""
 
@@ -220,5 +262,7 @@ class PretrainJobStatus(ApiModel):
     """The newest complete checkpoint."""
     recovery: RecoveryStatus = RecoveryStatus()
     """Failures, disruptions and recoveries so far."""
+    goodput: Goodput = Goodput()
+    """Where the time of the job went."""
     goodput_ratio: ShortText = ""
-    """Share of the time that turned into steps, a decimal number."""
+    """Share of the time that turned into steps which stand, without suspensions and the stages around training: a decimal number."""

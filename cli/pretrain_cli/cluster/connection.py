@@ -6,6 +6,8 @@ PretrainError
 └── ServerError     the API server itself failed; exit code 1
 """
 
+from __future__ import annotations
+
 import copy
 import json
 import logging
@@ -14,11 +16,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import urllib3
-from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
-from kubernetes.client.exceptions import ApiException
+from kubernetes.client.rest import RESTClientObject
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import load_incluster_config
 from kubernetes.config.kube_config import KubeConfigMerger, load_kube_config
@@ -62,20 +64,27 @@ class ServerError(PretrainError):
 class Connection:
     """A reachable API server and the namespace to look into ("": all)."""
 
-    client: ApiClient
+    configuration: Configuration
+    pools: urllib3.PoolManager
     namespace: str
-    server: str
     answer_seconds: float = _ANSWER_SECONDS
 
-    def of(self, namespace: str) -> "Connection":
+    @property
+    def server(self) -> str:
+        """Its address."""
+        return str(self.configuration.host)
+
+    def of(self, namespace: str) -> Connection:
         """The same in another namespace ("": all)."""
         return replace(self, namespace=namespace)
 
-    def impatient(self) -> "Connection":
+    def impatient(self) -> Connection:
         """The same, but it gives up soon and tries once: for what must be there while a person types."""
-        configuration = copy.copy(self.client.configuration)
+        configuration = copy.copy(self.configuration)
         configuration.retries = urllib3.Retry(False)
-        return replace(self, client=ApiClient(configuration), answer_seconds=_IMPATIENT_SECONDS)
+        return replace(
+            self, configuration=configuration, pools=_pools(configuration), answer_seconds=_IMPATIENT_SECONDS
+        )
 
     def read(self, path: str, accept: str = "", **query: object) -> Json:
         """GET an object."""
@@ -116,18 +125,24 @@ class Connection:
         whole: bool = False,
     ) -> urllib3.BaseHTTPResponse:
         headers = {"Accept": accept or "application/json"} | ({"Content-Type": content_type} if content_type else {})
-        asked = [(key, _query_text(value)) for key, value in query.items() if value not in (None, "")]
+        # Asked for every time: a token that is about to end is replaced then.
+        if bearer := self.configuration.auth_settings().get("BearerToken"):
+            headers["Authorization"] = bearer["value"] or ""
+        asked = urlencode([(key, _query_text(value)) for key, value in query.items() if value not in (None, "")])
         try:
-            parameters = self.client.param_serialize(
-                method, path, query_params=asked, header_params=headers, body=body, auth_settings=["BearerToken"]
+            response = self.pools.request(
+                method,
+                f"{self.server}{path}" + (f"?{asked}" if asked else ""),
+                headers=headers,
+                body=None if body is None else json.dumps(body),
+                timeout=urllib3.Timeout(
+                    connect=min(_CONNECT_SECONDS, self.answer_seconds), read=seconds or self.answer_seconds
+                ),
+                preload_content=False,
             )
-            response: urllib3.BaseHTTPResponse = self.client.call_api(
-                *parameters,
-                _request_timeout=(min(_CONNECT_SECONDS, self.answer_seconds), seconds or self.answer_seconds),
-            ).response
             if whole or response.status >= 300:
                 _ = response.data  # read here, where a connection that breaks is caught
-        except (HTTPError, ApiException) as error:
+        except HTTPError as error:
             raise _unreachable(self.server, error) from None
         if response.status >= 300:
             raise _refused(self.server, response.status, _status_object(response))
@@ -165,7 +180,18 @@ def connect(kubeconfig: str = "", context: str = "", namespace: str = "", all_na
         instead = "Give --kubeconfig FILE, or set KUBECONFIG; `kubectl config view` shows what kubectl uses."
         raise UserError("no-kubeconfig", files, "no such kubeconfig, so no cluster is known.", instead)
     chosen = "" if all_namespaces else checked_name(namespace or own or "default", "--namespace")
-    return Connection(ApiClient(configuration), chosen, configuration.host)
+    return Connection(configuration, _pools(configuration), chosen)
+
+
+def _pools(configuration: Configuration) -> urllib3.PoolManager:
+    """Connections with the certificates, the proxy and the patience of a configuration, as the Kubernetes client makes them."""
+    pools: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+    return pools
+
+
+def contexts(kubeconfig: str = "") -> list[str]:
+    """Names of the contexts that there are. Raises UserError for what is no kubeconfig."""
+    return sorted(_contexts(kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT_FILE)[0])
 
 
 def is_name(name: str) -> bool:
@@ -185,27 +211,33 @@ def _exists(files: str) -> bool:
     return any(os.path.isfile(os.path.expanduser(file)) for file in files.split(os.pathsep) if file)
 
 
-def _from_files(files: str, context: str, configuration: Configuration) -> str:
-    """Fill the configuration; gives the context's namespace."""
+def _contexts(files: str) -> tuple[dict[str, str], str]:
+    """Each context's namespace by its name, and the current one."""
     import yaml
 
     try:
         merged = KubeConfigMerger(files).config  # type: ignore[no-untyped-call]
         entries = merged.value["contexts"] if merged else []
-        contexts = {entry["name"]: str((entry.value["context"] or {}).get("namespace") or "") for entry in entries}
-        chosen = context or (merged.value.get("current-context", "") if merged else "")
+        known = {entry["name"]: str((entry.value["context"] or {}).get("namespace") or "") for entry in entries}
+        return known, merged.value.get("current-context", "") if merged else ""
     except (ConfigException, yaml.YAMLError, KeyError, TypeError, AttributeError, OSError, ValueError) as error:
         what = f"not a kubeconfig: {str(error).splitlines()[0]}."
         raise UserError("kubeconfig-invalid", files, what, "Repair it, or give another with --kubeconfig.") from None
-    if chosen not in contexts:
+
+
+def _from_files(files: str, context: str, configuration: Configuration) -> str:
+    """Fill the configuration; gives the context's namespace."""
+    known, current = _contexts(files)
+    chosen = context or current
+    if chosen not in known:
         what = f"no context is called {chosen}." if chosen else "no current context is set."
-        raise UserError("unknown-context", files, what, _other(chosen, contexts))
+        raise UserError("unknown-context", files, what, _other(chosen, known))
     try:
         load_kube_config(files, chosen, configuration)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
         what = f"context {chosen} cannot be used: {str(error).splitlines()[0]}."
         raise UserError("kubeconfig-invalid", files, what, "Repair it, or choose another with --context.") from None
-    return contexts[chosen]
+    return known[chosen]
 
 
 def _other(chosen: str, contexts: Iterable[str]) -> str:

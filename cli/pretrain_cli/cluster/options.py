@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from pretrain_cli.cluster.connection import Connection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_JOB_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+
+
+def is_job_name(target: str) -> bool:
+    """Whether a word names a job in the cluster: one without '/', '.' and ':' does, whatever files there are, so that the
+    same words always mean the same."""
+    return _JOB_NAME.match(target) is not None
 
 
 def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -45,11 +53,22 @@ def complete_namespace(ctx: click.Context, param: click.Parameter, incomplete: s
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
+def complete_context(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the contexts in the kubeconfig."""
+    try:
+        from pretrain_cli.cluster import connection
+
+        known = connection.contexts(ctx.params.get("kubeconfig") or "")
+    except Exception:  # noqa: BLE001 - a shell that completes has no place for messages
+        return []
+    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
 def connection_options(command: Command) -> Command:
     """-n, --context and --kubeconfig, as in kubectl."""
     for option in (
         click.option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and ~/.kube/config."),
-        click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
+        click.option("--context", metavar="NAME", shell_complete=complete_context, help="Context of the kubeconfig."),
         click.option(
             "-n", "--namespace", metavar="NAME", shell_complete=complete_namespace, help="Namespace of the job."
         ),

@@ -71,7 +71,7 @@ def summary(status: PretrainJobStatus, storage: str) -> Iterator[str]:
 def _views(connection: Connection, job: Json) -> Iterator[View]:
     """The job every few seconds until it has ended or is gone."""
     metadata, outage, pause = job["metadata"], Outage(), threading.Event()
-    report = _Reports(connection, metadata["name"])
+    report = Reports(connection, metadata["name"])
     was_suspended = False
     while True:
         try:
@@ -95,7 +95,7 @@ def _views(connection: Connection, job: Json) -> Iterator[View]:
         pause.wait(_LOOK_SECONDS)
 
 
-class _Reports:
+class Reports:
     """The figures that the job's pods report, as far as one may read them."""
 
     def __init__(self, connection: Connection, name: str) -> None:

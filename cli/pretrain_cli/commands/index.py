@@ -15,7 +15,11 @@ Examples:
 @click.argument("uris", metavar="URI...", nargs=-1, required=True)
 @click.option("--to", metavar="FOLDER", default="", help="Where index and manifest go, if not beside the tars.")
 @click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Tars read at once. Default: one per core.")
-@click.option("--check", is_flag=True, help="Write nothing; say whether index and manifest are those of the tars.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Write nothing; hold index and manifest against each header of the tars, and name what differs first.",
+)
 @click.option("--tokenizer", metavar="FOLDER", default="", help="Tokenizer that the tokens in the tars belong to.")
 @click.option("--endpoint-url", metavar="URL", default="", help="S3 server of s3:// addresses.")
 def command(

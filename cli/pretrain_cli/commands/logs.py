@@ -1,7 +1,6 @@
 """`pretrain logs`: what the stage programs printed, on this machine or in the cluster."""
 
 import os
-import re
 import shutil
 import sys
 import threading
@@ -11,14 +10,11 @@ from pathlib import Path
 import click
 
 from pretrain_api.errors import EXIT_OK, UserError
-from pretrain_cli.cluster.options import complete_job, connection_options, duration
+from pretrain_cli.cluster.options import complete_job, connection_options, duration, is_job_name
 
 _LOOK_SECONDS = 0.3
 _BLOCK_BYTES = 1 << 16
 _STAGES = ["Collect", "Prepare", "Tokenizer", "Encode", "Train", "Evaluate", "Export", "Report"]
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
-"""A word without '/', '.' and ':' is a job's name; whatever files there are, so that the same words always mean the
-same."""
 
 
 @click.command(
@@ -68,7 +64,7 @@ def command(
     A plain word is a NAME: the logs of all its pods, merged by time; write ./run for a folder of that name. Of a run on
     this machine the stages are printed in the order in which they run.
     """
-    if _NAME.match(target):
+    if is_job_name(target):
         if sets:
             raise click.UsageError("--set goes with a job file.")
         if previous and follow:

@@ -24,8 +24,14 @@ Examples:
     "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Replace a field: spec.training.steps=100. Repeatable."
 )
 @click.option("--accept-changes", is_flag=True, help="Run stages again whose settings changed since the last run.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Answer Prometheus there meanwhile, at /metrics; 0: at a free port, which is told.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only lines for what happens, no progress.")
-def command(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool) -> int:
+def command(file: str, sets: tuple[str, ...], accept_changes: bool, metrics_port: int | None, quiet: bool) -> int:
     """Run the job in FILE ("-": standard input) on this machine, or go on with it where it was.
 
     Ctrl-C saves a checkpoint and stops; a second one stops at once. The same command goes on.
@@ -45,7 +51,7 @@ def command(file: str, sets: tuple[str, ...], accept_changes: bool, quiet: bool)
     terminal = sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
     display = LastingDisplay(LiveDisplay(job.metadata.name, status) if terminal else PlainDisplay(status, quiet))
     told = False
-    views = run(job, accept_changes)
+    views = run(job, accept_changes, metrics_port)
     view = next(views)  # refused jobs raise here, before anything is drawn
     with display:
         display.show(view)

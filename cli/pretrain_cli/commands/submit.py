@@ -73,12 +73,13 @@ def command(
         place = submission.namespace(job, namespace or "", "", origin)
         _print(submission.manifest(job, place), "valid (client dry run)", output)
         return EXIT_OK
+    from pretrain_cli.cluster.applying import applied
     from pretrain_cli.cluster.options import connected
 
     connection = connected(kubeconfig, context, namespace)
     place = submission.namespace(job, namespace or "", connection.namespace, origin)
     connection = connection.of(place)
-    made, verb = _applied(connection, submission.manifest(job, place), origin, dry_run == "server", force_conflicts)
+    made, verb = applied(connection, submission.manifest(job, place), origin, dry_run == "server", force_conflicts)
     _print(made, verb, output)
     if wait or watch:
         sys.stdout.flush()  # who reads this through a pipe waits for it now, not at the job's end
@@ -88,29 +89,6 @@ def command(
     if not dry_run:
         _what_next(made, connection, namespace)
     return EXIT_OK
-
-
-def _applied(connection: Connection, manifest: Json, origin: str, dry_run: bool, force: bool) -> tuple[Json, str]:
-    """The job as it is now, and what happened to it. A change of a job that has ended is refused: it has no effect."""
-    from pretrain_api.errors import UserError
-    from pretrain_cli.cluster import jobs, submission
-    from pretrain_cli.cluster.connection import ApiRefusal
-    from pretrain_cli.cluster.waiting import ENDED
-
-    name = manifest["metadata"]["name"]
-    before = jobs.find(connection, name)
-    state = jobs.status(before).state if before else ""
-    try:
-        made, is_new = jobs.apply(connection, manifest, dry_run or state in ENDED, force)
-    except ApiRefusal as refusal:
-        raise submission.refusal(refusal, origin, name, connection.namespace) from None
-    is_changed = before is None or made["metadata"].get("generation") != before["metadata"].get("generation")
-    if is_changed and state in ENDED:
-        instead = f"`pretrain delete {name}` first, or give the job another name and spec.storage.uri."
-        what = f"it has {state.lower()}, so a change has no effect."
-        raise UserError("job-ended", f"{jobs.KIND}/{name}", what, instead)
-    verb = "created" if is_new else "changed" if is_changed else "unchanged"
-    return made, f"{verb} (server dry run)" if dry_run else verb
 
 
 def _print(job: Json, verb: str, form: str) -> None:

@@ -17,7 +17,7 @@ from pretrain_cli.display import story
 from pretrain_cli.display.wording import Rate, duration, progress
 from pretrain_operator.bodies.local.run import View
 
-_SIGNS = {"Complete": ("✓", "green"), "Running": ("●", "cyan"), "Failed": ("✗", "red"), "Pending": ("·", "dim")}
+SIGNS = {"Complete": ("✓", "green"), "Running": ("●", "cyan"), "Failed": ("✗", "red"), "Pending": ("·", "dim")}
 
 
 class LiveDisplay:
@@ -65,7 +65,7 @@ class LiveDisplay:
     def _table(self, status: PretrainJobStatus) -> Group:
         table = Table.grid(padding=(0, 1))
         for stage in status.stages:
-            sign, style = _SIGNS[stage.state]
+            sign, style = SIGNS[stage.state]
             table.add_row(Text(sign, style), Text(stage.name), self._bar(stage), Text(self._detail(stage), "dim"))
         return Group(Text(f"{self._name}: {status.state}", "bold"), table)
 

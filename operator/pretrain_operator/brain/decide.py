@@ -3,8 +3,10 @@
 The rules are asked in this order; each lives in the module that it is called from.
 """
 
+from dataclasses import replace
 from typing import Literal
 
+from pretrain_api.objectives import learns_text
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.world import World
@@ -14,6 +16,7 @@ from pretrain_operator.brain import (
     endings,
     failures,
     gang,
+    goodput,
     lifecycle,
     losses,
     phases,
@@ -53,6 +56,13 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
 
     Without a spec, the one that stands there cannot be followed and none was accepted before.
     """
+    decision = _decided(spec, recorded, observed)
+    # Last, whatever was decided: the time since the recorded status is put down to what it was spent on.
+    train = endings.current(recorded, observed, Stage.TRAIN)
+    return replace(decision, recorded=goodput.accounted(recorded, decision.recorded, train, observed.now))
+
+
+def _decided(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: Observed) -> Decision:
     now = observed.now
 
     # 1. A job that somebody deleted stops and goes. A terminal state stays what it is; nothing runs on.
@@ -72,7 +82,7 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
         spec, keep = edited.spec, _kept(edited, recorded, observed)
         status = edits.stated(edits.followed(status, edited, observed.accepted), edited, observed.invalid, now)
 
-    observed = tenants.told(spec, observed)
+    status, observed = stages.listed(status, spec), tenants.told(spec, observed)
 
     # 3. How far training is; a new checkpoint forgets the failures before it.
     train = endings.current(status, observed, Stage.TRAIN)
@@ -99,7 +109,7 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
         return _failed(status, "TooManyFailures", failures.last_words(status, spec, observed.logs), observed)
 
     # 6. Stages whose records lie in storage need no program; when none is left the job is done.
-    while (pending := stages.next_stage(status)) and (finished := observed.finished.get(pending)):
+    while (pending := stages.next_stage(status, spec)) and (finished := observed.finished.get(pending)):
         status = stages.found(status, pending, finished)
     if pending is None:
         return _succeeded(status, observed)
@@ -128,7 +138,7 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
         return _with(_waiting_for(other, status, observed), keep)
 
     # 9. A stage that has only now become the next is looked for in storage before it is started.
-    if stages.next_stage(recorded) is not stage:
+    if stages.next_stage(recorded, spec) is not stage:
         return Decision(status, (*keep, Requeue(0.0)))
 
     # 10. The next stage, after a pause if it failed before. An attempt that is recorded but not seen is started again.
@@ -150,7 +160,8 @@ def _working(
     entry = stages.entry(status, stage)
     plan: list[Action] = [] if left is None else [Requeue(left)]
     if entry.state != "Running":
-        start, phase = entry.start_time or observed.now, phases.at(entry, phases.parts(spec, stage, observed.parts))
+        # Images are left where they are, and evaluated at a stretch.
+        start, phase = entry.start_time or observed.now, phases.at(entry, observed.parts if learns_text(spec) else 1)
         attempt = entry.attempts + 1
         status = stages.changed(
             status, stage, state="Running", attempts=attempt, start_time=start, phase=phase.name, message=""
@@ -203,7 +214,8 @@ def _started(
         parts = world.with_spares(status, spec)
         workers = tuple(range(parts)) if numbers is None else numbers
     start = _start(status, stage)
-    return StartStage(stage, start.attempt, stages.upstream(status, stage), start.phase, parts, workers)
+    upstream = stages.upstream(status, stage, spec)
+    return StartStage(stage, start.attempt, upstream, start.phase, parts, workers)
 
 
 def _gathered(spec: PretrainJobSpec, status: PretrainJobStatus, observed: Observed, attempt: int) -> list[Action]:

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
-from pretrain_api.types.status import RecoveryStatus
-from pretrain_operator.brain import failures, stages
+from pretrain_api.types.status import Goodput, RecoveryStatus
+from pretrain_operator.brain import failures, goodput
 
 TERMINAL = ("Succeeded", "Failed")
 STOP_GRACE_SECONDS = 300.0
@@ -16,9 +16,9 @@ DELETION_GRACE_SECONDS = 60.0
 
 
 def opened(recorded: PretrainJobStatus, now: datetime, generation: int) -> PretrainJobStatus:
-    """The status at the first look: every stage is listed and the clock of the job runs."""
+    """The status at the first look: the clock of the job runs."""
     update = {"start_time": recorded.start_time or now, "observed_generation": generation}
-    return stages.listed(recorded.model_copy(update=update))
+    return recorded.model_copy(update=update)
 
 
 def run_again(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
@@ -29,7 +29,7 @@ def run_again(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
     state the job's clock as well.
     """
     if any(s.state == "Running" for s in recorded.stages):
-        recorded = failures.disrupted(recorded)
+        recorded = goodput.unwatched(failures.disrupted(recorded), now)
     recovery = RecoveryStatus(failures=recorded.recovery.failures, disruptions=recorded.recovery.disruptions)
     listed = [s.model_copy(update={"state": "Pending"}) for s in recorded.stages]
     status = recorded.model_copy(update={"stages": listed, "stage": "", "recovery": recovery})
@@ -41,6 +41,8 @@ def run_again(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
         "completion_time": None,
         "suspended_seconds": 0,
         "suspend_time": None,
+        "goodput": Goodput(),
+        "goodput_ratio": "",
     }
     return status.model_copy(update={**fresh, "conditions": []})
 

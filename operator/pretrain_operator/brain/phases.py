@@ -1,17 +1,7 @@
 """Which part of a stage is next. Where only one pod or process may work, the last part alone does everything."""
 
-from pretrain_api import objectives
 from pretrain_api.stages import FINISH, PHASES, Phase, Stage
-from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.status import StageStatus
-
-
-def parts(spec: PretrainJobSpec, stage: Stage, most: int) -> int:
-    """Into how many parts a stage may be divided: into one where it works on documents and every source is ready shards,
-    or where it only reads the indexes of images."""
-    idle = stage in (Stage.COLLECT, Stage.PREPARE) and not any(source.documents for source in spec.data.sources)
-    idle = idle or (stage is Stage.ENCODE and not objectives.learns_text(spec))
-    return 1 if idle else most
 
 
 def at(entry: StageStatus, parts: int) -> Phase:

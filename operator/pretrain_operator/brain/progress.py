@@ -15,6 +15,8 @@ FIGURES_SECONDS = 30.0
 """How often figures alone are written to an API server."""
 COUNT_SECONDS = 5.0
 """How long workers that come up one by one may be counted before the count is written."""
+_FIGURES = ("progress", "checkpoint", "goodput", "goodput_ratio")
+"""Fields of the status."""
 
 
 def taken_in(
@@ -33,7 +35,13 @@ def at_rest(recorded: PretrainJobStatus) -> PretrainJobStatus:
     if stages.entry(recorded, Stage.TRAIN).state == "Running":
         return recorded
     progress, ready = recorded.progress, f"0/{recorded.world.workers}"
-    idle = {"tokens_per_second": None, "estimated_completion_time": None, "time_left": ""}
+    idle = {
+        "tokens_per_second": None,
+        "samples_per_second": "",
+        "throughput": "",
+        "estimated_completion_time": None,
+        "time_left": "",
+    }
     update: dict[str, ApiModel] = {"progress": progress.model_copy(update=idle)}
     if recorded.world.ready:
         update["world"] = recorded.world.model_copy(update={"ready": 0, "summary": ready})
@@ -57,7 +65,12 @@ def is_news(
     newest = before.progress.update_time
     if newest is None or _turn(written or newest, uid) != _turn(now, uid):
         return True
-    return before.model_copy(update={"progress": after.progress, "checkpoint": after.checkpoint}) != after
+    return with_figures_of(after, before) != after
+
+
+def with_figures_of(other: PretrainJobStatus, status: PretrainJobStatus) -> PretrainJobStatus:
+    """A status with the figures of another one: what changes at every step, and nothing else."""
+    return status.model_copy(update={name: getattr(other, name) for name in _FIGURES})
 
 
 def _turn(at: datetime, uid: str) -> int:
@@ -90,13 +103,23 @@ def _progress(train: StageRun) -> Progress:
         samples=int(figures.get("samples", 0)),
         tokens=int(tokens),
         loss=_decimal(figures, "loss"),
-        tokens_per_second=int(figures.get("tokensPerSecond", 0.0)),
+        tokens_per_second=int(figures.get("tokensPerSecond", 0.0)) if tokens else None,
+        samples_per_second=_decimal(figures, "samplesPerSecond"),
+        throughput=_throughput(figures),
         mfu_ratio=_decimal(figures, "mfuRatio"),
         data_wait_ratio=_decimal(figures, "dataWaitRatio"),
         estimated_completion_time=end,
         time_left=left,
         update_time=train.figures_time,
     )
+
+
+def _throughput(figures: Mapping[str, float]) -> str:
+    """Of tokens; of images where training sees no tokens. Models of images may take less than ten a second."""
+    if figures.get("tokens"):
+        return f"{figures.get('tokensPerSecond', 0.0):.0f} tokens/s"
+    images = figures.get("samplesPerSecond")
+    return "" if images is None else f"{images:.0f} images/s" if images >= 10 else f"{images:.2g} images/s"
 
 
 def _duration(span: timedelta) -> str:

@@ -1,5 +1,6 @@
 """Recoveries within a start of training, as recorded status. They cost no budget by themselves: the stage went on."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from pretrain_api.types import PretrainJobStatus
@@ -35,3 +36,10 @@ def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJob
     )
     changes = {"restarts": recorded.recovery.restarts + more, "last_recovery": record}
     return recorded.model_copy(update={"recovery": recorded.recovery.model_copy(update=changes)})
+
+
+def phases(record: RecoveryRecord) -> Iterator[tuple[str, float]]:
+    """The phases of a recorded recovery by name, in seconds."""
+    for part in filter(None, record.phases.split(", ")):
+        name, seconds = part.split(" ")
+        yield name, float(seconds)

@@ -6,20 +6,20 @@ The order is that of `pretrain_api.stages.Stage`; one stage runs at a time.
 from datetime import datetime
 from typing import Any
 
-from pretrain_api.stages import UPSTREAM, Stage
-from pretrain_api.types import PretrainJobStatus
+from pretrain_api.stages import Stage, planned, upstream_of
+from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import StageStatus
 from pretrain_operator.brain.observed import Finished
 
 _PLACES = {stage: place for place, stage in enumerate(Stage)}
 
 
-def listed(recorded: PretrainJobStatus) -> PretrainJobStatus:
-    """The status with an entry for every stage, in order."""
-    known = {s.name: s for s in recorded.stages}
-    if list(known) == [stage.value for stage in Stage]:
+def listed(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> PretrainJobStatus:
+    """The status with an entry for every stage that the job has, in order."""
+    known, wanted = {s.name: s for s in recorded.stages}, planned(spec)
+    if list(known) == [stage.value for stage in wanted]:
         return recorded
-    stages = [known.get(stage.value) or StageStatus(name=stage.value) for stage in Stage]
+    stages = [known.get(stage.value) or StageStatus(name=stage.value) for stage in wanted]
     return recorded.model_copy(update={"stages": stages})
 
 
@@ -37,14 +37,14 @@ def changed(recorded: PretrainJobStatus, stage: Stage, **changes: Any) -> Pretra
     return recorded.model_copy(update={"stages": stages})
 
 
-def next_stage(recorded: PretrainJobStatus) -> Stage | None:
+def next_stage(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> Stage | None:
     """The first stage that is not complete; None when all are."""
-    return next((s for s in Stage if entry(recorded, s).state != "Complete"), None)
+    return next((s for s in planned(spec) if entry(recorded, s).state != "Complete"), None)
 
 
-def upstream(recorded: PretrainJobStatus, stage: Stage) -> dict[Stage, str]:
+def upstream(recorded: PretrainJobStatus, stage: Stage, spec: PretrainJobSpec) -> dict[Stage, str]:
     """Identities of the stages whose results `stage` reads. They are all complete when `stage` is next."""
-    return {u: entry(recorded, u).fingerprint for u in UPSTREAM[stage]}
+    return {u: entry(recorded, u).fingerprint for u in upstream_of(stage, spec)}
 
 
 def completed(

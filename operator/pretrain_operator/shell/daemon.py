@@ -106,6 +106,7 @@ class Daemon:
     async def _tell(self, body: KubernetesBody, before: PretrainJobStatus) -> None:
         """Events and figures, of what was written and of nothing else."""
         after = body.recorded()
-        self._metrics.jobs.show(body.key, after)
+        self._metrics.jobs.show(body.key, after, body.wanted)
         if after != before:
+            self._metrics.happened(before, after)
             await self._events.tell(body.reference, before, after)

@@ -22,7 +22,10 @@ VARIANTS: dict[str, Values] = {
         "metrics": {
             "serviceMonitor": {"enabled": True},
             "podMonitor": {"enabled": True, "labels": {"release": "main"}},
+            "jobs": {"enabled": True},
         },
+        "alerts": {"enabled": True},
+        "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Pretrain"}},
         "imagePullSecrets": [{"name": "registry"}],
         "image": {"digest": "sha256:" + "0" * 64},
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],

@@ -6,6 +6,18 @@ from support.kube import Cluster, OperatorProcess, Programs, a_cluster_job
 from pretrain_api.stages import PHASES, Stage
 
 
+class TestJobOfShards:
+    def test_starts_no_pod_for_documents(self, cluster: Cluster, operator: OperatorProcess) -> None:
+        sources = [{"name": "ours", "shards": "s3://bucket/ours/manifest.json"}]
+        cluster.apply(a_cluster_job(data={"sources": sources}, tokenizer={"uri": "s3://bucket/tokenizer"}).manifest)
+        with Programs(cluster).playing() as programs:
+            status = cluster.until_state("Succeeded", "Failed")
+        assert status["state"] == "Succeeded", status
+        assert [s["name"] for s in status["stages"]] == [stage.value for stage in Stage][2:]
+        ran = {p["metadata"]["labels"]["pretrain.dev/stage"] for p in programs.seen.values()}
+        assert ran == {stage.lower() for stage in list(Stage)[2:]}
+
+
 class TestHealthyJob:
     def test_runs_all_stages_and_succeeds(self, cluster: Cluster, operator: OperatorProcess) -> None:
         data = {**a_job().manifest["spec"]["data"], "prepare": {"parallelism": 3}}

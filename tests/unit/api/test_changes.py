@@ -54,6 +54,23 @@ TABLE = [
 ]  # fmt: skip
 
 
+class TestShardsAlone:
+    SHARDS = ("spec.data.sources=[{name: ours, shards: ours/manifest.json}]", "spec.tokenizer={uri: bpe}")
+
+    def test_another_manifest_is_another_run(self) -> None:
+        before, after = job(*self.SHARDS), job(*self.SHARDS, "spec.data.sources[name=ours].shards=b/manifest.json")
+        assert [change.mutable for change in changed_fields(before, after)] == [False]
+        assert stages_to_rerun(before, after) == (Stage.ENCODE, *AFTER_TRAIN)
+
+    def test_settings_of_documents_run_nothing_again(self) -> None:
+        before, after = job(*self.SHARDS), job(*self.SHARDS, "spec.data.prepare.deduplicate.minhash={}")
+        assert stages_to_rerun(before, after) == ()
+
+    def test_in_place_of_documents_run_every_stage_that_is_left(self) -> None:
+        assert stages_to_rerun(job(), job(*self.SHARDS)) == tuple(Stage)[2:]
+        assert stages_to_rerun(job(*self.SHARDS), job()) == tuple(Stage)
+
+
 @pytest.mark.parametrize(("override", "text", "mutable", "first"), TABLE, ids=[row[0] for row in TABLE])
 def test_a_change_says_what_it_means(override: str, text: str, mutable: bool, first: Stage | None) -> None:
     changes = changed_fields(job(), job(override))

@@ -6,7 +6,7 @@ import pytest
 
 from pretrain_api import layout
 from pretrain_api.parse import parse
-from pretrain_api.stages import FINISH, PHASES, UPSTREAM, Stage, fingerprint, settings
+from pretrain_api.stages import FINISH, PHASES, UPSTREAM, Stage, fingerprint, planned, settings
 from pretrain_api.types import PretrainJobSpec
 
 JOB = """\
@@ -30,7 +30,7 @@ def spec(*sets: str) -> PretrainJobSpec:
 def identities(wanted: PretrainJobSpec, inputs: str = "") -> dict[Stage, str]:
     """The identities of all stages of a job whose Collect sees `inputs`."""
     known: dict[Stage, str] = {}
-    for stage in Stage:
+    for stage in planned(wanted):
         known[stage] = fingerprint(stage, wanted, known, inputs if stage is Stage.COLLECT else "")
     return known
 
@@ -70,6 +70,27 @@ def test_a_seed_changes_training_and_what_follows_only() -> None:
 def test_a_weight_leaves_the_documents_alone() -> None:
     before, after = identities(spec()), identities(spec("spec.data.sources[0].weight=2"))
     assert [stage for stage in Stage if before[stage] == after[stage]] == [Stage.COLLECT, Stage.PREPARE]
+
+
+SHARDS = ("spec.data.sources=[{name: a, shards: a/manifest.json}, {name: b, shards: b/manifest.json}]",
+          "spec.tokenizer={uri: bpe}")  # fmt: skip
+
+
+class TestShardsAlone:
+    def test_have_no_documents_to_collect_and_prepare(self) -> None:
+        assert planned(spec(*SHARDS)) == tuple(Stage)[2:]
+        assert planned(spec("spec.data.sources[1]={name: b, shards: b/manifest.json}", SHARDS[1])) == tuple(Stage)
+
+    def test_have_identities_that_settings_of_documents_do_not_touch(self) -> None:
+        others = ("spec.data.prepare.quality={preset: fineweb}", "spec.data.maxDocumentBytes=2048")
+        assert identities(spec(*SHARDS)) == identities(spec(*SHARDS, *others))
+
+    def test_are_encoded_anew_at_another_address(self) -> None:
+        before, after = (
+            identities(spec(*SHARDS)),
+            identities(spec(*SHARDS, "spec.data.sources[1].shards=c/manifest.json")),
+        )
+        assert [stage for stage in before if before[stage] == after[stage]] == [Stage.TOKENIZER]
 
 
 def test_settings_are_plain_json() -> None:

@@ -14,7 +14,9 @@ from pretrain_operator.__main__ import main
 
 ROOT = CHART.parents[1]
 EVERYTHING: Values = {
-    "metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
+    "metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}, "jobs": {"enabled": True}},
+    "alerts": {"enabled": True},
+    "dashboards": {"enabled": True},
     "rbac": {"scope": "namespace", "namespaces": ["blue", "green"]},
     "networkPolicy": {"metricsFrom": [{"podSelector": {}}]},
 }

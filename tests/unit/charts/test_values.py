@@ -67,6 +67,10 @@ DIGEST = "sha256:" + "0" * 64
 NAMESPACED: Values = {"rbac": {"scope": "namespace"}}
 SERVICE_MONITOR: Values = {"metrics": {"serviceMonitor": {"enabled": True}}}
 POD_MONITOR: Values = {"metrics": {"podMonitor": {"enabled": True}}}
+JOB_MONITOR: Values = {"metrics": {"jobs": {"enabled": True}}}
+ALERTS: Values = {"alerts": {"enabled": True}}
+DASHBOARDS: Values = {"dashboards": {"enabled": True}}
+FLEET = f"{RELEASE}-dashboard-fleet"
 PEER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 RULE = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}
 SPREAD = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
@@ -128,6 +132,21 @@ EFFECTS = [
            POD_MONITOR),
     Effect("metrics.podMonitor.labels", {"prometheus": "main"}, at("PodMonitor", "metadata.labels.prometheus"), "main",
            POD_MONITOR),
+    Effect("metrics.jobs.enabled", True, at("PodMonitor", "spec.namespaceSelector", f"{RELEASE}-jobs"), {"any": True}),
+    Effect("metrics.jobs.interval", "1m", at("PodMonitor", "spec.podMetricsEndpoints.0.interval", f"{RELEASE}-jobs"),
+           "1m", JOB_MONITOR),
+    Effect("metrics.jobs.labels", {"prometheus": "main"},
+           at("PodMonitor", "metadata.labels.prometheus", f"{RELEASE}-jobs"), "main", JOB_MONITOR),
+    Effect("alerts.enabled", True, kinds("PrometheusRule"), [f"PrometheusRule/{RELEASE}"]),
+    Effect("alerts.labels", {"prometheus": "main"}, at("PrometheusRule", "metadata.labels.prometheus"), "main", ALERTS),
+    Effect("alerts.runbooks", "https://wiki/runbooks/",
+           at("PrometheusRule", "spec.groups.1.rules.0.annotations.runbook_url"),
+           "https://wiki/runbooks/pretrainjobstalled.md", ALERTS),
+    Effect("dashboards.enabled", True, kinds("ConfigMap"),
+           [f"ConfigMap/{RELEASE}-dashboard-{name}" for name in ("data", "fleet", "job", "operator", "recovery")]),
+    Effect("dashboards.labels", {"team": "a"}, at("ConfigMap", "metadata.labels.team", FLEET), "a", DASHBOARDS),
+    Effect("dashboards.annotations", {"grafana_folder": "a"},
+           at("ConfigMap", "metadata.annotations", FLEET), {"grafana_folder": "a"}, DASHBOARDS),
     Effect("health.port", 9001, argument("health-address"), ["0.0.0.0:9001"]),
     Effect("livenessProbe", {"periodSeconds": 99}, container("livenessProbe.periodSeconds"), 99),
     Effect("readinessProbe", {"periodSeconds": 99}, container("readinessProbe.periodSeconds"), 99),

@@ -116,6 +116,11 @@ WRONG: list[tuple[str, str]] = [
     ),
     ("logs ./run --previous", "--previous goes with the NAME of a job in the cluster"),
     ("logs ./run -n research", "-n goes with the NAME of a job in the cluster"),
+    # Doctor
+    ("doctor --set a=b", "--set goes with a job file."),
+    ("doctor --local -n research", "--local looks at no cluster: leave -n, --context and --kubeconfig out."),
+    ("doctor --kubeconfig nowhere", "nowhere: no such kubeconfig"),
+    ("doctor nowhere.yaml", "[job-not-found]"),
     # Where it runs
     ("status gpt", "`pretrain describe NAME` shows a job in the cluster. [no-run]"),
     ("describee gpt", "Did you mean describe?"),

@@ -21,7 +21,9 @@ from pretrain_operator.brain.lifecycle import opened
 def run(tmp_path: Path) -> Path:
     """A run that has collected and was interrupted in Prepare."""
     job = a_job().stored_in(tmp_path / "run").job
-    status = stages.completed(opened(job.status, NOON, 1), Stage.COLLECT, "0123", NOON, NOON, "5 documents")
+    status = stages.completed(
+        stages.listed(opened(job.status, NOON, 1), job.spec), Stage.COLLECT, "0123", NOON, NOON, "5 documents"
+    )
     workplace = Workplace(Storage.of(job.spec.storage))
     workplace.write_job(layout.STATUS, job.model_copy(update={"status": status}))
     workplace.logs.mkdir()

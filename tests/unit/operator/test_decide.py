@@ -61,6 +61,13 @@ class TestHealthyJob:
         assert shown == ["Collecting", "Preparing", "Tokenizing", "Encoding", "Starting", "Training", "Evaluating",
                          "Exporting", "Reporting", "Succeeded"]  # fmt: skip
 
+    def test_of_shards_alone_starts_nothing_for_documents(self) -> None:
+        sources = [{"name": "ours", "shards": "/run/manifest.json"}]
+        cluster = ran(a_job().with_spec(data={"sources": sources}, tokenizer={"uri": "/run/tokenizer"}).spec)
+        assert [program.stage for program in cluster.history] == list(Stage)[2:]
+        assert [entry.name for entry in cluster.status.stages] == [stage.value for stage in Stage][2:]
+        assert cluster.status.state == "Succeeded"
+
     def test_stays_succeeded(self) -> None:
         cluster = ran(a_job().spec)
         before = cluster.status

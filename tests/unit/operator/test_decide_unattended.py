@@ -30,7 +30,9 @@ from pretrain_operator.brain.plan import (
 
 SPEC = a_job().spec
 COLLECT = Start(Stage.COLLECT, 1)
-OPENED = lifecycle.opened(PretrainJobStatus(), NOON, 1).model_copy(update={"accepted_job": edits.digest(SPEC)})
+OPENED = stages.listed(lifecycle.opened(PretrainJobStatus(), NOON, 1), SPEC).model_copy(
+    update={"accepted_job": edits.digest(SPEC)}
+)
 COLLECTING = stages.changed(OPENED, Stage.COLLECT, state="Running", attempts=1, phase="finish", start_time=NOON)
 
 

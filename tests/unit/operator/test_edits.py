@@ -12,8 +12,8 @@ from pretrain_api.types.status import Progress
 from pretrain_operator.brain import conditions, edits, stages
 
 ACCEPTED = a_job().spec
-TRAINING = stages.listed(PretrainJobStatus(progress=Progress(step=3)))
-BEFORE = stages.listed(PretrainJobStatus())
+TRAINING = stages.listed(PretrainJobStatus(progress=Progress(step=3)), ACCEPTED)
+BEFORE = stages.listed(PretrainJobStatus(), ACCEPTED)
 
 
 def with_training(**changes: Any) -> PretrainJobSpec:

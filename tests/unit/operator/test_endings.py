@@ -8,7 +8,7 @@ from pretrain_api.types import PretrainJobStatus
 from pretrain_operator.brain import conditions, endings, stages
 from pretrain_operator.brain.observed import Observed
 
-RUNNING = stages.changed(stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=1)
+RUNNING = stages.changed(stages.listed(PretrainJobStatus(), a_job().spec), Stage.TRAIN, state="Running", attempts=1)
 
 
 class TestCurrent:

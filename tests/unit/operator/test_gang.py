@@ -20,7 +20,9 @@ from pretrain_operator.brain.observed import Observed, StageRun, Worker
 PLAIN = a_job().spec
 GROUP = a_job().with_spec(scheduling={"gang": {"native": {}}}).spec
 """Of a job whose start ends with the first worker that is lost."""
-BEGUN = stages.changed(stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=1, phase="finish")
+BEGUN = stages.changed(
+    stages.listed(PretrainJobStatus(), PLAIN), Stage.TRAIN, state="Running", attempts=1, phase="finish"
+)
 
 
 def worker(number: int, said: str = "", **changes: Any) -> Worker:
@@ -68,7 +70,7 @@ class TestRunning:
         assert run.state == "Running"
 
     def test_not_before_it_is_recorded(self) -> None:
-        assert joined(worker(0), recorded=stages.listed(PretrainJobStatus())) is None
+        assert joined(worker(0), recorded=stages.listed(PretrainJobStatus(), PLAIN)) is None
 
 
 class TestComplete:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from support.jobs import a_job as a_pretrain_job
 from support.stage_runs import NOON
 
 from pretrain_api.cluster import phase_name
@@ -47,7 +48,9 @@ COMPLETE = '{"outcome": "complete", "fingerprint": "f"}'
 
 
 def worker(**status: Any) -> Worker:
-    recorded = stages.changed(stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=1)
+    recorded = stages.changed(
+        stages.listed(PretrainJobStatus(), a_pretrain_job().spec), Stage.TRAIN, state="Running", attempts=1
+    )
     [found] = observe.workers(Children([seen.POD.of(a_pod(**status))], {}, {}), recorded, OWN, "", NOON)
     return found
 
@@ -97,7 +100,9 @@ class TestWorker:
         assert not pod.is_alive(NOON + timedelta(seconds=31))
 
     def test_of_another_job_of_the_same_name_is_not_ours(self) -> None:
-        recorded = stages.changed(stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=1)
+        recorded = stages.changed(
+            stages.listed(PretrainJobStatus(), a_pretrain_job().spec), Stage.TRAIN, state="Running", attempts=1
+        )
         pods = [seen.POD.of(a_pod(owner="another", **RUNNING))]
         assert observe.workers(Children(pods, {}, {}), recorded, OWN, "", NOON) == ()
 
@@ -107,7 +112,11 @@ class TestWorker:
 
 def run(job: BatchJob | None, *pods: Pod, phase: str = "finish") -> StageRun | None:
     recorded = stages.changed(
-        stages.listed(PretrainJobStatus()), Stage.PREPARE, state="Running", attempts=1, phase=phase
+        stages.listed(PretrainJobStatus(), a_pretrain_job().spec),
+        Stage.PREPARE,
+        state="Running",
+        attempts=1,
+        phase=phase,
     )
     jobs = {job.name: job} if job else {}
     return observe.stage_run(Children(pods, jobs, {}), recorded, "gpt", "made", NOON)

@@ -11,13 +11,12 @@ from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus, Progress
 from pretrain_operator.brain import lifecycle, stages
 
-OPENED = lifecycle.opened(PretrainJobStatus(), NOON, generation=3)
+OPENED = stages.listed(lifecycle.opened(PretrainJobStatus(), NOON, generation=3), a_job().spec)
 LATER = NOON + timedelta(hours=1)
 
 
 class TestOpened:
-    def test_lists_every_stage_and_starts_the_clock_once(self) -> None:
-        assert [s.name for s in OPENED.stages] == [stage.value for stage in Stage]
+    def test_starts_the_clock_once(self) -> None:
         assert (OPENED.start_time, OPENED.observed_generation) == (NOON, 3)
         assert lifecycle.opened(OPENED, LATER, 3) == OPENED
 

@@ -32,7 +32,7 @@ def workplace(job: JobBuilder) -> Workplace:
 
 def recorded(workplace: Workplace, job: JobBuilder, state: str, *complete: Stage) -> None:
     """Leave the status of an earlier run of the job."""
-    status = opened(job.job.status, NOON, 1).model_copy(update={"state": state})
+    status = stages.listed(opened(job.job.status, NOON, 1), job.spec).model_copy(update={"state": state})
     for stage in complete:
         status = stages.completed(status, stage, "0123", NOON, NOON)
     workplace.write_job(layout.STATUS, job.job.model_copy(update={"status": status}))

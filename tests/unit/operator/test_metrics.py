@@ -1,76 +1,166 @@
 """A job's series say what its status says, and go when it goes."""
 
+import re
 from datetime import timedelta
 
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from support.jobs import a_job
 from support.stage_runs import NOON
 
 from pretrain_api.types import PretrainJobStatus
-from pretrain_api.types.status import CheckpointStatus, Progress, RecoveryRecord, RecoveryStatus, World
-from pretrain_operator.metrics import JobFigures, Metrics
+from pretrain_api.types.status import (
+    CheckpointStatus,
+    Condition,
+    Failure,
+    Goodput,
+    Progress,
+    RecoveryRecord,
+    RecoveryStatus,
+    TimeSpent,
+    World,
+)
+from pretrain_operator.metrics import JobFigures, Metrics, declared
 
 TRAINING = PretrainJobStatus(
     state="Training",
     stage="Train",
+    start_time=NOON - timedelta(seconds=100),
+    conditions=[Condition(type="Running", status="True"), Condition(type="Stalled", status="False")],
     world=World(generation=3, workers=4, ready=3),
-    progress=Progress(step=12),
+    progress=Progress(
+        step=12,
+        total_steps=50,
+        loss="3.5",
+        tokens_per_second=100,
+        data_wait_ratio="0.25",
+        mfu_ratio="0.41",
+        estimated_completion_time=NOON + timedelta(minutes=2),
+        update_time=NOON - timedelta(seconds=3),
+    ),
     checkpoint=CheckpointStatus(step=10, time=NOON - timedelta(seconds=90)),
-    recovery=RecoveryStatus(failures=2, disruptions=1),
+    recovery=RecoveryStatus(failures=2, disruptions=1, recent_failures=[NOON]),
+    goodput=Goodput(
+        until=NOON,
+        spent=[
+            TimeSpent(activity="Productive", seconds="60.000"),
+            TimeSpent(activity="Recovery", rung="Shrink", phase="load", seconds="15.000"),
+            TimeSpent(activity="OtherStages", seconds="25.000"),
+        ],
+        stood=[TimeSpent(activity="Productive", seconds="60.000")],
+    ),
 )
 KEY = ("research", "gpt")
 
 
-def shown(metrics: Metrics) -> dict[str, float]:
-    """Every sample of a job, without its labels for namespace and job."""
-    lines = [line for line in generate_latest(metrics.registry).decode().splitlines() if 'job="gpt"' in line]
-    return {line.rpartition(" ")[0].replace('job="gpt",namespace="research"', ""): float(line.rpartition(" ")[2])
-            for line in lines}  # fmt: skip
+class Shown:
+    """What is scraped of one job."""
 
+    def __init__(self, status: PretrainJobStatus) -> None:
+        self.registry, self.jobs = CollectorRegistry(), JobFigures(now=lambda: NOON)
+        self.registry.register(self.jobs)
+        self.jobs.show(KEY, status, a_job().spec)
 
-def of(status: PretrainJobStatus) -> Metrics:
-    metrics = Metrics()
-    metrics.registry.unregister(metrics.jobs)
-    metrics.jobs = JobFigures(now=lambda: NOON)
-    metrics.registry.register(metrics.jobs)
-    metrics.jobs.show(KEY, status)
-    return metrics
+    def __getitem__(self, metric: declared.Metric) -> float | None:
+        return self.of(metric)
+
+    def of(self, metric: declared.Metric, **labels: str) -> float | None:
+        return self.registry.get_sample_value(metric.name, {"namespace": "research", "pretrainjob": "gpt", **labels})
+
+    @property
+    def names(self) -> set[str]:
+        """Metrics with a sample of the job."""
+        lines = generate_latest(self.registry).decode().splitlines()
+        return {line.partition("{")[0] for line in lines if 'pretrainjob="gpt"' in line}
 
 
 def test_of_a_training_job() -> None:
-    found = shown(of(TRAINING))
-    assert found['pretrain_job_state{,state="Training"}'] == 1
-    assert found['pretrain_job_workers{,phase="ready"}'] == 3
-    assert found['pretrain_job_workers{,phase="missing"}'] == 1
-    assert found["pretrain_job_checkpoint_age_seconds{}"] == 90
-    assert found["pretrain_job_failures_total{}"] == 2
-    assert found["pretrain_job_disruptions_total{}"] == 1
-    assert found["pretrain_job_step{}"] == 12
+    shown = Shown(TRAINING)
+    assert shown.of(declared.STATE, state="Training") == 1
+    assert shown.of(declared.CONDITION, type="Running") == 1
+    assert shown.of(declared.CONDITION, type="Stalled") is None
+    assert shown.of(declared.WORKERS, phase="ready") == 3
+    assert shown.of(declared.WORKERS, phase="missing") == 1
+    assert (shown[declared.STEP], shown[declared.STEPS], shown[declared.LOSS]) == (12, 50, 3.5)
+    assert (shown[declared.TOKENS_PER_SECOND], shown[declared.MFU], shown[declared.DATA_WAIT]) == (100, 0.41, 0.25)
+    assert (shown[declared.TIME_LEFT], shown[declared.PROGRESS_AGE]) == (120, 3)
+    assert (shown[declared.CHECKPOINT_AGE], shown[declared.CHECKPOINT_INTERVAL]) == (90, 300)
+    assert (shown[declared.FAILURES_TOTAL], shown[declared.DISRUPTIONS]) == (2, 1)
+    assert (shown[declared.WINDOW], shown[declared.BUDGET]) == (1, 10)
 
 
-def test_of_a_recovery_are_its_rung_its_seconds_and_its_phases() -> None:
+def test_of_its_time_are_the_activities_and_the_phases_of_recoveries() -> None:
+    shown = Shown(TRAINING)
+    assert shown.of(declared.TIME, activity="Productive") == 60
+    assert shown.of(declared.TIME, activity="Recovery") == 15
+    assert shown.of(declared.RECOVERING, rung="Shrink", phase="load") == 15
+    assert shown[declared.GOODPUT] == 0.8
+
+
+def test_time_that_is_not_closed_yet_counts() -> None:
+    suspended = TRAINING.model_copy(update={"state": "Suspended", "start_time": NOON - timedelta(seconds=160)})
+    until = suspended.goodput.model_copy(update={"until": NOON - timedelta(seconds=60)})
+    shown = Shown(suspended.model_copy(update={"goodput": until}))
+    assert shown.of(declared.TIME, activity="Suspended") == 60
+
+
+def test_figures_of_steps_are_shown_while_there_are_steps() -> None:
+    shown = Shown(TRAINING.model_copy(update={"state": "Recovering"}))
+    assert shown[declared.STEP] == 12
+    assert shown[declared.TOKENS_PER_SECOND] is shown[declared.PROGRESS_AGE] is shown[declared.LOSS] is None
+
+
+def test_of_a_recovery_are_its_rung_and_its_seconds() -> None:
     last = RecoveryRecord(kind="Shrink", seconds="1.350", lost_steps=2, phases="stop 0.100, start 1.250")
     recovery = RecoveryStatus(restarts=1, last_recovery=last)
-    found = shown(of(TRAINING.model_copy(update={"recovery": recovery})))
-    assert found['pretrain_job_last_recovery_seconds{job="gpt",kind="Shrink",namespace="research"}'] == 1.35
-    assert found['pretrain_job_last_recovery_lost_steps{job="gpt",kind="Shrink",namespace="research"}'] == 2
-    assert found['pretrain_job_last_recovery_phase_seconds{,phase="start"}'] == 1.25
-    assert found["pretrain_job_restarts_total{}"] == 1
+    shown = Shown(TRAINING.model_copy(update={"recovery": recovery}))
+    assert shown.of(declared.LAST_RECOVERY, rung="Shrink") == 1.35
+    assert shown.of(declared.LAST_LOST, rung="Shrink") == 2
+    assert shown[declared.RESTARTS] == 1
 
 
 def test_of_a_finished_job_are_its_info_and_state_alone() -> None:
-    found = shown(of(TRAINING.model_copy(update={"state": "Succeeded", "stage": ""})))
-    assert sorted(found) == ['pretrain_job_info{,stage=""}', 'pretrain_job_state{,state="Succeeded"}']
+    assert Shown(TRAINING.model_copy(update={"state": "Succeeded", "stage": ""})).names == {
+        declared.INFO.name,
+        declared.STATE.name,
+    }
 
 
 def test_of_a_deleted_job_are_none() -> None:
-    metrics = of(TRAINING)
-    metrics.jobs.forget(KEY)
-    assert shown(metrics) == {}
+    shown = Shown(TRAINING)
+    shown.jobs.forget(KEY)
+    assert shown.names == set()
 
 
 def test_answers_are_counted_by_a_bounded_set_of_codes() -> None:
     metrics = Metrics()
     for code in (200, 409, 418, 419):
         metrics.answered("GET", code)
-    text = generate_latest(metrics.registry).decode()
-    assert 'code="400",verb="GET"} 2.0' in text
+    assert metrics.registry.get_sample_value(declared.REQUESTS.name, {"verb": "GET", "code": "400"}) == 2
+
+
+class TestHappened:
+    def test_a_failure_is_counted_by_a_bounded_set_of_kinds(self) -> None:
+        metrics = Metrics()
+        for number, kind in enumerate(("Hang", "ZeroDivisionError", "KeyError"), start=3):
+            failed = RecoveryStatus(failures=number, last_failure=Failure(kind=kind))
+            metrics.happened(TRAINING, TRAINING.model_copy(update={"recovery": failed}))
+        assert metrics.registry.get_sample_value(declared.FAILED.name, {"kind": "Hang"}) == 1
+        assert metrics.registry.get_sample_value(declared.FAILED.name, {"kind": "Other"}) == 2
+
+    def test_a_recovery_is_measured_once_with_its_phases(self) -> None:
+        last = RecoveryRecord(kind="Shrink", seconds="1.350", phases="stop 0.100, start 1.250")
+        after, metrics = TRAINING.model_copy(update={"recovery": RecoveryStatus(last_recovery=last)}), Metrics()
+        metrics.happened(TRAINING, after)
+        metrics.happened(after, after)
+        read = metrics.registry.get_sample_value
+        assert read(f"{declared.RECOVERY.name}_count", {"rung": "Shrink"}) == 1
+        assert read(f"{declared.RECOVERY_PHASE.name}_sum", {"rung": "Shrink", "phase": "start"}) == 1.25
+
+
+def test_what_is_served_is_what_is_declared() -> None:
+    metrics = Metrics()
+    metrics.jobs.show(KEY, TRAINING, a_job().spec)
+    served = re.findall(r"^# TYPE (\S+) (\S+)", generate_latest(metrics.registry).decode(), re.MULTILINE)
+    # prometheus_client adds when a counter or histogram began.
+    own = {(name, kind) for name, kind in served if not name.endswith("_created")}
+    assert own == {(metric.name, metric.kind) for metric in declared.METRICS}

@@ -1,8 +1,5 @@
 """Which part of a stage is next."""
 
-import pytest
-from support.jobs import a_job
-
 from pretrain_api.stages import FINISH, PHASES, Stage
 from pretrain_api.types.status import StageStatus
 from pretrain_operator.brain import phases
@@ -18,24 +15,6 @@ def test_a_stage_begins_with_its_first_phase() -> None:
 
 def test_a_stage_goes_on_with_the_phase_where_it_was_left() -> None:
     assert phases.at(StageStatus(name="Prepare", phase="write"), parts=4).name == "write"
-
-
-SHARDS = {"name": "ours", "shards": "/run/shards/manifest.json"}
-DOCUMENTS = {"name": "lib", "documents": "python://lib/json/*.py"}
-
-
-@pytest.mark.parametrize(
-    ("sources", "stage", "parts"),
-    [
-        ([SHARDS], Stage.COLLECT, 1),
-        ([SHARDS], Stage.PREPARE, 1),
-        ([SHARDS], Stage.ENCODE, 4),
-        ([SHARDS], Stage.EVALUATE, 4),
-        ([SHARDS, DOCUMENTS], Stage.PREPARE, 4),
-    ],
-)
-def test_stages_of_documents_are_not_divided_where_there_are_none(sources: list, stage: Stage, parts: int) -> None:
-    assert phases.parts(a_job().with_spec(data={"sources": sources}).spec, stage, 4) == parts
 
 
 def test_phases_follow_each_other_to_the_last() -> None:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from support.jobs import a_job
 from support.stage_runs import NOON
 
 from pretrain_api.stages import Stage
@@ -9,21 +10,36 @@ from pretrain_api.types import PretrainJobStatus
 from pretrain_operator.brain import stages
 from pretrain_operator.brain.observed import Finished
 
-LISTED = stages.listed(PretrainJobStatus())
+OF_SHARDS = a_job().with_spec(data={"sources": [{"name": "ours", "shards": "/run/manifest.json"}]}).spec
+LISTED = stages.listed(PretrainJobStatus(), a_job().spec)
 
 
 class TestNextStage:
     def test_is_the_first_that_is_not_complete(self) -> None:
         status = stages.completed(LISTED, Stage.COLLECT, "c", NOON, NOON)
-        assert stages.next_stage(LISTED) is Stage.COLLECT
-        assert stages.next_stage(status) is Stage.PREPARE
+        assert stages.next_stage(LISTED, a_job().spec) is Stage.COLLECT
+        assert stages.next_stage(status, a_job().spec) is Stage.PREPARE
 
     def test_is_none_when_all_are_complete(self) -> None:
         status = LISTED
         for stage in Stage:
             status = stages.completed(status, stage, stage.lower(), NOON, NOON)
-        assert stages.next_stage(status) is None
-        assert stages.upstream(status, Stage.TRAIN) == {Stage.TOKENIZER: "tokenizer", Stage.ENCODE: "encode"}
+        assert stages.next_stage(status, a_job().spec) is None
+        assert stages.upstream(status, Stage.TRAIN, a_job().spec) == {
+            Stage.TOKENIZER: "tokenizer",
+            Stage.ENCODE: "encode",
+        }
+
+    def test_has_no_documents_to_work_on_where_every_source_is_shards(self) -> None:
+        listed = stages.listed(PretrainJobStatus(), OF_SHARDS)
+        assert [entry.name for entry in listed.stages] == [stage.value for stage in Stage][2:]
+        assert stages.next_stage(listed, OF_SHARDS) is Stage.TOKENIZER
+        assert stages.upstream(listed, Stage.TOKENIZER, OF_SHARDS) == {}
+
+    def test_follows_a_spec_that_had_documents_before(self) -> None:
+        status = stages.completed(LISTED, Stage.TOKENIZER, "t", NOON, NOON)
+        assert stages.entry(stages.listed(status, OF_SHARDS), Stage.TOKENIZER).fingerprint == "t"
+        assert stages.listed(stages.listed(LISTED, OF_SHARDS), a_job().spec) == LISTED
 
 
 class TestCompleted:

@@ -16,7 +16,7 @@ from pretrain_operator.brain.observed import Observed, Start, Tenant
 from pretrain_operator.brain.plan import Decision, StartStage
 
 SPEC = a_job().with_spec(storage={"uri": "s3://bucket/run"}).spec
-OPENED = lifecycle.opened(PretrainJobStatus(), NOON, 1).model_copy(
+OPENED = stages.listed(lifecycle.opened(PretrainJobStatus(), NOON, 1), SPEC).model_copy(
     update={"accepted_job": edits.digest(SPEC), "state": "Pending"}
 )
 COLLECTING = stages.changed(OPENED, Stage.COLLECT, state="Running", attempts=1, phase="finish", start_time=NOON)

@@ -1,12 +1,13 @@
 """What happened between two statuses, for `kubectl get events`."""
 
+from support.jobs import a_job
 from support.stage_runs import NOON
 
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_operator.brain import conditions, failures, stages, transitions
 
-PLAIN = stages.listed(PretrainJobStatus())
+PLAIN = stages.listed(PretrainJobStatus(), a_job().spec)
 
 
 def told(before: PretrainJobStatus, after: PretrainJobStatus) -> list[tuple[str, str]]:

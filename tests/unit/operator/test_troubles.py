@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from support.jobs import a_job
 from support.stage_runs import NOON, a_run
 
 from pretrain_api.stages import Stage
@@ -10,7 +11,7 @@ from pretrain_api.types.status import Failure, RecoveryStatus
 from pretrain_operator.brain import conditions, stages, troubles
 from pretrain_operator.brain.observed import Observed, StageRun, Trouble
 
-PLAIN = stages.listed(PretrainJobStatus())
+PLAIN = stages.listed(PretrainJobStatus(), a_job().spec)
 WAITING = PLAIN.model_copy(
     update={"recovery": RecoveryStatus(waits=2, last_failure=Failure(stage="Collect", message="no bucket", time=NOON))}
 )

@@ -22,7 +22,7 @@ def spec(fewest: int, most: int, **parts: object) -> PretrainJobSpec:
 def planned(most: int, attempt: int = 1) -> PretrainJobStatus:
     """The status right after a start of training with so many workers."""
     begun = stages.changed(
-        stages.listed(PretrainJobStatus()), Stage.TRAIN, state="Running", attempts=attempt, phase="finish"
+        stages.listed(PretrainJobStatus(), a_job().spec), Stage.TRAIN, state="Running", attempts=attempt, phase="finish"
     )
     return world.planned(begun, spec(1, most), attempt, 100)
 

@@ -36,6 +36,7 @@ from pretrain_trainer.agent.ranks import Ended, Ranks
 from pretrain_trainer.agent.restarts import Break, Deaths, Loss, changed, is_recoverable, recovery
 from pretrain_trainer.agent.stacks import Stack, innermost
 from pretrain_trainer.agent.worlds import One, Told, Worlds, is_next, name_of
+from pretrain_trainer.metrics import meters
 from pretrain_trainer.process import die_with_parent
 from pretrain_trainer.progress import Progress
 from pretrain_trainer.stopping import Stop
@@ -76,9 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         worlds = Told(options.worlds, options.uid, options.attempt, options.ranks)
     stop = Stop()
-    hang_seconds = _preloaded(own)
+    job = _preloaded(own)
     with tempfile.TemporaryDirectory(prefix="pretrain-agent-") as folder:
-        outcome, code = Agent(worlds, options.ranks, own, Path(folder), stop, hang_seconds).run()
+        outcome, code = Agent(worlds, options.ranks, own, Path(folder), stop, job).run()
     path = os.environ.get(ENV_OUTCOME)
     if outcome and path:
         Path(path).write_bytes(fitted(outcome))
@@ -106,17 +107,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _preloaded(own: Sequence[str]) -> int:
-    """Import what the job needs; its `hangTimeoutSeconds`. Whatever is wrong with the arguments or the job, the stage
-    program says it."""
+def _preloaded(own: Sequence[str]) -> PretrainJob | None:
+    """Import what the job needs; the job. Whatever is wrong with the arguments or the job, the stage program says it."""
     known = argparse.ArgumentParser(add_help=False)
     known.add_argument("--job", type=Path, default=Path())
     path = known.parse_known_args(own)[0].job
     with contextlib.suppress(OSError, ValueError):  # pydantic's are ValueErrors
-        spec = PretrainJob.model_validate_json(path.read_bytes()).spec
-        preload(spec)
-        return spec.recovery.hang_timeout_seconds
-    return 0
+        job = PretrainJob.model_validate_json(path.read_bytes())
+        preload(job.spec)
+        return job
+    return None
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,12 @@ class Agent:
     a new one can help."""
 
     def __init__(
-        self, worlds: Worlds, ranks: int, own: Sequence[str], folder: Path, stop: Stop, hang_seconds: int
+        self, worlds: Worlds, ranks: int, own: Sequence[str], folder: Path, stop: Stop, job: PretrainJob | None
     ) -> None:
-        """`hang_seconds`: without progress in a step are a hang; 0: learned from the steps."""
+        """`job`: None where it cannot be read."""
         self._worlds, self._own, self._folder, self._stop = worlds, own, folder, stop
-        self._hang_seconds = hang_seconds
+        self._hang_seconds = job.spec.recovery.hang_timeout_seconds if job else 0
+        self._meters = meters.of_agent((job.metadata.namespace, job.metadata.name)) if job else None
         self._recoveries = folder / "recoveries.jsonl"
         self._memory = [os.memfd_create(f"rank {local}") for local in range(ranks)]
         self._stacks = [Stack(local) for local in range(ranks)]
@@ -204,11 +205,13 @@ class Agent:
         now, world = time.monotonic(), self._worlds.newer(before)
         cause = world.reason if world else ""
         self._reached = max(self._reached, self._board.step)
+        self._tell_of_a_break("roster")
         at = self._broken_at or now
         return Break(kind, cause, self._deaths, at, datetime.now(UTC), self._reached, now, worker=worker)
 
     def _killed(self, loss: Loss, at: float) -> Break:
         now, self._reached = time.monotonic(), max(self._reached, self._board.step)
+        self._tell_of_a_break("hang" if loss.hang else "killed")
         return Break(
             "Restart",
             loss.cause,
@@ -318,6 +321,10 @@ class Agent:
         with open(self._recoveries, "a", encoding="utf-8") as file:
             file.write(told.model_dump_json() + "\n")
         self._progress.recovered(told)
+
+    def _tell_of_a_break(self, reason: str) -> None:
+        if self._meters:
+            self._meters.broke_off(reason)
 
     def _tell_of(self, silent: frozenset[int]) -> None:
         """Tell the operator of machines that it may still see run: the leader does, and of the leader some others."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pretrain_trainer.data.digests import UInt64s, block_sums, sample_digests
 from pretrain_trainer.data.order import Mixture
+from pretrain_trainer.data.patience import Counts
 from pretrain_trainer.data.samples import AnySamples, Int64s
 from pretrain_trainer.data.upcoming import Piece, Upcoming, rank_slice
 
@@ -40,6 +41,10 @@ class Reader(Protocol[Read]):
     @property
     def wants_more(self) -> bool:
         """Whether it would read further ahead if it knew what comes next."""
+
+    @property
+    def counts(self) -> Counts | None:
+        """What reading from remote storage has cost so far; None where nothing is counted."""
 
     def announce(self, source: Int64s, index: Int64s) -> None:
         """Tell which samples this machine reads after those that were announced before."""
@@ -134,6 +139,11 @@ class GlobalBatches(Generic[S, M]):
                 self._ready.get(timeout=0.05)  # frees a place, in case the thread waits for one
             except queue.Empty:
                 self._thread.join(timeout=0.05)
+
+    @property
+    def counts(self) -> Counts | None:
+        """What reading from remote storage has cost so far."""
+        return self._reader.counts
 
     def __iter__(self) -> Iterator[Batch[S, M]]:
         while not self._stopping.is_set():

@@ -61,13 +61,23 @@ def decoded(content: Bytes, place: Place, width: int, dtype: np.dtype[np.unsigne
     tokens = content[place.tokens_offset - place.start :][: place.tokens_length]
     documents = content[: place.documents_length]
     size = place.samples * width * dtype.itemsize
-    header = 10 + int(documents[8]) + (int(documents[9]) << 8) if len(documents) >= 10 else 0
-    if len(tokens) < size or not header or (len(documents) - header) % 4 or place.valid > place.samples * width:
+    header = _header_bytes(documents)
+    if (
+        len(tokens) != size + _header_bytes(tokens)
+        or not header
+        or (len(documents) - header) % 4
+        or place.valid > place.samples * width
+    ):
         raise Damage("(index): its row does not fit the members' sizes")
     boundaries = documents[header:].view(np.uint32)
     if place.valid < place.samples * width:
         boundaries = np.append(boundaries, np.uint32(place.valid))
     return Block(tokens[len(tokens) - size :].view(dtype).reshape(place.samples, width), boundaries, place.valid)
+
+
+def _header_bytes(content: Bytes) -> int:
+    """Of an `.npy` file of version 1; 0 where it is too short to have one."""
+    return 10 + int(content[8]) + (int(content[9]) << 8) if len(content) >= 10 else 0
 
 
 def stand_in(samples: int, width: int, dtype: np.dtype[np.unsignedinteger[Any]]) -> Block:

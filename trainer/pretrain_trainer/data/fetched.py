@@ -65,8 +65,8 @@ class FetchedBlocks:
         return (self._horizon.announced - self._horizon.passed) * self._sample_bytes < self.budget
 
     def announce(self, source: npt.NDArray[np.int64], record: npt.NDArray[np.int64]) -> None:
-        """Tell which records the samples lie in that follow those announced before."""
-        self._wanted.extend(self._horizon.announce(source, record))
+        """Tell which records the samples lie in that follow those announced before; those of other sources count as well."""
+        self._wanted.extend(key for key in self._horizon.announce(source, record) if key[0] in self._sources)
 
     def pass_by(self, samples: int) -> None:
         """So many of the announced samples lie behind; what they needed may go, and more be fetched."""
@@ -76,6 +76,8 @@ class FetchedBlocks:
     def get(self, source: int, records: Sequence[int]) -> list[Block]:
         """The blocks of records of one source, in their order. Waits for those that are still to come."""
         keys = [(source, record) for record in records]
+        # Before this rank waits for what others of its machine fetch: they wait for what it fetches.
+        self._fetch_ahead()
         self._request([key for key in keys if key not in self._kept and key not in self._coming])
         blocks = [self._block(key) for key in keys]
         self._shrink(frozenset(keys))

@@ -160,6 +160,7 @@ class Fetching:
     async def _bytes(self, shard: int, start: int, end: int) -> Bytes:
         path, expected = self._source.records.tar(shard), self._source.records.shards[shard].bytes
         part = await self._ask("shard", path, start, end)
+        self._patient.counts.bytes += len(part.content)
         if part.size is not None and part.size != expected:
             raise CorruptShard(
                 f"shard {self._reads.uri(path)} has {part.size} bytes where the manifest says {expected}; it was cut short "

@@ -5,7 +5,6 @@ What is in a member is not looked at here; `decoded` gives it to webdataset's de
 
 from __future__ import annotations
 
-import io
 import os
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.samples import SampleManifest, SampleShard, index_dtype, kind_of
 from pretrain_trainer.data import manifest_file
 from pretrain_trainer.data.kept import Kept
+from pretrain_trainer.data.npy import array_of
 from pretrain_trainer.documents import locations
 from pretrain_trainer.documents.faults import patiently, reading
 
@@ -160,6 +160,9 @@ class SampleShards:
             offsets = rows[offset].astype(np.int64)
             np.minimum(begins, offsets, where=offsets > 0, out=begins)
             np.maximum(ends, offsets + rows[length].astype(np.int64), out=ends)
+        if ends.max(initial=0) > of.bytes or (begins > ends).any() or ends.min(initial=0) < 0:
+            what = f"it leads outside of its tar of {of.bytes} bytes"
+            raise _other_index(self.storage.uri(of.index), what)
         fs, path = self.storage.fs, self.storage.path(of.name)
         if "://" in of.name:
             fs, path = locations.file_system(address, self._where)
@@ -171,13 +174,23 @@ class SampleShards:
         with reading(self._where, uri):
             content = self.storage.read_bytes(shard.index)
         try:
-            rows = np.load(io.BytesIO(content), allow_pickle=False)
-        except (ValueError, EOFError) as error:
+            rows = array_of(content)
+        except ValueError as error:
             raise _other_index(uri, f"it cannot be read: {error}") from error
         expected = index_dtype(1, shard.members).names
         if rows.dtype.names != expected or rows.shape != (shard.records,):
             raise _other_index(uri, f"it has {rows.size} records of other members than the manifest says")
-        return np.asarray(rows)
+        for name, member in shard.members.items():
+            told = int((rows[f"{name}.offset"] > 0).sum()), int(rows[f"{name}.length"].sum())
+            if told != (member.records, member.bytes):
+                raise _other_index(
+                    uri,
+                    f"it counts {told[0]} members {name} of {told[1]} bytes where the manifest says {member.records} of "
+                    f"{member.bytes}",
+                )
+        if (samples := int(rows["samples"].sum())) != shard.samples:
+            raise _other_index(uri, f"it counts {samples} samples where the manifest says {shard.samples}")
+        return rows
 
     def _span(self, opened: _Opened, first: int, last: int) -> tuple[bytes, int]:
         """What lies in the tar from record `first` to that before `last`, by one request, and its first byte's place."""
@@ -203,7 +216,10 @@ class SampleShards:
 
     def _sample(self, opened: _Opened, number: int, content: bytes, start: int) -> Sample:
         row, found = opened.rows[number], dict[str, bytes]()
-        key = bytes(row["key"]).decode()
+        try:
+            key = bytes(row["key"]).decode()
+        except UnicodeDecodeError as error:
+            raise DamagedRecord(f"{opened.address}, record {number}: the index has a key that is not UTF-8") from error
         for name, offset_field, length_field, checksum_field in opened.members:
             offset, length = int(row[offset_field]), int(row[length_field])
             if not offset:

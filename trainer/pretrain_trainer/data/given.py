@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from pretrain_api.shards import Manifest
 from pretrain_api.types import PretrainJobSpec
 from pretrain_trainer.data import manifest_file
 from pretrain_trainer.data.foreign import SampleShards
+from pretrain_trainer.documents.faults import patiently
 from pretrain_trainer.tokenizer import LoadedTokenizer
 
 _DTYPES = ("<u2", "<u4", "|u1")
@@ -44,7 +46,7 @@ def read(spec: PretrainJobSpec) -> list[Given]:
     for number, source in enumerate(spec.data.sources):
         if source.shards:
             where = f"spec.data.sources[{number}].shards"
-            file = manifest_file.read(source.shards, spec.storage.endpoint_url, where)
+            file = patiently(partial(manifest_file.read, source.shards, spec.storage.endpoint_url, where))
             found.append(Given(source.name, where, source.shards, file.sha256, file.manifest))
     return found
 

@@ -24,6 +24,8 @@ _REMOTE_REQUESTS = 32
 _AHEAD, _AHEAD_BYTES = 2048, 256 << 20
 """Records that are fetched before they are asked for, at most, and about their bytes."""
 _MOST_CAPTION_BYTES = 1 << 20
+_READS = 3
+"""Of a record whose checksum differs: it may be the way here that damaged it."""
 
 _Place = tuple[int, int]
 """Source and index."""
@@ -115,10 +117,13 @@ class ImageReader:
     def _read(self, source: int, index: int) -> _Read:
         of = self._sources[source]
         (record,) = of.records(np.array([index])).tolist()
-        try:
-            sample = of.shards.read(record)
-        except DamagedRecord as error:
-            return _Read(b"", "", f"is damaged: {error}")
+        for attempt in range(_READS):
+            try:
+                sample = of.shards.read(record)
+                break
+            except DamagedRecord as error:
+                if attempt == _READS - 1:
+                    return _Read(b"", "", f"is damaged: {error}")
         image = next((sample.members[name] for name in of.manifest.images if name in sample.members), b"")
         field = of.manifest.caption if self._field is None else self._field
         return _captioned(image, sample, field) if field else _Read(image, "")

@@ -50,7 +50,7 @@ def run(context: StageContext) -> StageResult:
         manifest = ImageManifest(
             fingerprint=context.fingerprint,
             source=one.source,
-            uri=one.uri,
+            uri=shards.storage.uri(one.uri.rpartition("/")[2]),  # also where the job's is relative
             sha256=one.sha256,
             images=wanted.images,
             caption=field,
@@ -90,6 +90,8 @@ def _wanted(one: Given, caption: str) -> _Wanted:
         raise UserError(
             "shards-without-images", one.where, what, "Name images by what they are: .jpg, .jpeg, .png or .webp."
         )
+    # An image alone comes first where a record has masks or thumbnails as well: jpg, then seg.png.
+    images = tuple(sorted(images, key=lambda name: name.count(".")))
     if not caption:
         return _Wanted(images, ())
     captions = webdataset.members_of(caption, members)
@@ -97,8 +99,7 @@ def _wanted(one: Given, caption: str) -> _Wanted:
         what = f"the records of {one.uri} have no member or JSON field {caption!r}, but {', '.join(members)}."
         instead = "Write fields: {text: ...} of the source with the member or JSON field that holds the caption."
         raise UserError("shards-without-captions", one.where, what, instead)
-    # An image alone comes first where a record has masks or thumbnails as well: jpg, then seg.png.
-    return _Wanted(tuple(sorted(images, key=lambda name: name.count("."))), captions)
+    return _Wanted(images, captions)
 
 
 def _left_out(shards: SampleShards, wanted: _Wanted, told: Callable[[int], None]) -> tuple[Int64s, dict[str, int]]:

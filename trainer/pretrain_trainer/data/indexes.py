@@ -1,6 +1,5 @@
 """The indexes beside the shards of a split: read when a record of theirs is first wanted, kept within a bound of bytes."""
 
-import io
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from pretrain_api.errors import PretrainError
 from pretrain_api.shards import Shard, Split, index_dtype
+from pretrain_trainer.data.npy import array_of
 
 INDEX_BYTES = 32 << 20
 """Bytes of indexes that are kept. A shard of 512 MiB has 50 KiB."""
@@ -112,8 +112,8 @@ class Indexes:
 def parsed(content: bytes, shard: Shard, uri: str) -> npt.NDArray[np.void]:
     """The rows of an index, held against what the manifest says of its shard. Raises CorruptShard."""
     try:
-        index = np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+        index = array_of(content)
+    except ValueError as error:
         raise CorruptShard(f"index {uri} cannot be read: {error}") from error
     if index.dtype != index_dtype() or index.shape != (shard.records,):
         raise CorruptShard(f"index {uri} has {index.size} records where the manifest says {shard.records}")

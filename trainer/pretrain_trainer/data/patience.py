@@ -43,6 +43,8 @@ class Counts:
     requests: int = 0
     hedges: int = 0
     faults: int = 0
+    bytes: int = 0
+    """Of shards that a store sent."""
     reads: Waits = field(default_factory=Waits)
     """Durations of requests that succeeded."""
 

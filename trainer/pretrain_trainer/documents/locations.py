@@ -102,6 +102,18 @@ def find(pattern: str, where: str) -> list[Location]:
     return found
 
 
+def version(url: str, where: str) -> str:
+    """What tells the versions of the file at an address apart, its size included; empty where its server does not say.
+    The address is no pattern. UserError and SourceUnavailable as `reading` tells them."""
+    ((_, entry),) = _entries(url, False, where)
+    told = _version(entry)
+    return told and f"{told} {entry.get('size')}"
+
+
+def _version(entry: dict[str, Any]) -> str:
+    return next((f"{key}={entry[key]}" for key in _VERSION_KEYS if entry.get(key) is not None), "")
+
+
 def _listings(addresses: Sequence[str], where: str) -> dict[str, list[Location]]:
     """Those of many addresses that a listing of their folders finds: one request instead of one for each file.
 
@@ -144,9 +156,8 @@ def _matches(url: str, where: str, suffix: str, container: str) -> list[Location
             raise UserError("invalid-utf8", where, what, "Rename the file, or write a glob without it.")
         name = entry["name"] if not suffix else f"{head.split('://', 1)[0]}://{entry['name']}"
         location = f"{name}{suffix}" if suffix else str(fs.unstrip_protocol(entry["name"]))
-        version = next((f"{key}={entry[key]}" for key in _VERSION_KEYS if entry.get(key) is not None), "")
         size = entry.get("size")
-        files.append(Location(location, -1 if size is None else int(size), container + version))
+        files.append(Location(location, -1 if size is None else int(size), container + _version(entry)))
     return sorted(files, key=lambda file: file.url)
 
 

@@ -64,7 +64,7 @@ def _figures(context: StageContext, places: Places, source: int, model: TrainedM
     measured = losses.source_loss(
         model.module,
         model.objective,
-        opened.reader(context.storage, places, "validation"),
+        opened.reader(context.storage, places, "validation", opened.quarantine(context)),
         source,
         held_out,
         _BATCH,
@@ -109,7 +109,9 @@ def _images(
     context: StageContext, places: Places, source: int, split: Literal["train", "validation"], size: int, most: int
 ) -> tuple[torch.Tensor, Sequence[str]]:
     """Pixels uint8 [n, 3, size, size] of a source's images that have a label, and the labels."""
-    reader = opened.reader(context.storage, places, split, field=context.spec.evaluation.labels)
+    reader = opened.reader(
+        context.storage, places, split, opened.quarantine(context), field=context.spec.evaluation.labels
+    )
     there = getattr(places[source][1], split).samples
     count = min(there, most)
     index = np.arange(count, dtype=np.int64) * there // max(1, count)

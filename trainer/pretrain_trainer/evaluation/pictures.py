@@ -74,7 +74,7 @@ def some_images(
     context: StageContext, places: Places, split: Literal["train", "validation"], most: int
 ) -> tuple[list[Image.Image], list[str]]:
     """Images of all sources, evenly spread, and their captions."""
-    reader = opened.reader(context.storage, places, split)
+    reader = opened.reader(context.storage, places, split, opened.quarantine(context))
     there = [getattr(manifest, split).samples for _, manifest in places]
     found = [(source, index) for source, count in enumerate(there) for index in range(count)]
     chosen = (

@@ -13,7 +13,7 @@ from pretrain_api.storage import Storage
 from pretrain_trainer import tokenizer
 from pretrain_trainer.command_program import Stopping, exit_code
 from pretrain_trainer.cores import usable_cores
-from pretrain_trainer.indexing import places, work
+from pretrain_trainer.indexing import checking, places, work
 from pretrain_trainer.terminal import say
 
 _MOST_TOLD = 20
@@ -38,7 +38,7 @@ def _index(options: argparse.Namespace) -> int:
     stopping = Stopping()
     found = places.find(options.uris, options.to)
     if options.check:
-        return _check(found, options.endpoint_url)
+        return _check(found, options, stopping)
     sha256 = _tokenizer_sha256(options.tokenizer, options.endpoint_url)
     manifest, faults = work.index(found, options.endpoint_url, options.processes or usable_cores(), sha256, stopping)
     if faults:
@@ -52,11 +52,11 @@ def _index(options: argparse.Namespace) -> int:
 
 
 def _tokenizer_sha256(uri: str, endpoint_url: str) -> str:
-    return tokenizer.load_folder(Storage(uri, endpoint_url), "").sha256 if uri else ""
+    return tokenizer.load_given(uri, endpoint_url, "--tokenizer").sha256 if uri else ""
 
 
-def _check(found: places.Places, endpoint_url: str) -> int:
-    differences = work.differences(found, endpoint_url)
+def _check(found: places.Places, options: argparse.Namespace, stopping: Stopping) -> int:
+    differences = checking.differences(found, options.endpoint_url, options.processes or usable_cores(), stopping)
     for difference in differences:
         say(difference)
     if differences:

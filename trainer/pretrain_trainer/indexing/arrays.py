@@ -8,6 +8,7 @@ import numpy as np
 
 from pretrain_api.errors import UserError
 from pretrain_api.samples import ArrayFormat
+from pretrain_trainer.data.npy import UNREADABLE
 
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -23,8 +24,8 @@ def describe(content: bytes, where: str) -> ArrayFormat:
         shape, is_fortran, dtype = read_header(file)
     except KeyError as error:
         raise _broken(where, f"its format version {error} is unknown") from error
-    except ValueError as error:
-        raise _broken(where, str(error).splitlines()[0].rstrip(".")) from error
+    except UNREADABLE as error:
+        raise _broken(where, (str(error) or type(error).__name__).splitlines()[0].rstrip(".")) from error
     if dtype.hasobject:
         raise UserError(
             "npy-objects",

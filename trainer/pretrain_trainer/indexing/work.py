@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -40,9 +39,9 @@ def index(
     The files are the same bytes however often this was interrupted, and for any number of processes.
     """
     storage = Storage(places.folder, endpoint_url)
-    known = _known(storage, places)
+    before = known(storage, places)
     shards, faults = list[SampleShard](), list[UserError]()
-    kept = [_kept(known.get(tar.name), tar, storage) for tar in places.tars]
+    kept = [_kept(before.get(tar.name), tar, storage) for tar in places.tars]
     missing = [tar for tar, line in zip(places.tars, kept, strict=True) if line is None]
     tasks = (Task(tar, places.folder, endpoint_url) for tar in missing)
     with Bar("index", sum(max(tar.bytes, 0) for tar in missing), "bytes") as bar:
@@ -118,9 +117,9 @@ def _manifest(shards: Sequence[SampleShard], tokenizer_sha256: str) -> SampleMan
     )
 
 
-def _known(storage: Storage, places: Places) -> dict[str, SampleShard]:
+def known(storage: Storage, places: Places) -> dict[str, SampleShard]:
     """What earlier runs found out, by the tar's name. UserError where the folder's manifest is one of other shards."""
-    known: dict[str, SampleShard] = {}
+    found: dict[str, SampleShard] = {}
     if storage.exists(layout.MANIFEST):
         where = storage.uri(layout.MANIFEST)
         manifest = manifests.parse(storage.read_bytes(layout.MANIFEST), where)
@@ -128,9 +127,9 @@ def _known(storage: Storage, places: Places) -> dict[str, SampleShard]:
             what = f"the folder has a manifest of token shards, those of source {manifest.source}."
             instead = "Use it as it is: it needs no other index. Or write --to with another folder."
             raise UserError("manifest-of-others", where, what, instead)
-        known = {shard.name: shard for shard in manifest.shards}
+        found = {shard.name: shard for shard in manifest.shards}
         names = {tar.name for tar in places.tars}
-        if others := [name for name in known if name not in names]:
+        if others := [name for name in found if name not in names]:
             raise UserError(
                 "manifest-of-others",
                 where,
@@ -138,7 +137,7 @@ def _known(storage: Storage, places: Places) -> dict[str, SampleShard]:
                 "among those to index.",
                 "Index all tars of the folder together, write --to with another folder, or remove the manifest.",
             )
-    return known | {shard.name: shard for shard in _notes(storage, places)}
+    return found | {shard.name: shard for shard in _notes(storage, places)}
 
 
 def _notes(storage: Storage, places: Places) -> Iterator[SampleShard]:
@@ -153,38 +152,9 @@ def _kept(shard: SampleShard | None, tar: Tar, storage: Storage) -> SampleShard 
     """The line of a tar that was indexed as it is now, if its index is there. A tar that tells no version is not."""
     if shard is None or not (tar.etag or tar.modified) or not storage.exists(shard.index):
         return None
-    return shard if _is_as_indexed(shard, tar) else None
+    return shard if is_as_indexed(shard, tar) else None
 
 
-def _is_as_indexed(shard: SampleShard, tar: Tar) -> bool:
+def is_as_indexed(shard: SampleShard, tar: Tar) -> bool:
+    """Whether a tar has the size and the version that it was indexed with."""
     return (shard.bytes, shard.etag, shard.modified) == (tar.bytes, tar.etag, tar.modified)
-
-
-def differences(places: Places, endpoint_url: str) -> list[str]:
-    """What keeps the folder's manifest and indexes from being those of the tars as they are, a sentence each."""
-    storage = Storage(places.folder, endpoint_url)
-    if not storage.exists(layout.MANIFEST):
-        return [f"{storage.uri(layout.MANIFEST)} is not there"]
-    known, found = _known(storage, places), list[str]()
-    for tar in places.tars:
-        shard = known.get(tar.name)
-        if shard is None:
-            found.append(f"{tar.url} is not in the manifest")
-        elif not _is_as_indexed(shard, tar):
-            found.append(f"{tar.url} has changed since it was indexed")
-        else:
-            found += _index_differences(storage, shard, tar)
-    return found
-
-
-def _index_differences(storage: Storage, shard: SampleShard, tar: Tar) -> list[str]:
-    where = storage.uri(shard.index)
-    try:
-        rows = np.load(io.BytesIO(storage.read_bytes(shard.index)), allow_pickle=False)
-    except FileNotFoundError:
-        return [f"{where} is not there"]
-    except (ValueError, EOFError) as error:
-        return [f"{where} cannot be read: {error}"]
-    if len(rows) != shard.records:
-        return [f"{where} has {len(rows)} records where the manifest says {shard.records}"]
-    return []

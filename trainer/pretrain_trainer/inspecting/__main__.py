@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, UserError
 from pretrain_api.nouns import counted
@@ -12,11 +12,14 @@ from pretrain_trainer.command_program import Stopping, answer, exit_code
 from pretrain_trainer.cores import usable_cores
 from pretrain_trainer.documents.faults import patiently, reading
 from pretrain_trainer.inspecting import peek, stats, targets, verify
+from pretrain_trainer.inspecting.notes import Notes
 from pretrain_trainer.inspecting.targets import SampleSource, Target, TokenSource
 from pretrain_trainer.parallel import ordered_map
-from pretrain_trainer.terminal import Bar
+from pretrain_trainer.terminal import Bar, say
 
 _MOST_TOLD = 100
+_MOST_TEXTS, _MOST_RECORDS = 3, 20
+"""Samples that are shown where nobody says how many."""
 
 
 def main() -> int:
@@ -24,7 +27,8 @@ def main() -> int:
     options = _parser().parse_args()
     if options.endpoint_url:
         os.environ["AWS_ENDPOINT_URL_S3"] = options.endpoint_url
-    return exit_code(lambda: _asked(options))
+    again = "the same command goes on where it was" if options.what == "verify" else ""
+    return exit_code(lambda: _asked(options), again)
 
 
 def _asked(options: argparse.Namespace) -> int:
@@ -60,14 +64,25 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verify(target: Target, options: argparse.Namespace) -> int:
     stopping = Stopping()
-    work = [task for source in target.sources for task in verify.tasks(source)]
+    notes = Notes(target.sources)
+    before = notes.read()
+    work = [
+        replace(task, before=before.get(verify.address_of(task)))
+        for source in target.sources
+        for task in verify.tasks(source)
+    ]
+    if before:
+        say(f"goes on: {len(before)} of {counted(len(work), 'shard')} were read before ({notes.path})")
     findings, records = list[verify.Finding](), 0
     processes = max(1, min(options.processes or usable_cores(), len(work)))
     with Bar("verify", sum(task.bytes for task in work), "bytes") as bar:
         for task, found in zip(work, ordered_map(verify.verify, work, processes, stopping), strict=True):
+            if found != task.before:
+                notes.add(task, found)
             findings += found.findings
             records += found.records
             bar.advance(task.bytes)
+    notes.remove()
     if options.output == "json":
         told = {"shards": len(work), "records": records, "findings": [asdict(finding) for finding in findings]}
         answer([json.dumps(told, indent=1)])
@@ -91,17 +106,17 @@ def _stats(target: Target, output: str) -> int:
 
 def _peek(target: Target, options: argparse.Namespace) -> int:
     if options.at is not None:
-        answer(peek.token_lines(peek.at_position(target, options.at, options.count or 1), target.tokenizer))
+        places = peek.at_position(target, options.at, options.count or 1)
+    else:
+        source = target.chosen(options.source)
+        usual = _MOST_TEXTS if isinstance(source, TokenSource) else _MOST_RECORDS
+        places = peek.chosen(source, options.count or usual, options.seed)
+    if isinstance(target.sources[0], TokenSource):
+        answer(peek.token_lines(places, target.tokenizer))
         return EXIT_OK
-    source = target.chosen(options.source)
-    if isinstance(source, TokenSource):
-        chosen = peek.numbers(source.manifest.train.samples, options.count or 3, options.seed)
-        answer(peek.token_lines([peek.Place(source, index) for index in chosen], target.tokenizer))
-        return EXIT_OK
-    chosen = peek.numbers(len(source.shards), options.count or 20, options.seed)
-    samples = [source.shards.read(number) for number in chosen]
-    answer(peek.sample_lines(samples))
-    if found := peek.pictures(source, samples):
+    samples = peek.samples_of(places)
+    answer(peek.sample_lines(places, samples))
+    if found := peek.pictures(samples):
         from pretrain_trainer.inspecting.sheets import contact_sheet
 
         path = options.sheet or "contact-sheet.png"

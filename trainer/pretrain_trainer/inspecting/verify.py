@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,6 +17,7 @@ from pretrain_api.errors import UserError
 from pretrain_api.samples import SampleShard, kind_of
 from pretrain_api.shards import Manifest, Shard
 from pretrain_trainer.data.indexes import CorruptShard, parsed
+from pretrain_trainer.documents import locations
 from pretrain_trainer.documents.faults import SourceUnavailable, patiently
 from pretrain_trainer.documents.reading import opened
 from pretrain_trainer.indexing.names import split_name
@@ -52,6 +53,8 @@ class Verified:
     bytes: int
     records: int = 0
     findings: list[Finding] = field(default_factory=list)
+    version: str = ""
+    """Of tar and index as they were read; empty where nobody tells it."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Task:
     source: Source
     number: int
     bytes: int
+    before: Verified | None = None
+    """What was found when it was read before; that holds as long as it has the same version."""
 
 
 def tasks(source: Source) -> Iterator[Task]:
@@ -72,12 +77,15 @@ def tasks(source: Source) -> Iterator[Task]:
 
 def verify(task: Task) -> Verified:
     """Read a shard and list what is wrong with it. Never raises for what is wrong with the shard itself."""
-    address = _address(task)
+    address = address_of(task)
+    version = _version(task, address)
+    if task.before and version and task.before.version == version:
+        return task.before
     try:
-        return patiently(lambda: _verified(task, address))
+        return replace(patiently(lambda: _verified(task, address)), version=version)
     except UserError as error:
         where = "" if error.where == address else f"{error.where}: "
-        return Verified(task.bytes, 0, [Finding(address, f"{where}{error.what} {error.instead}")])
+        return Verified(task.bytes, 0, [Finding(address, f"{where}{error.what} {error.instead}")], version)
     except SourceUnavailable as error:
         return Verified(task.bytes, 0, [Finding(address, f"it cannot be read at the moment: {error.reason}")])
 
@@ -86,10 +94,25 @@ def _shards(manifest: Manifest) -> list[Shard]:
     return [*manifest.train.shards, *manifest.validation.shards]
 
 
-def _address(task: Task) -> str:
+def address_of(task: Task) -> str:
+    """The address of the tar."""
     if isinstance(task.source, SampleSource):
         return task.source.shards.address(task.number)
     return task.source.storage.uri(f"{task.source.folder}/{_shards(task.source.manifest)[task.number].name}")
+
+
+def _version(task: Task, address: str) -> str:
+    """Of tar and index. Empty where one of them cannot be had: whoever reads it then tells why."""
+    if isinstance(task.source, SampleSource):
+        shards = task.source.shards
+        index = shards.storage.uri(shards.manifest.shards[task.number].index)
+    else:
+        index = task.source.storage.uri(_index_path(task.source, _shards(task.source.manifest)[task.number]))
+    try:
+        told = [locations.version(file, file) for file in (address, index)]
+    except (UserError, SourceUnavailable, OSError):
+        return ""
+    return "; ".join(told) if all(told) else ""
 
 
 @dataclass(frozen=True)
@@ -180,8 +203,12 @@ def _differences(member: _Member, row: np.void, prefix: str) -> Iterator[str]:
         yield f"crc32c is {member.crc32c:08x} where the index says {int(row[f'{prefix}crc32c']):08x}"
 
 
+def _index_path(source: TokenSource, shard: Shard) -> str:
+    return f"{source.folder}/{PurePosixPath(shard.name).with_suffix('.idx')}"
+
+
 def _token_index(source: TokenSource, shard: Shard) -> npt.NDArray[np.void]:
-    path = f"{source.folder}/{PurePosixPath(shard.name).with_suffix('.idx')}"
+    path = _index_path(source, shard)
     uri, again = source.storage.uri(path), "Let Encode write it again: remove its record in stages/encode."
     try:
         return parsed(source.storage.read_bytes(path), shard, uri)

@@ -25,7 +25,7 @@ from pretrain_trainer.objectives.attention_maps import attention_maps
 from pretrain_trainer.objectives.crops import GLOBAL_CROPS, crops
 from pretrain_trainer.objectives.distillation import Distilled, Head, cross_entropy
 from pretrain_trainer.objectives.image_objective import Picture
-from pretrain_trainer.objectives.interface import Batch, Moment, Sums
+from pretrain_trainer.objectives.interface import Batch, Moment, Parts, Sums
 from pretrain_trainer.objectives.passes import Passes
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ _WARM_PART = 0.1
 """Of the run, in which the teacher's temperature rises (the paper: 30 of 300 epochs)."""
 _FROZEN_PART = 0.01
 """Of the run, where the job does not say for how long (the paper: one epoch of 100)."""
+
+
+def build(spec: DinoSpec, parts: Parts) -> SelfDistillation:
+    return SelfDistillation(spec, parts.seed)
 
 
 class SelfDistillation:

@@ -13,6 +13,7 @@ from pretrain_trainer.data.samples import AnySamples, Int64s
 
 if TYPE_CHECKING:
     from pretrain_trainer.objectives.passes import Passes
+    from pretrain_trainer.tokenizer import LoadedTokenizer
 
 S = TypeVar("S", bound=AnySamples, contravariant=True)
 
@@ -72,6 +73,17 @@ class Moment:
     """Of the whole run."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What an objective is made of, beside its settings."""
+
+    tokenizer: Callable[[], LoadedTokenizer]
+    """Loads it, with the special tokens that the objective needs."""
+    seed: int
+    config: Any
+    """That of the model, as transformers has it; None where only batches are made, which text needs no model for."""
+
+
 class Objective(Protocol[S]):
     """One way to learn from samples of one kind."""
 
@@ -124,9 +136,10 @@ class Additive:
     def learn(self, module: nn.Module, passes: Passes, scale: float, moment: Moment) -> Tensor:
         losses = []
         for batch, real in passes:
-            with passes.context():
+            with passes.part("forward"), passes.context():
                 sums = self.sums(module, batch, scale)
-            sums.objective.backward()  # type: ignore[no-untyped-call]
+            with passes.part("backward"):
+                sums.objective.backward()  # type: ignore[no-untyped-call]
             losses.append(sums.loss[:real])
         return torch.cat(losses)
 

@@ -18,7 +18,7 @@ from pretrain_trainer.data.image_samples import ImageSamples
 from pretrain_trainer.data.samples import Int64s
 from pretrain_trainer.objectives.draws import uniform
 from pretrain_trainer.objectives.image_objective import Picture
-from pretrain_trainer.objectives.interface import Additive, Batch, Sums
+from pretrain_trainer.objectives.interface import Additive, Batch, Parts, Sums
 from pretrain_trainer.objectives.pixels import denormalised, normalised, random_parts, sheet
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ _CROP, _MASK = 0, 1
 _EPSILON = 1e-6
 
 
+def build(spec: MaeSpec, parts: Parts) -> MaskedAutoencoder:
+    return MaskedAutoencoder(spec, parts.config.patch_size, parts.seed)
+
+
 class MaskedAutoencoder(Additive):
     """Of images of `spec.image_size`, in patches of `patch` px."""
 
@@ -38,6 +42,11 @@ class MaskedAutoencoder(Additive):
         self._spec, self._seed = spec, seed
         self._patches = (spec.image_size // patch) ** 2
         self._seen = int(self._patches * (1 - spec.mask_ratio))
+
+    def wrapped(self, model: Any) -> nn.Module:
+        # The model hides patches by itself, by its own setting.
+        model.config.mask_ratio = self._spec.mask_ratio
+        return super().wrapped(model)
 
     def prepare(self, module: nn.Module) -> None:
         """Every masked autoencoder of transformers can learn this."""

@@ -24,6 +24,8 @@ class Passes:
     device: torch.device
     context: Callable[[], contextlib.AbstractContextManager[object]]
     """In which a forward pass runs."""
+    part: Callable[[str], contextlib.AbstractContextManager[object]] = lambda name: contextlib.nullcontext()
+    """In which a part of the step is measured: forward, backward."""
 
     def __iter__(self) -> Iterator[tuple[Batch, int]]:
         """Micro-batches on the device, with how many of their samples are real; equally many on every rank, so that

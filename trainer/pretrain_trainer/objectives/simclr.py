@@ -24,7 +24,7 @@ from pretrain_trainer.objectives import colours, encoders
 from pretrain_trainer.objectives.draws import uniform
 from pretrain_trainer.objectives.global_batch_norm import GlobalBatchNorm, keep_statistics, over_ranks
 from pretrain_trainer.objectives.image_objective import Picture
-from pretrain_trainer.objectives.interface import Batch, Moment, Sums
+from pretrain_trainer.objectives.interface import Batch, Moment, Parts, Sums
 from pretrain_trainer.objectives.passes import Passes
 from pretrain_trainer.objectives.pixels import normalised, sheet, stacked
 from pretrain_trainer.objectives.side_by_side import side_by_side
@@ -40,6 +40,10 @@ _JITTER = (0.8, 0.8, 0.8, 0.2)
 """Strengths of brightness, contrast, saturation and hue at a strength of 1 (appendix A)."""
 _BLURRED = 0.5
 _DRAWS = CROP_DRAWS + 1 + colours.JITTER_DRAWS + colours.BLUR_DRAWS
+
+
+def build(spec: SimClrSpec, parts: Parts) -> SimClr:
+    return SimClr(spec, parts.seed)
 
 
 class SimClr:
@@ -99,9 +103,10 @@ class SimClr:
         return Sums(each.sum() * scale, losses)
 
     def learn(self, module: nn.Module, passes: Passes, scale: float, moment: Moment) -> Tensor:
-        with passes.context():
+        with passes.part("forward"), passes.context():
             sums = self.sums(module, passes.whole.to(passes.device), scale)
-        sums.objective.backward()  # type: ignore[no-untyped-call]
+        with passes.part("backward"):
+            sums.objective.backward()  # type: ignore[no-untyped-call]
         moved()
         return sums.loss
 

@@ -14,8 +14,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from pretrain_api import cluster
 from pretrain_api.events import Outcome, fitted, outcome_at
+from pretrain_api.metrics import ENV_FOLDER, OfProcesses, served
 from pretrain_api.report import Report
 from pretrain_api.silence import Silence
 from pretrain_api.stages import FINISH, Stage
@@ -30,6 +33,7 @@ from pretrain_trainer.pod.worlds import told_of_worlds
 from pretrain_trainer.process import adopt_orphans, die_with_parent, end_leftovers
 from pretrain_trainer.stopping import Stop
 
+_LOGGER = logging.getLogger(__name__)
 _LAST_REPORT_SECONDS = 5.0
 
 
@@ -51,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     stop = Stop()
     with tempfile.TemporaryDirectory(prefix="pretrain-pod-") as folder:
-        outcome, code = _run(place, options.service_account, Path(folder), stop)
+        outcome, code = _run(place, options.service_account, Path(folder), stop, options.metrics_port)
     with contextlib.suppress(OSError):  # no kubelet has made the file: then nobody reads it
         options.termination_log.write_bytes(fitted(outcome))
     return code
@@ -65,12 +69,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attempt", type=int, default=0, help="the start of the stage that this pod belongs to")
     parser.add_argument("--phase", default=FINISH.name)
     parser.add_argument("--parts", type=int, default=1, help="how many pods share the phase")
+    parser.add_argument("--metrics-port", type=int, help="Train: where Prometheus is answered")
     parser.add_argument("--termination-log", type=Path, default=Path(cluster.TERMINATION_LOG))
     parser.add_argument("--service-account", type=Path, default=SERVICE_ACCOUNT, help="folder of token and ca.crt")
     return parser
 
 
-def _run(place: Place, service_account: Path, folder: Path, stop: Stop) -> tuple[Outcome, int]:
+def _run(
+    place: Place, service_account: Path, folder: Path, stop: Stop, metrics_port: int | None
+) -> tuple[Outcome, int]:
     events, said = folder / "events.jsonl", folder / "outcome.json"
     scratch, cores, processes = folder / "scratch", usable_cores(), 1
     scratch.mkdir()
@@ -87,11 +94,27 @@ def _run(place: Place, service_account: Path, folder: Path, stop: Stop) -> tuple
         is_speaker = place.stage is Stage.TRAIN or place.index == 0
         stack.enter_context(_reporting(events, place, service_account, is_speaker))
         environment = commands.environment(os.environ, place.stage, events, said, processes, cores, scratch)
+        if place.stage is Stage.TRAIN and metrics_port is not None:
+            environment |= stack.enter_context(_scraped(folder / "metrics", metrics_port))
         child = Child(program, environment, inherited)
         with stop.passed_on(child.ask_to_stop):
             code = child.wait()
         end_leftovers()
     return endings.ending(code, outcome_at(said), child.log, stop.was_asked)
+
+
+@contextlib.contextmanager
+def _scraped(folder: Path, port: int) -> Iterator[dict[str, str]]:
+    """Answer Prometheus with what the ranks write; the environment that tells them where."""
+    folder.mkdir()
+    registry = CollectorRegistry()
+    OfProcesses(registry, folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(served(registry, port))
+        except OSError as error:  # a training that nobody sees is better than none
+            _LOGGER.warning("nobody can scrape port %d, training goes on: %s", port, error)
+        yield {ENV_FOLDER: str(folder)}
 
 
 @contextlib.contextmanager

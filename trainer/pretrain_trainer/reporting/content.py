@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pretrain_api.image_shards import ImageManifest
 from pretrain_api.nouns import counted
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
@@ -96,25 +97,27 @@ def _tokens(run: RunRecords) -> Tokens:
         ("End of text, padding", f"{details['endOfText']}, {details['padding']}"),
         ("SHA-256 of tokenizer.json", details["sha256"]),
     ]
+    measured = details["bySource"]  # sources of documents
     sources = [
         TokensOfSource(
             source=name,
-            bytes_per_token=encoded[name]["bytesPerToken"] if name in encoded else figures["bytesPerToken"],
-            characters_lost=figures["charactersLost"],
-            characters=figures["characters"],
+            bytes_per_token=encoded[name]["bytesPerToken"] if name in encoded else measured[name]["bytesPerToken"],
+            characters_lost=measured[name]["charactersLost"] if name in measured else 0,
+            characters=measured[name]["characters"] if name in measured else 0,
             train_tokens=encoded[name]["tokens"] if name in encoded else 0,
             shards=encoded[name]["shards"] if name in encoded else 0,
         )
-        for name, figures in details["bySource"].items()
+        for name in [source.name for source in run.job.spec.data.sources]
+        if name in encoded or name in measured
     ]
-    token_lengths = {name: figures["tokenLengths"] for name, figures in details["bySource"].items()}
+    token_lengths = {name: figures["tokenLengths"] for name, figures in measured.items()}
     document_lengths = {name: figures["documentLengths"] for name, figures in encoded.items()}
     return Tokens(facts, sources, plots.token_lengths(token_lengths) + plots.document_lengths(document_lengths))
 
 
 def _provenance(run: RunRecords) -> list[Provenance]:
     record = run.records.get(Stage.COLLECT)
-    collected = record.details["sources"] if record else {}
+    collected = {**(record.details["sources"] if record else {}), **_images(run)}
     rows = []
     for source in run.job.spec.data.sources:
         details = collected.get(source.name, {})
@@ -129,6 +132,17 @@ def _provenance(run: RunRecords) -> list[Provenance]:
             )
         )
     return rows
+
+
+def _images(run: RunRecords) -> dict[str, Any]:
+    """The same of shards of images, which stay where they are."""
+    manifests = run.manifests()
+    encoded = run.records[Stage.ENCODE].details["bySource"] if manifests else {}
+    return {
+        name: {"files": encoded[name]["shards"], "fileBytes": encoded[name]["bytes"], "sha256": manifest.sha256}
+        for name, manifest in manifests.items()
+        if isinstance(manifest, ImageManifest)
+    }
 
 
 def _environment(report: Report) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pretrain_api import layout, records
 from pretrain_api.commits import Commit
 from pretrain_api.errors import UserError
-from pretrain_api.stages import UPSTREAM, CompletionRecord, Stage
+from pretrain_api.stages import CompletionRecord, Stage, upstream_of
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
 from pretrain_trainer.context import StageContext
@@ -56,9 +56,10 @@ def status_of(storage: Storage) -> PretrainJob | None:
 
 def before_export(context: StageContext) -> RunRecords:
     """The run as Export sees it. Status and Report are left out: they differ between runs of the same job."""
-    upstream = {stage: context.record(stage) for stage in UPSTREAM[Stage.EXPORT]}
-    collect = records.read(context.storage, Stage.COLLECT, upstream[Stage.PREPARE].upstream[Stage.COLLECT])
-    return RunRecords(context.storage, context.job, {Stage.COLLECT: collect, **upstream})
+    found = {stage: context.record(stage) for stage in upstream_of(Stage.EXPORT, context.spec)}
+    if prepared := found.get(Stage.PREPARE):
+        found[Stage.COLLECT] = records.read(context.storage, Stage.COLLECT, prepared.upstream[Stage.COLLECT])
+    return RunRecords(context.storage, context.job, found)
 
 
 def of_stage(context: StageContext, started: datetime) -> RunRecords:
@@ -78,13 +79,14 @@ def of_stage(context: StageContext, started: datetime) -> RunRecords:
     )
     recorded = status_of(context.storage)
     job = context.job.model_copy(update={"status": recorded.status}) if recorded else context.job
-    upstream = {stage: context.record(stage) for stage in UPSTREAM[Stage.REPORT]}
+    upstream = {stage: context.record(stage) for stage in upstream_of(Stage.REPORT, context.spec)}
     return RunRecords(context.storage, job, {**upstream, Stage.REPORT: report})
 
 
-def find(storage: Storage) -> RunRecords:
-    """The run in a storage, complete or not. Raises UserError where there is none."""
-    job = status_of(storage)
+def find(storage: Storage, job: PretrainJob | None = None) -> RunRecords:
+    """The run in a storage, complete or not. `job`: it with its status, where that is not in the storage, as in a cluster.
+    Raises UserError where there is none."""
+    job = job or status_of(storage)
     if job is None:
         raise UserError(
             "no-run",

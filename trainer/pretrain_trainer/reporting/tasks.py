@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pretrain_trainer.reporting.units import IMAGES, TOKENS, Units
+
 
 @dataclass(frozen=True)
 class Task:
@@ -25,6 +27,11 @@ class Task:
     """Whether it learns from images."""
     usage: str = ""
     """Python that gets features of an image from the exported folder, where it is one of images."""
+
+    @property
+    def units(self) -> Units:
+        """What its runs are counted in."""
+        return IMAGES if self.images else TOKENS
 
 
 _CAUSAL = Task("causal language model", "text-generation", "continues")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from pretrain_api.types.base import ApiModel
-from pretrain_api.types.status import StageState, State
+from pretrain_api.types.status import StageState, State, TimeSpent
 
 
 class StageReport(ApiModel):
@@ -154,6 +154,10 @@ class Report(ApiModel):
     message: str = ""
     """Why the job failed; empty otherwise."""
     created: datetime
+    goodput_ratio: float | None = None
+    """As in the status of the job."""
+    time: list[TimeSpent] = Field(default_factory=list)
+    """Where the time of the job went until `created`; empty where no status is in the storage, as of a job in a cluster."""
     stages: list[StageReport]
     sources: dict[str, SourceReport]
     training: TrainingReport

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import IO, Any
 
 from pretrain_api import layout
+from pretrain_api.step_history import read_steps
 from pretrain_api.types.status import State
+from pretrain_trainer.reporting import pictures
 from pretrain_trainer.reporting.columns import columns_of
 from pretrain_trainer.reporting.content import gather
-from pretrain_trainer.reporting.history import read_steps
 from pretrain_trainer.reporting.page import render
 from pretrain_trainer.reporting.records import RunRecords
 from pretrain_trainer.reporting.summary import summarise
@@ -24,9 +25,14 @@ def write(run: RunRecords, state: State, created: datetime) -> Report:
     commits = run.commits()
     with run.storage.create(layout.REPORT_JSON) as file:
         write_json(file, report, read_steps(run.storage, commits))
-    page = render(gather(run, report), columns_of(read_steps(run.storage, commits)))
-    run.storage.write_bytes(layout.REPORT_HTML, page.encode())
+    run.storage.write_bytes(layout.REPORT_HTML, page(run, report).encode())
     return report
+
+
+def page(run: RunRecords, report: Report) -> str:
+    """The page as text."""
+    columns = columns_of(read_steps(run.storage, run.commits()))
+    return render(gather(run, report), columns, pictures.read(run.storage, report.pictures))
 
 
 def write_json(file: IO[bytes], report: Report, steps: Iterable[Mapping[str, Any]]) -> None:

@@ -128,18 +128,15 @@ PHASES: Mapping[str, Callable[[StageContext], None]] = {"encode": _encode_share,
 
 def _encode(context: StageContext, share: Share) -> list[_Source]:
     """Turn documents into token streams: those of the parts in the share, over all sources."""
-    storage, prepared = context.storage, context.upstream[Stage.PREPARE]
+    storage, prepared = context.storage, context.upstream.get(Stage.PREPARE, "")
     fraction = context.spec.data.validation.fraction
     foreign = _foreign(context)
-    every_part: list[tuple[str, str | int]] = [
-        (s.name, part)
-        for s in context.spec.data.sources
-        for part in (
-            range(len(foreign[s.name][1].manifest.shards))
-            if s.name in foreign
-            else part_paths(storage, prepared, s.name)
-        )
-    ]
+    every_part: list[tuple[str, str | int]] = []
+    for s in context.spec.data.sources:
+        if s.documents:
+            every_part += [(s.name, path) for path in part_paths(storage, prepared, s.name)]
+        elif s.name in foreign:
+            every_part += [(s.name, number) for number in range(len(foreign[s.name][1].manifest.shards))]
     encodings: list[tuple[str, Encoding | ArrayPiece]] = []
     bounds = dict[str, int]()
     tokenizer_folder = layout.tokenizer(context.upstream[Stage.TOKENIZER])

@@ -36,7 +36,7 @@ from pretrain_trainer.evaluation import (
     unigrams,
 )
 from pretrain_trainer.evaluation.trained import TrainedModel
-from pretrain_trainer.objectives import Objective
+from pretrain_trainer.objectives import Objective, Parts
 from pretrain_trainer.objectives.prefix_lm import EmptyPrefixLanguageModel
 from pretrain_trainer.reporting import tasks
 from pretrain_trainer.training import precision
@@ -197,7 +197,7 @@ def _unigrams(context: StageContext, held_out: HeldOut, source: int) -> dict[str
     """The same targets, predicted from the frequencies of tokens in a part of the training data."""
     loaded, manifest = tokenizer.load(context), held_out[source][1]
     # None of these takes anything from the model.
-    objective = objectives.build(context.spec.objective, lambda: loaded, context.spec.training.seed, None)
+    objective = objectives.build(context.spec.objective, Parts(lambda: loaded, context.spec.training.seed, None))
 
     def targets(split: Literal["train", "validation"], most: int) -> Iterator[npt.NDArray[np.int32]]:
         there, reader = getattr(manifest, split).samples, SampleReader(context.storage, held_out, split)
@@ -216,10 +216,11 @@ def _unigrams(context: StageContext, held_out: HeldOut, source: int) -> dict[str
 
 def _training_texts(context: StageContext, folder: str, manifest: Manifest) -> Iterator[str]:
     """A sample of the source's training text: documents, or decoded tokens where it was given as shards."""
-    storage, prepared, name = context.storage, context.upstream[Stage.PREPARE], manifest.source
+    storage, name = context.storage, manifest.source
     source = next(source for source in context.spec.data.sources if source.name == name)
     if source.shards:
         return training_texts(storage, folder, manifest, tokenizer.load(context), baselines.SAMPLE_BYTES)
+    prepared = context.upstream[Stage.PREPARE]
     bound = validation_bound(source_texts(storage, prepared, name), context.spec.data.validation.fraction)
     return sample_texts(storage, prepared, name, baselines.SAMPLE_BYTES, bound)
 

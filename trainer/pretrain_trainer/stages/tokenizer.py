@@ -8,7 +8,6 @@ from typing import Any
 from pretrain_api import layout, objectives
 from pretrain_api.nouns import counted
 from pretrain_api.stages import Flow, Stage
-from pretrain_api.storage import Storage
 from pretrain_api.types.model import Tokenizer as TokenizerSpec
 from pretrain_api.types.model import TrainTokenizer
 from pretrain_trainer import tokenizer_training
@@ -21,8 +20,8 @@ from pretrain_trainer.tokenizer import (
     TOKENIZER_FILE,
     LoadedTokenizer,
     check_special_tokens,
+    given_files,
     load_folder,
-    read_files,
 )
 
 CHECKED_BYTES = 1 << 20
@@ -31,26 +30,29 @@ CHECKED_BYTES = 1 << 20
 
 def inputs(context: StageContext) -> str:
     """Digest of a given tokenizer's files; empty for one that is trained here."""
-    if context.spec.tokenizer is None or context.spec.tokenizer.train:
+    asked = _asked(context)
+    if asked.train:
         return ""
     digest = hashlib.sha256()
-    for name, content in sorted(_given_files(context, context.spec.tokenizer.uri).items()):
+    for name, content in sorted(_given_files(context, asked.uri).items()):
         digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 
+def _asked(context: StageContext) -> TokenizerSpec:
+    assert context.spec.tokenizer is not None, "the stage is planned only where there is one"
+    return context.spec.tokenizer
+
+
 def run(context: StageContext) -> StageResult:
-    if context.spec.tokenizer is None:
-        return StageResult(message="The objective reads no text.")
-    return _run(context, context.spec.tokenizer)
-
-
-def _run(context: StageContext, asked: TokenizerSpec) -> StageResult:
-    folder = layout.tokenizer(context.fingerprint)
-    prepared, fraction = context.upstream[Stage.PREPARE], context.spec.data.validation.fraction
+    asked, folder = _asked(context), layout.tokenizer(context.fingerprint)
+    fraction = context.spec.data.validation.fraction
     bounds = {
-        source.name: validation_bound(source_texts(context.storage, prepared, source.name), fraction)
+        source.name: validation_bound(
+            source_texts(context.storage, context.upstream[Stage.PREPARE], source.name), fraction
+        )
         for source in context.spec.data.sources
+        if source.documents
     }
     context.check_stopping()
     spec = asked.train
@@ -85,7 +87,7 @@ def _run(context: StageContext, asked: TokenizerSpec) -> StageResult:
 
 
 def _given_files(context: StageContext, uri: str) -> dict[str, bytes]:
-    return read_files(Storage(uri, context.spec.storage.endpoint_url), "")
+    return given_files(uri, context.spec.storage.endpoint_url, "spec.tokenizer.uri")
 
 
 def _train(
@@ -121,15 +123,13 @@ def _train(
 
 
 def _checks(context: StageContext, loaded: LoadedTokenizer, bounds: Mapping[str, int]) -> dict[str, Any]:
-    """Round trip and compression by source."""
+    """Round trip and compression by source of documents; `bounds` has them."""
     result: dict[str, Any] = {}
-    for source in context.spec.data.sources:
+    for name, bound in bounds.items():
         context.check_stopping()
-        sample = sample_texts(
-            context.storage, context.upstream[Stage.PREPARE], source.name, CHECKED_BYTES, bounds[source.name]
-        )
+        sample = sample_texts(context.storage, context.upstream[Stage.PREPARE], name, CHECKED_BYTES, bound)
         checked = tokenizer_training.check(loaded, sample)
-        result[source.name] = {
+        result[name] = {
             "documents": checked.documents,
             "bytes": checked.bytes,
             "tokens": checked.tokens,

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup as Group
@@ -32,6 +33,7 @@ from pretrain_trainer.training import commit_log
 from pretrain_trainer.training.history import StepFigures, write_history
 from pretrain_trainer.training.payload import PayloadReader, PayloadWriter
 from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, remove_payload, write_manifest
+from pretrain_trainer.training.spent import Spent
 from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
@@ -55,6 +57,21 @@ class Position:
     """Samples whose record was damaged, and that counted in no loss."""
     micro_batch_size: int = 0
     """Samples per forward pass: part of the state, since it decides the order of floating-point sums."""
+    spent: Spent = field(default_factory=Spent)
+    """What the steps up to here took, of whatever starts."""
+
+    @classmethod
+    def of_manifest(cls, position: Mapping[str, Any]) -> Self:
+        """As `dataclasses.asdict` wrote it. Checkpoints that do not say what their steps took count from nothing."""
+        return cls(**{**position, "spent": Spent(**position.get("spent", {}))})
+
+
+@dataclass(frozen=True)
+class Written:
+    """What writing a checkpoint took, of this rank's part of it."""
+
+    seconds: float
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,8 @@ class Checkpoints:
         self._mine = _commits(fenced.records, fingerprint)
         self._damaged = commit_log.damaged(fenced.records)
         self._parent_sha256 = ""
+        self.written: list[Written] = []
+        """What this start wrote, until somebody takes it."""
         self.newest: Commit | None = None
         """The commit that was loaded or written last."""
         _of_first(world, partial(_remove_abandoned, storage, fenced))
@@ -120,7 +139,7 @@ class Checkpoints:
                 self._found_damaged(commit, str(error))
                 continue
             self._stand_on(commit, folders)
-            return Position(**manifest["position"])
+            return Position.of_manifest(manifest["position"])
         if self._mine:
             raise CorruptCheckpoint(_nothing_left(self._storage))
         return None
@@ -192,7 +211,7 @@ class Checkpoints:
         )
 
     def _write(self, staged: Any, state: _State) -> None:
-        position = state.position
+        position, began = state.position, time.perf_counter()
         try:
             folder = f"{layout.CHECKPOINT_DATA}/{position.step:08d}-{self._generation}-{self._nonce}"
             writer = PayloadWriter(self._storage, folder, self._world.rank)
@@ -201,6 +220,7 @@ class Checkpoints:
             if self._world.is_first:
                 manifest = {**writer.manifest, "fingerprint": self._fingerprint, "position": asdict(position)}
                 self._commit(folder, write_manifest(self._storage, folder, manifest), state)
+            self.written.append(Written(time.perf_counter() - began, writer.bytes))
         except BaseException as error:  # noqa: BLE001 - carried to the main thread, which raises it
             self._error = error
 

@@ -46,7 +46,7 @@ def past_what_is_not_finite(training: Training) -> None:
         raise NonFinite(f"{what}, up to step {here.step}. Lower the learning rate or look at the data of these steps.")
     training.pending = [replace(figures, skipped=True) for figures in training.pending]
     skipped = before.skipped + here.step - before.step
-    training.position = replace(here, updates=before.updates, skipped=skipped, skipped_in_a_row=0)
+    training.position = replace(here, updates=before.updates, skipped=skipped, skipped_in_a_row=0, spent=before.spent)
     message = f"{what}; went back to the weights of step {before.step} and past the samples since"
     training.context.progress.update("step", here.step, length.steps, "steps", message=message)
 

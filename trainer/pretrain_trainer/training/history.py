@@ -7,13 +7,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pretrain_api import layout
 from pretrain_api.ledger import StepRead
 from pretrain_api.recoveries import Recovery
 from pretrain_api.storage import Storage
+from pretrain_trainer.training.spent import Spent
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class StepFigures:
     validation: Mapping[str, float] | None = None
     recoveries: tuple[Recovery, ...] = ()
     """Of which the training had come back when it made this step."""
+    spent: Spent = field(default_factory=Spent)
+    """What its seconds were spent on."""
 
     def as_json(self) -> dict[str, Any]:
         """The line of the file. Numbers that JSON lacks (a skipped step's loss may be NaN) become null."""
@@ -50,6 +53,12 @@ class StepFigures:
             "bySource": {name: _number(loss) for name, loss in self.by_source.items()},
             "read": self.read.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         }
+        pauses = {
+            "checkpointStallSeconds": self.spent.checkpoint_stall,
+            "evaluationSeconds": self.spent.evaluation,
+            "compilationSeconds": self.spent.compilation,
+        }
+        line |= {name: round(seconds, 6) for name, seconds in pauses.items() if seconds}
         if self.validation is not None:
             line["validation"] = {name: _number(loss) for name, loss in self.validation.items()}
         if self.recoveries:

@@ -28,7 +28,7 @@ from pretrain_trainer.data.order import Mixture
 from pretrain_trainer.data.waits import Waits
 from pretrain_trainer.objectives import Batch, Moment, Objective, Passes
 from pretrain_trainer.process import heed_no_more_signals
-from pretrain_trainer.training import going_back, ledger, recoveries, shown
+from pretrain_trainer.training import going_back, ledger, recoveries, shown, watched
 from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_tensors
 from pretrain_trainer.training.evaluation import Validation
 from pretrain_trainer.training.gradients import Gradients, clip_factor
@@ -38,7 +38,9 @@ from pretrain_trainer.training.pace import Pace
 from pretrain_trainer.training.recoveries import Recoveries, moment
 from pretrain_trainer.training.schedule import learning_rate
 from pretrain_trainer.training.snapshots import Snapshots
+from pretrain_trainer.training.spent import Spent, of_step
 from pretrain_trainer.training.stragglers import LEAST_RANKS, WINDOW_STEPS, OwnWork, Slow, slowest
+from pretrain_trainer.training.watched import Watch
 from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
@@ -91,11 +93,16 @@ class Training:
     """For how long each step waited for its batch, since the last start: one for each step."""
     boundary: float = 0.0
     """When the last step ended, on the clock of time.perf_counter."""
+    since: float = 0.0
+    """When this start of training began to train, in seconds since 1970."""
     saved_at: float = 0.0
     """When the last save began, or the last start, on the clock of time.monotonic."""
     saving_seconds: float = 0.0
-    """What a checkpoint has held up training since then."""
+    """What checkpoints and copies in memory have held up training since the last step."""
     own_work: OwnWork = field(init=False)
+    watch: Watch = field(init=False)
+    reading: GlobalBatches[Any, Batch] | None = None
+    """What the batches come from now."""
     recoveries: Recoveries = field(default_factory=recoveries.of_agent)
     recovered: tuple[Recovery, ...] = ()
     """Those that no step has in its figures yet."""
@@ -108,6 +115,10 @@ class Training:
 
     def __post_init__(self) -> None:
         self.own_work = OwnWork(self.world.device)
+        metadata = self.context.job.metadata
+        self.watch = watched.of_rank(
+            (metadata.namespace, metadata.name), self.world.rank, self.world.size, self.world.device
+        )
 
     @property
     def spec(self) -> PretrainJobSpec:
@@ -116,7 +127,7 @@ class Training:
     def run(self) -> None:
         """Train to the end, or raise Stopped once a stop was asked for and the state is saved."""
         self.model.train()
-        self.saved_at, self.boundary = time.monotonic(), time.perf_counter()
+        self.since, self.saved_at, self.boundary = time.time(), time.monotonic(), time.perf_counter()
         while not self._comes_to_the_end():
             self.boundary = time.perf_counter()
         self._leave_together()
@@ -126,6 +137,7 @@ class Training:
         first = self.position.step
         with self.batches(self.mixture, self.position.samples) as batches:
             mark(Phase.READING, first)
+            self.reading = batches
             for batch in batches:
                 mark(Phase.WARMING if self._is_warming(self.waits.count) else Phase.COMPUTING)
                 if self.position.step == self.length.steps:
@@ -166,6 +178,8 @@ class Training:
             self.checkpoints.wait()
         self.world.sum([0.0])
         if self.told:
+            stall = Spent(checkpoint_stall=time.perf_counter() - self.boundary)
+            self.position = replace(self.position, spent=self.position.spent.plus(stall))
             shown.show(self, self.told)
 
     def _agree(self, targets: int) -> tuple[int, bool, bool, bool, bool]:
@@ -185,7 +199,8 @@ class Training:
         keep = self.world.is_first and self.snapshots.is_due()
         told = self.recoveries.behind(self.position.recovered) if self.world.is_first else ()
         asked = [is_called_together(), self.context.stopping.is_set(), due, keep, bool(told)]
-        total, *decided = self.world.sum([targets, *asked])
+        with self.watch.at("collective"):
+            total, *decided = self.world.sum([targets, *asked])
         leave, stop, save, keep, has_recovered = (each > 0 for each in decided)
         if has_recovered:
             # Every rank writes them down, since any one's memory may be what training goes on from.
@@ -200,22 +215,25 @@ class Training:
         rate = learning_rate(
             self.spec.training.schedule, self.optimizer.peak, samples, self.length.samples, samples // step
         )
+        is_warming = self._is_warming(self.waits.count)
         self.gradients.start_step()
         with self.own_work.measured(len(batch.source)):
             losses = self._forward_backward(batch.made, targets)
-        norm = self.gradients.finish_step()
+        with self.watch.at("collective"):
+            norm = self.gradients.finish_step()
         self.waits.add(batch.wait_seconds)
         by_source, loss, gradient_norm, read = self._figures(
             batch, self.objective.targets(batch.made), losses, norm, targets
         )
         is_finite = math.isfinite(loss) and math.isfinite(gradient_norm)
         if is_finite:
-            factor = clip_factor(gradient_norm, self.spec.training.max_gradient_norm)
-            if factor < 1:
-                self.gradients.scale(factor)
-            self.optimizer.set_learning_rate(rate)
-            self.optimizer.step()
-            self.objective.after_update(self.model, self._moment)
+            with self.watch.at("optimizer"):
+                factor = clip_factor(gradient_norm, self.spec.training.max_gradient_norm)
+                if factor < 1:
+                    self.gradients.scale(factor)
+                self.optimizer.set_learning_rate(rate)
+                self.optimizer.step()
+                self.objective.after_update(self.model, self._moment)
         tokens = samples * tokens_per_sample(self.spec)
         self.position = replace(
             self.position,
@@ -236,11 +254,14 @@ class Training:
         began, self.boundary = self.boundary, time.perf_counter()
         seconds, evaluating = self.boundary - began, self.boundary - trained if validation is not None else 0.0
         self.pace = self.pace.after(seconds, evaluating, self.saving_seconds)
+        pauses = Spent(data_wait=batch.wait_seconds, checkpoint_stall=self.saving_seconds, evaluation=evaluating)
+        spent = of_step(seconds, pauses, is_warming=is_warming, is_finite=is_finite)
+        self.position = replace(self.position, spent=self.position.spent.plus(spent))
         self.saving_seconds = 0.0
         per_second = self.spec.training.global_batch_size * tokens_per_sample(self.spec) / seconds
         figures = StepFigures(
             step, loss, tokens, rate, gradient_norm, per_second, seconds, batch.wait_seconds, not is_finite,
-            by_source, read, validation, self.recovered,
+            by_source, read, validation, self.recovered, spent,
         )  # fmt: skip
         self.pending.append(figures)
         self.recovered = ()
@@ -249,7 +270,7 @@ class Training:
             self.slow = slowest(self.world.gather(self.own_work.per_sample()))
         going_back.past_what_is_not_finite(self)
         self.told = figures
-        shown.show(self, figures)
+        self.watch.stepped(self, figures, shown.show(self, figures))
 
     def _is_warming(self, times_before: int) -> bool:
         """Whether what was done so often may still be slow."""
@@ -261,7 +282,8 @@ class Training:
         # Random numbers (dropout) follow from the position, so that a resumed run draws the same ones.
         torch.manual_seed(derived_seed(self.spec.training.seed, self.position.samples, self.world.rank))
         largest = -(-self.spec.training.global_batch_size // self.world.size)
-        passes = Passes(whole, largest, self.position.micro_batch_size, self.world.device, self.forward_context)
+        micro, watch = self.position.micro_batch_size, self.watch
+        passes = Passes(whole, largest, micro, self.world.device, self.forward_context, watch.at)
         return self.objective.learn(self.model, passes, 1 / max(targets, 1), self._moment)
 
     @property
@@ -278,7 +300,8 @@ class Training:
         sums[0].index_add_(0, source, values[:-1])
         sums[1].index_add_(0, source, counts.double())
         own = ledger.own_part(batch, len(self.sources))
-        *added, damaged = self.world.sum([*sums.flatten().tolist(), *own, float(batch.samples.stand_ins.any())])
+        with self.watch.at("collective"):
+            *added, damaged = self.world.sum([*sums.flatten().tolist(), *own, float(batch.samples.stand_ins.any())])
         total = torch.tensor(added[: sums.numel()], dtype=torch.float64).view(2, -1)
         read = ledger.step_read(added[sums.numel() :], self.position.samples, self.mixture, self.sources, self.segments)
         if damaged:
@@ -326,8 +349,10 @@ class Training:
         newest = self.checkpoints.newest
         committed = newest.step if newest else 0
         self.in_save = [figures for figures in self.in_save if figures.step > committed]
+        began = time.perf_counter()
         with at(Phase.SAVING):
             self.snapshots.keep(self.position, [*self.in_save, *self.pending], self.checkpoints.start)
+        self.saving_seconds += time.perf_counter() - began
 
     def _is_kept_by_all(self) -> bool:
         """Copy the state into memory, and whether every rank has done so."""

@@ -46,6 +46,8 @@ class PayloadWriter(StorageWriter):
         self._storage, self._folder = storage, folder
         self._name = f"rank-{rank:05d}.tensors"
         self.manifest: dict[str, Any] = {}
+        self.bytes = 0
+        """Written by this rank."""
 
     def reset(self, checkpoint_id: Any = None) -> None:
         pass
@@ -74,6 +76,7 @@ class PayloadWriter(StorageWriter):
                 extent = _Extent(self._name, start, len(content), google_crc32c.value(content))
                 results.append(WriteResult(item.index, len(content), extent))
                 start += len(content)
+        self.bytes = start
         done.set_result(results)
         return done
 

@@ -69,7 +69,7 @@ class _Tensor(BaseModel):
 class _Manifest(BaseModel):
     version: int
     tensors: dict[str, _Tensor]
-    position: dict[str, int]
+    position: dict[str, int | dict[str, float]]
 
 
 _MANIFESTS = TypeAdapter(_Manifest)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from pydantic.alias_generators import to_camel
+
+from pretrain_api import goodput
 from pretrain_api.commits import Commit
 from pretrain_api.events import ReportedCheckpoint
 from pretrain_api.storage import Storage
 from pretrain_trainer.training.history import StepFigures
 from pretrain_trainer.training.pace import evaluations_between
+from pretrain_trainer.training.spent import Spent
 
 if TYPE_CHECKING:
     from pretrain_trainer.training.loop import Training
 
 
-def show(training: Training, figures: StepFigures) -> None:
-    """Tell of a step, with the newest checkpoint."""
+def show(training: Training, figures: StepFigures) -> dict[str, float]:
+    """Tell of a step, with the newest checkpoint; the figures that are told."""
     newest = training.checkpoints.newest
     samples_per_second = training.spec.training.global_batch_size / figures.seconds_per_step
     shown = {
@@ -35,6 +40,8 @@ def show(training: Training, figures: StepFigures) -> None:
         "standInSamples": training.position.stand_ins,
         "slowRank": training.slow.rank if training.slow else -1,
         "slowTimes": training.slow.times if training.slow else 1.0,
+        goodput.SINCE: training.since,
+        **totals(training.position.spent),
     }
     left = evaluations_between(figures.step, training.length.steps, training.spec.evaluation.every_steps)
     seconds_left = training.pace.seconds_left(training.length.steps - figures.step, left)
@@ -42,6 +49,7 @@ def show(training: Training, figures: StepFigures) -> None:
         shown["secondsLeft"] = seconds_left
     if training.peak_flops and training.flops_per_sample:
         shown["mfuRatio"] = samples_per_second * training.flops_per_sample / training.peak_flops
+    finite = {name: float(value) for name, value in shown.items() if math.isfinite(value)}
     training.context.progress.update(
         "step",
         figures.step,
@@ -49,8 +57,14 @@ def show(training: Training, figures: StepFigures) -> None:
         "steps",
         "",
         _reported(training.context.storage, newest) if newest else None,
-        **{name: float(value) for name, value in shown.items() if math.isfinite(value)},
+        **finite,
     )
+    return finite
+
+
+def totals(spent: Spent) -> dict[str, float]:
+    """By the names of `pretrain_api.goodput.FIGURES`."""
+    return {f"{to_camel(name)}Seconds": seconds for name, seconds in asdict(spent).items()}
 
 
 def _reported(storage: Storage, commit: Commit) -> ReportedCheckpoint:

@@ -20,7 +20,8 @@ Examples:
 def command(target: str, sets: tuple[str, ...], processes: int | None, endpoint_url: str, output: str) -> int:
     """Read every record of the shards at URI (a manifest.json, its folder, or a run) or of the run of a job FILE.
 
-    Compares checksums and counts with index and manifest, and decodes images, text, JSON and arrays.
+    Compares checksums and counts with index and manifest, and decodes images, text, JSON and arrays. May be interrupted
+    at any time; the same command goes on behind the shards that it has read, unless these changed meanwhile.
     Exit codes: 0 all sound, 1 there are faults, 2 something you wrote is wrong.
     """
     from pretrain_cli.target import data_address

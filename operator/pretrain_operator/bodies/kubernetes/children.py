@@ -92,7 +92,10 @@ def surroundings(owner: Owner) -> list[tuple[Resource, Manifest]]:
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": owner.namespace}],
     }
-    policy = {"podSelector": own_pods, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": own_pods}]}]}
+    # Whoever scrapes has no label that is known here.
+    scrapers = {"ports": [{"port": cluster.METRICS_PORT_NAME, "protocol": "TCP"}]}
+    ingress = [{"from": [{"podSelector": own_pods}]}, scrapers]
+    policy = {"podSelector": own_pods, "policyTypes": ["Ingress"], "ingress": ingress}
     service = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": training}
     port = {"name": "rendezvous", "port": cluster.MASTER_PORT, "protocol": "TCP", "targetPort": cluster.MASTER_PORT}
     return [
@@ -172,9 +175,10 @@ def training_pod(owner: Owner, start: StartStage, worker: int, settings: PodSett
     labels = {**labels, **queue_labels, **(group.labels if group else {})}
     child["metadata"]["labels"] = _labels(owner, labels, of_pod=True)
     child["metadata"]["annotations"] = {
-        **_annotations(owner, settings), **queue_annotations, **(group.annotations if group else {})
+        **_SCRAPED, **_annotations(owner, settings), **queue_annotations, **(group.annotations if group else {})
     }  # fmt: skip
-    return child | {"spec": _pod_spec(owner, start, settings) | (group.pod_spec if group else {})}
+    metrics = ["--metrics-port", str(cluster.METRICS_PORT)]
+    return child | {"spec": _pod_spec(owner, start, settings, metrics) | (group.pod_spec if group else {})}
 
 
 def pod_group(owner: Owner, start: StartStage) -> tuple[gangs.Group, Manifest] | None:
@@ -219,6 +223,9 @@ def _pod_spec(owner: Owner, start: StartStage, settings: PodSettings, arguments:
             "readOnlyRootFilesystem": True,
         },
     }
+    if is_training:
+        port = {"name": cluster.METRICS_PORT_NAME, "containerPort": cluster.METRICS_PORT, "protocol": "TCP"}
+        container["ports"] = [port]
     found: Manifest = {
         "restartPolicy": "Never",
         "serviceAccountName": owner.name,
@@ -246,6 +253,12 @@ def _pod_spec(owner: Owner, start: StartStage, settings: PodSettings, arguments:
     return found | {key: value for key, value in optional.items() if value}
 
 
+_SCRAPED = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": str(cluster.METRICS_PORT),
+    "prometheus.io/path": "/metrics",
+}
+"""What many a Prometheus without its operator looks for; a job's own annotations may say otherwise."""
 _NODE_LOST = [
     {
         "key": f"node.kubernetes.io/{state}",

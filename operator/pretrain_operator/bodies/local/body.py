@@ -19,16 +19,18 @@ from pretrain_api.errors import UserError
 from pretrain_api.event_tail import EventTail
 from pretrain_api.events import ProgressEvent, outcome_at
 from pretrain_api.log_tail import last_lines
-from pretrain_api.stages import UPSTREAM, Stage, fingerprint
+from pretrain_api.stages import Stage, fingerprint, upstream_of
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus
 from pretrain_operator.bodies.local import logs, processes, programs
 from pretrain_operator.bodies.local.processes import ProcessIdentity
+from pretrain_operator.bodies.local.scraped import Scraped
 from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
 from pretrain_operator.brain import stages
 from pretrain_operator.brain.observed import Finished, Observed, StageRun
 from pretrain_operator.brain.plan import Action, KillStage, StartStage, StopStage
+from pretrain_operator.brain.progress import with_figures_of
 
 _STATUS_SECONDS = 2.0
 """Least time between two writes of the status when only the progress changed."""
@@ -56,8 +58,10 @@ class _Attempt:
 class LocalBody:
     """Runs stage programs as processes that die with this one. One per job and machine, held by the workplace's lock."""
 
-    def __init__(self, job: PretrainJob, workplace: Workplace, status: PretrainJobStatus) -> None:
-        self.job, self.workplace = job, workplace
+    def __init__(
+        self, job: PretrainJob, workplace: Workplace, status: PretrainJobStatus, metrics: Scraped | None = None
+    ) -> None:
+        self.job, self.workplace, self._metrics = job, workplace, metrics
         self._status = status
         self._written = PretrainJobStatus()
         self._written_at: datetime | None = None
@@ -105,7 +109,9 @@ class LocalBody:
     def record(self, status: PretrainJobStatus) -> None:
         """Keep the status; in storage at once, or within seconds when only the figures of training changed."""
         self._status = status
-        only_progress = _without_figures(status) == _without_figures(self._written)
+        if self._metrics:
+            self._metrics.show(status)
+        only_progress = with_figures_of(self._written, status) == self._written
         now = datetime.now(UTC)
         if only_progress and self._written_at:
             age = (now - self._written_at).total_seconds()
@@ -162,10 +168,17 @@ class LocalBody:
                 now = datetime.now(UTC)
                 log.write(f"--- {action.stage}, attempt {action.attempt}, {now:%Y-%m-%d %H:%M:%S} UTC\n".encode())
                 log.flush()
-                events, outcome = folder / "events.jsonl", folder / "outcome.json"
+                events, outcome = folder / layout.EVENTS, folder / "outcome.json"
                 process = processes.start(
                     programs.command(action.stage, self.workplace.job_file, action.upstream, ranks),
-                    programs.environment(action.stage, events, outcome, ranks, len(os.sched_getaffinity(0))),
+                    programs.environment(
+                        action.stage,
+                        events,
+                        outcome,
+                        ranks,
+                        len(os.sched_getaffinity(0)),
+                        self._metrics.folder if self._metrics else None,
+                    ),
                     log,
                 )
         self._attempts[action.stage] = _Attempt(
@@ -218,7 +231,7 @@ class LocalBody:
         if key != self._checkpoint_key:
             self._checkpoint_key = key
             storage = self.workplace.storage
-            own = fingerprint(Stage.TRAIN, self.job.spec, stages.upstream(recorded, Stage.TRAIN))
+            own = fingerprint(Stage.TRAIN, self.job.spec, stages.upstream(recorded, Stage.TRAIN, self.job.spec))
             if commit := _newest_commit(storage, own):
                 uri = storage.uri(commit.data)[-256:]
                 self._checkpoint = CheckpointStatus(step=commit.step, uri=uri, time=commit.time)
@@ -231,7 +244,7 @@ class LocalBody:
             entry = stages.entry(recorded, stage)
             if entry.state == "Complete":
                 continue
-            known = {u: stages.entry(recorded, u) for u in UPSTREAM[stage]}
+            known = {u: stages.entry(recorded, u) for u in upstream_of(stage, self.job.spec)}
             if entry.state != "Pending" or any(e.state != "Complete" and u not in found for u, e in known.items()):
                 break
             upstream = {u: found[u].fingerprint if u in found else e.fingerprint for u, e in known.items()}
@@ -253,8 +266,3 @@ def _newest_commit(storage: Storage, fingerprint: str) -> Commit | None:
             elif isinstance(record, Commit) and record.fingerprint == fingerprint and record.sequence not in bad:
                 return record
     return None
-
-
-def _without_figures(status: PretrainJobStatus) -> PretrainJobStatus:
-    plain = PretrainJobStatus()
-    return status.model_copy(update={"progress": plain.progress, "checkpoint": plain.checkpoint})

@@ -18,6 +18,7 @@ from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_operator.bodies.body import reconcile
 from pretrain_operator.bodies.local import accept
 from pretrain_operator.bodies.local.body import LocalBody
+from pretrain_operator.bodies.local.scraped import scraped
 from pretrain_operator.bodies.local.workplace import Workplace
 from pretrain_operator.brain import lifecycle
 from pretrain_operator.brain.plan import Requeue
@@ -64,8 +65,10 @@ class Interrupts:
         self.received.append(number)
 
 
-def run(job: PretrainJob, accept_changes: bool) -> Iterator[View]:
+def run(job: PretrainJob, accept_changes: bool, metrics_port: int | None = None) -> Iterator[View]:
     """Run the job here, giving a view after every look. Call it from the main thread, which starts the programs.
+
+    `metrics_port`: where Prometheus is answered meanwhile; 0 takes a free one, None answers nobody.
 
     The last view's status is terminal, suspended, or whatever it was when a signal stopped us. Raises UserError when
     the job may not run in its storage.
@@ -74,16 +77,20 @@ def run(job: PretrainJob, accept_changes: bool) -> Iterator[View]:
     workplace = Workplace(Storage.of(job.spec.storage))
     accept.check_folder(workplace)
     interrupts = Interrupts()
-    with workplace.locked(), interrupts.caught() as wakeup:
+    with workplace.locked(), interrupts.caught() as wakeup, contextlib.ExitStack() as stack:
         job, changes = accept.accept(job, workplace, accept_changes)
         before = workplace.job(layout.STATUS)
         status = lifecycle.run_again(before.status if before else PretrainJobStatus(), datetime.now(UTC))
         if any(not change.mutable for change in changes):
             status = lifecycle.redefined(status)
-        body = LocalBody(job, workplace, status)
+        metrics = None
+        if metrics_port is not None:
+            metrics = stack.enter_context(scraped(job, workplace.metrics, metrics_port))
+        body = LocalBody(job, workplace, status, metrics)
         notes = list(unsupported.left_aside(job.spec))
         notes += [f"changed: {change}" for change in changes]
         notes += [f"ended process {p.pid}, left over from an earlier run" for p in body.end_leftovers()]
+        notes += [f"metrics: http://127.0.0.1:{metrics.port}/metrics"] if metrics else []
         try:
             yield from _reconciled(job, body, interrupts, wakeup, notes)
         finally:

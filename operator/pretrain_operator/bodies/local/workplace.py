@@ -50,6 +50,11 @@ class Workplace:
         """The log of a stage, all attempts one after the other."""
         return self.logs / f"{stage.value.lower()}.log"
 
+    @property
+    def metrics(self) -> Path:
+        """Where ranks write their figures for Prometheus."""
+        return self.root / "metrics"
+
     def attempt(self, stage: Stage, attempt: int) -> Path:
         """The folder with an attempt's events and outcome."""
         return self.root / "attempts" / f"{stage.value.lower()}-{attempt}"

@@ -6,7 +6,7 @@ from support.prepared import a_job
 
 from pretrain_api.commits import WeightSegment
 from pretrain_api.errors import UserError
-from pretrain_api.shards import Manifest, Split
+from pretrain_api.shards import Manifest, Shard, Split
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.mixture import check_length, mixture_of, read_manifests, segments_from
 from pretrain_trainer.data.order import MixtureSource, Segment
@@ -18,9 +18,10 @@ SOURCES = [
 
 
 def a_manifest(source: str, samples: int) -> Manifest:
+    shard = Shard(name="000000.tar", bytes=1, sha256="", records=-(-samples // 8), samples=samples, tokens=samples * 17)
     return Manifest(
         fingerprint="f", source=source, sequence_length=16, samples_per_record=8, dtype="uint16", vocab_size=300,
-        tokenizer_sha256="", end_of_text=0, padding=1, train=Split(samples=samples), validation=Split(),
+        tokenizer_sha256="", end_of_text=0, padding=1, train=Split(shards=[shard], samples=samples), validation=Split(),
     )  # fmt: skip
 
 

@@ -92,6 +92,20 @@ class TestSamples:
         assert samples.tokens.dtype == np.int32
         assert samples.document_ids.dtype == np.int32
 
+    def test_of_sources_here_and_elsewhere_are_read_ahead_together(self, tmp_path: Path) -> None:
+        """What is announced of local sources is nothing to fetch."""
+        here, elsewhere = Storage(str(tmp_path)), Storage("memory://mixed")
+        near, (_, far) = write(here, "a", [300]), write(elsewhere, "b", [300])
+        reader = SampleReader(here, [near, (elsewhere.uri("b"), far)])
+        source, index = np.arange(60) % 2, np.arange(60) // 2
+        reader.announce(source, index)
+        for begin in range(0, 60, 6):
+            some = slice(begin, begin + 6)
+            assert reader.read(source[some], index[some]).tokens[:, 0].tolist() == (index[some] * WIDTH).tolist()
+            reader.pass_by(6)
+        reader.close()
+        fsspec.filesystem("memory").rm("/mixed", recursive=True)
+
     def test_that_a_source_lacks_are_refused(self, storage: Storage) -> None:
         folder, manifest = write(storage, "s", DOCUMENTS)
         with pytest.raises(IndexError, match="samples 0 to 13"):

@@ -103,6 +103,21 @@ def test_texts_may_be_empty(tmp_path: Path, content: bytes) -> None:
     assert findings(tmp_path) == []
 
 
+def test_a_tar_without_a_record_beside_others_is_no_fault(tmp_path: Path) -> None:
+    captioned(tmp_path, shards=2)
+    (tmp_path / "000001.tar").write_bytes(tar({}))
+    (tmp_path / "000002.tar").write_bytes(tar({"folder/README": b"no dot in the name"}))
+    manifest = index(tmp_path)
+    assert [shard.records for shard in manifest.shards] == [5, 0, 0]
+    assert findings(tmp_path) == []
+    (source,) = targets.find(str(tmp_path), "").sources
+    assert isinstance(source, targets.SampleSource)
+    assert [sample.key for number in range(3) for sample in source.shards.scan(number)] == [
+        f"{n:06d}" for n in range(5)
+    ]
+    assert source.shards.read(4).members["txt"] == b"caption of image 4"
+
+
 def test_a_missing_caption_is_no_fault_and_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(tar({"0.jpg": image(), "0.txt": b"a", "1.jpg": image(1)}))
     index(tmp_path)

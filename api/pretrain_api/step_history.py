@@ -4,12 +4,16 @@ A run that went back to an earlier checkpoint repeats steps; what a later commit
 from its first step on. No plots here.
 """
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pretrain_api.commits import Commit
+from pydantic import ValidationError
+
+from pretrain_api import layout
+from pretrain_api.commits import RECORDS, Commit
 from pretrain_api.storage import Storage
 
 
@@ -34,6 +38,17 @@ def standing(spans: Iterable[tuple[str, int, int]]) -> list[Stretch]:
         if last >= first:
             stretches.append(Stretch(history, first, last))
     return stretches
+
+
+def commits(storage: Storage) -> list[Commit]:
+    """All commits of the log, oldest first, for readers who only look: a record that cannot be read is passed over."""
+    found = []
+    for name in storage.names(layout.COMMIT_LOG):
+        with contextlib.suppress(FileNotFoundError, ValidationError):
+            record = RECORDS.validate_json(storage.read_bytes(f"{layout.COMMIT_LOG}/{name}"))
+            if isinstance(record, Commit):
+                found.append(record)
+    return found
 
 
 def read_steps(storage: Storage, commits: Iterable[Commit]) -> Iterator[dict[str, Any]]:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pretrain_api.commits import Commit
+from pretrain_api.step_history import read_steps, standing
 from pretrain_api.storage import Storage
-from pretrain_trainer.reporting.history import read_steps, standing
 
 
 def a_commit(storage: Storage, sequence: int, first: int, last: int) -> Commit:

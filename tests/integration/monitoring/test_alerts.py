@@ -1,0 +1,176 @@
+"""Each alert, by Prometheus' own test of rules: what makes it fire, and what is near and must leave it quiet."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.cluster import programs
+
+from pretrain_operator.metrics import declared as operator
+from pretrain_trainer.metrics import declared as trainer
+
+ROOT = Path(__file__).resolve().parents[3]
+RULES = ROOT / "manifests" / "monitoring" / "rules.yaml"
+FOUND = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+ALERTS = {rule["alert"]: rule for rule in FOUND if "alert" in rule}
+RECORDED = {rule["record"] for rule in FOUND if "record" in rule}
+
+Series = dict[str, str]
+"""Values a minute, in the notation of promtool, by series; labels of the job are added."""
+
+TRAINING = {'pretrain_job_state{state="Training"}': "1x180"}
+
+CASES: dict[str, tuple[Series, Series]] = {
+    "PretrainJobStalled": (
+        {'pretrain_job_condition{type="Stalled"}': "1x180"},
+        {'pretrain_job_condition{type="Running"}': "1x180"},
+    ),
+    "PretrainJobNoProgress": (
+        {**TRAINING, "pretrain_job_progress_age_seconds": "0+60x180"},
+        {**TRAINING, "pretrain_job_progress_age_seconds": "30x180"},
+    ),
+    "PretrainJobHanging": (
+        {'pretrain_train_breaks_total{reason="hang"}': "0x150 1x30"},
+        {'pretrain_train_breaks_total{reason="killed"}': "0x150 1x30", 'pretrain_train_breaks_total{reason="hang"}': "2x180"},
+    ),
+    "PretrainJobStraggling": (
+        {"pretrain_train_slowest_rank_ratio": "1.5x180"},
+        {"pretrain_train_slowest_rank_ratio": "1x170 3x4 1x6"},
+    ),
+    "PretrainJobLossDiverging": ({"pretrain_job_loss": "2x100 4x80"}, {"pretrain_job_loss": "8x60 4x60 3x60"}),
+    "PretrainJobLossNotFinite": (
+        {"pretrain_train_skipped_steps_total": "0x170 0+2x10"},
+        {"pretrain_train_skipped_steps_total": "0x170 1x10"},
+    ),
+    "PretrainJobGoodputLow": (
+        {'pretrain_job_time_seconds{activity="Productive"}': "0+30x180",
+         'pretrain_job_time_seconds{activity="Recovery"}': "0+30x180"},
+        # Half of the time is that of other stages; and a job that works for ten minutes is too young to be judged.
+        {'pretrain_job_time_seconds{activity="Productive"}': "0+30x180",
+         'pretrain_job_time_seconds{activity="OtherStages"}': "0+30x180",
+         'pretrain_job_time_seconds{activity="Starting",pretrainjob="young"}': "0x170 0+60x10"},
+    ),
+    "PretrainJobCheckpointOld": (
+        {**TRAINING, "pretrain_job_checkpoint_interval_seconds": "300x180",
+         "pretrain_job_checkpoint_age_seconds": "0+60x180"},
+        # A job whose interval is long, and one that is suspended.
+        {**TRAINING, "pretrain_job_checkpoint_interval_seconds": "3600x180",
+         "pretrain_job_checkpoint_age_seconds": "0+60x180",
+         'pretrain_job_checkpoint_interval_seconds{pretrainjob="idle"}': "300x180",
+         'pretrain_job_checkpoint_age_seconds{pretrainjob="idle"}': "0+60x180"},
+    ),
+    "PretrainJobRecoveryLoop": (
+        {"pretrain_job_restarts_total": "0x150 0+1x30", "pretrain_job_failures_total": "0x180",
+         "pretrain_job_disruptions_total": "0x180"},
+        {"pretrain_job_restarts_total": "0x150 0+0.1x30", "pretrain_job_failures_total": "0x180",
+         "pretrain_job_disruptions_total": "0x180"},
+    ),
+    "PretrainJobBudgetNearlyUsed": (
+        {"pretrain_job_failures_in_window": "7x180", "pretrain_job_failures_allowed": "10x180"},
+        {"pretrain_job_failures_in_window": "6x180", "pretrain_job_failures_allowed": "10x180"},
+    ),
+    "PretrainJobFailed": (
+        {'pretrain_job_state{state="Failed"}': "_x150 1x30"},
+        {'pretrain_job_state{state="Failed"}': "1x180"},
+    ),
+    "PretrainJobDataStarved": ({"pretrain_job_data_wait_ratio": "0.3x180"}, {"pretrain_job_data_wait_ratio": "0.05x180"}),
+    "PretrainJobQuarantineGrowing": (
+        {"pretrain_train_stand_in_samples_total": "0x150 8x30"},
+        {"pretrain_train_stand_in_samples_total": "8x180"},
+    ),
+    "PretrainJobPending": (
+        {'pretrain_job_state{state="Queued"}': "1x180"},
+        {'pretrain_job_state{state="Queued"}': "_x150 1x30", 'pretrain_job_state{state="Suspended"}': "1x150"},
+    ),
+    "PretrainJobStorageErrors": (
+        {"pretrain_train_data_faults_total": "0+5x180"},
+        {"pretrain_train_data_faults_total": "0+1x180"},
+    ),
+    "PretrainOperatorDown": (
+        {"pretrain_operator_leading": "1x160 0x20"},
+        {'pretrain_operator_leading{pod="a"}': "0x180", 'pretrain_operator_leading{pod="b"}': "1x180"},
+    ),
+    "PretrainOperatorWatchStale": (
+        {"pretrain_operator_watch_silence_seconds": "0+60x180", "pretrain_operator_leading": "1x180"},
+        # One that does not lead watches nothing.
+        {"pretrain_operator_watch_silence_seconds": "0+60x180", "pretrain_operator_leading": "0x180"},
+    ),
+    "PretrainOperatorDefect": (
+        {"pretrain_operator_errors_total": "0x170 1x10"},
+        {"pretrain_operator_errors_total": "1x180"},
+    ),
+}  # fmt: skip
+
+
+def labelled(series: str) -> str:
+    """With the labels that every series of a job has."""
+    name, _, rest = series.partition("{")
+    labels = [*filter(None, rest.removesuffix("}").split(","))]
+    if not name.startswith("pretrain_operator_"):
+        labels += ['namespace="research"', *([] if "pretrainjob=" in rest else ['pretrainjob="gpt"'])]
+    return f"{name}{{{','.join(labels)}}}"
+
+
+def a_test(alert: str, series: Series, fires: bool) -> dict[str, Any]:
+    expected = {"labels": "{}", "value": 1}
+    expression = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})'
+    return {
+        "name": f"{alert} {'fires' if fires else 'is quiet'}",
+        "interval": "1m",
+        "input_series": [{"series": labelled(name), "values": values} for name, values in series.items()],
+        "promql_expr_test": [{"expr": expression, "eval_time": "175m", "exp_samples": [expected] if fires else []}],
+    }
+
+
+def promtool(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [programs.find("promtool"), *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_it_fires_when_it_should_and_is_quiet_when_something_is_near(alert: str, tmp_path: Path) -> None:
+    fires, quiet = CASES[alert]
+    content = {"rule_files": [str(RULES)], "tests": [a_test(alert, fires, True), a_test(alert, quiet, False)]}
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps(content))
+    done = promtool("test", "rules", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_its_cases() -> None:
+    assert set(CASES) == set(ALERTS)
+
+
+def test_prometheus_takes_the_rules() -> None:
+    done = promtool("check", "rules", "--lint-fatal", RULES)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("rule", FOUND, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_its_metrics_are_declared(rule: dict[str, Any]) -> None:
+    names = {metric.name for metric in (*operator.METRICS, *trainer.METRICS)} | RECORDED
+    used = set(re.findall(r"[a-z_:]*pretrain_[a-z_:0-9]+", rule["expr"]))
+    assert used
+    assert used <= names
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_it_says_what_is_wrong_and_where_to_read_on(alert: str) -> None:
+    rule = ALERTS[alert]
+    assert rule["labels"]["severity"] in ("critical", "warning", "info")
+    annotations = rule["annotations"]
+    assert "{{" not in annotations["summary"]
+    page = ROOT / annotations["runbook_url"]
+    text = page.read_text()
+    assert text.startswith(f"# {alert}\n")
+    assert re.findall(r"^## (.+)", text, re.MULTILINE) == ["Meaning", "Impact", "Diagnosis", "Fix"]
+
+
+def test_no_page_is_left_of_an_alert_that_is_gone() -> None:
+    pages = {page.stem for page in (ROOT / "docs" / "how-to" / "runbooks").glob("*.md")} - {"README"}
+    assert pages == {alert.lower() for alert in ALERTS}

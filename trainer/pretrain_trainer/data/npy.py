@@ -1,0 +1,24 @@
+"""NumPy array files as bytes. Pickled objects are never loaded."""
+
+import io
+import tokenize
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+UNREADABLE = (
+    ValueError, EOFError, OSError, TypeError, SyntaxError, tokenize.TokenError, OverflowError, MemoryError, RecursionError,
+)  # fmt: skip
+"""What NumPy raises for a header that is damaged, depending on where: it is parsed as Python, by `tokenize` and `ast`."""
+
+
+def array_of(content: bytes) -> npt.NDArray[Any]:
+    """The array in an `.npy` file. ValueError, with the reason, for anything else."""
+    try:
+        array = np.load(io.BytesIO(content), allow_pickle=False)
+    except UNREADABLE as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+    if not isinstance(array, np.ndarray):  # an archive of several, by its first bytes
+        raise ValueError("it is no single array")
+    return array
