@@ -15,7 +15,7 @@ import click
 import metrics_page
 import order_vectors
 import yaml
-from monitoring import rules
+from monitoring import files, rules
 
 from pretrain_api import crd
 from pretrain_api.explain import Explained, everything, explain
@@ -186,6 +186,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_page,
     "charts/pretrain-operator/files/rules.yaml": lambda: rules.rules_file(MONITORING_NOTE),
     "manifests/monitoring/rules.yaml": lambda: rules.rules_file(MONITORING_NOTE),
+    "manifests/monitoring/dashboards.yaml": lambda: files.config_maps(MONITORING_NOTE, chart.NAMESPACE),
+    **files.dashboards(),
     "docs/reference/metrics.md": lambda: metrics_page.page(NOTE.replace("types", "declarations")),
     "docs/reference/data-order-vectors.json": order_vectors.vectors,
 }

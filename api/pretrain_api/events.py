@@ -52,11 +52,11 @@ class ProgressEvent(BaseModel):
     done: float = 0
     total: float | None = None
     unit: str = ""
-    """bytes, documents, tokens, steps ..."""
+    """bytes, documents, tokens, images, steps ..."""
     message: str = ""
     """A line worth keeping in plain output."""
     figures: dict[str, float] = {}
-    """Train: step, totalSteps, samples, tokens, loss, tokensPerSecond, secondsLeft, learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps, standInSamples, slowRank (-1: none), slowTimes, and the totals of `pretrain_api.goodput.FIGURES`."""
+    """Train: step, totalSteps, samples, tokens (0 where samples are images), loss, tokensPerSecond, samplesPerSecond, secondsLeft, learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps, standInSamples, slowRank (-1: none), slowTimes, and the totals of `pretrain_api.goodput.FIGURES`."""
     checkpoint: ReportedCheckpoint | None = None
     """Train: the newest commit, once there is one."""
     recovery: Recovery | None = None

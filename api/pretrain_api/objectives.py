@@ -1,43 +1,21 @@
-"""What each objective needs of the tokenizer and of the model: one row each, by its field in spec.objective. Pure tables."""
+"""What follows from a job's objective, the field of spec.objective that is written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
+from pretrain_api.needs import MASK, SENTINELS, Architecture, Inputs, Needs
 from pretrain_api.types import PretrainJobSpec
-from pretrain_api.types.model import Objective
+from pretrain_api.types.model import Objective, OfImages, OfText
 
-Architecture = Literal["causal", "masked", "seq2seq", "twoTowers", "imageAutoencoder", "imageEncoder"]
-"""causal: a decoder. masked: an encoder with a head over the vocabulary. seq2seq: an encoder and a decoder. twoTowers: an
-encoder of images and one of captions. imageAutoencoder: an encoder of patches and a decoder. imageEncoder: of images alone."""
-Inputs = Literal["text", "images", "captionedImages"]
-"""What a sample is."""
+__all__ = ["MASK", "SENTINELS", "Architecture", "Needs"]
 
-MASK = "<|mask|>"
-SENTINELS = tuple(f"<extra_id_{number}>" for number in range(100))
-"""As T5 names them; one stands for each span that was cut out."""
-
-
-@dataclass(frozen=True)
-class Needs:
-    """Of one objective."""
-
-    architecture: Architecture
-    inputs: Inputs = "text"
-    special_tokens: tuple[str, ...] = ()
-    """That a tokenizer trained for it has, beside those of every tokenizer."""
-
-
-_NEEDS: Mapping[str, Needs] = {
-    "causalLM": Needs("causal"),
-    "maskedLM": Needs("masked", special_tokens=(MASK,)),
-    "spanCorruption": Needs("seq2seq", special_tokens=SENTINELS),
-    "prefixLM": Needs("causal"),
-    "clip": Needs("twoTowers", "captionedImages"),
-    "mae": Needs("imageAutoencoder", "images"),
-    "simclr": Needs("imageEncoder", "images"),
-    "dino": Needs("imageEncoder", "images"),
+KINDS: Mapping[str, type[OfText | OfImages]] = {
+    field.alias or name: kind
+    for name, field in Objective.model_fields.items()
+    for kind in get_args(field.annotation)
+    if kind is not type(None)
 }
+"""The types of all objectives' settings, by their fields in spec.objective."""
 
 
 def name(objective: Objective) -> str:
@@ -47,7 +25,13 @@ def name(objective: Objective) -> str:
 
 def needs(objective: Objective) -> Needs:
     """What the objective needs; nothing special where a job that is not valid has none."""
-    return _NEEDS.get(name(objective), Needs("causal"))
+    settings = objective.written
+    return settings.needs if settings else Needs("causal")
+
+
+def inputs(objective: str) -> Inputs:
+    """What a sample of the objective of that name is."""
+    return KINDS[objective].needs.inputs if objective in KINDS else "text"
 
 
 def special_tokens(spec: PretrainJobSpec) -> tuple[str, ...]:
@@ -67,11 +51,10 @@ def reads_text(spec: PretrainJobSpec) -> bool:
 
 def image_size(spec: PretrainJobSpec) -> int:
     """Side of the square images that the model is given, in pixels. ValueError where it is given none."""
-    objective = spec.objective
-    images = objective.clip or objective.mae or objective.simclr or objective.dino
-    if images is None:
-        raise ValueError(f"{name(objective)} has no images")
-    return images.image_size
+    settings = spec.objective.written
+    if not isinstance(settings, OfImages):
+        raise ValueError(f"{name(spec.objective)} has no images")
+    return settings.image_size
 
 
 def tokens_per_sample(spec: PretrainJobSpec) -> int:

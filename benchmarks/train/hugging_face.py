@@ -22,7 +22,7 @@ from pretrain_trainer import models, objectives
 from pretrain_trainer.data.mixture import mixture_of, read_manifests
 from pretrain_trainer.data.order import locate
 from pretrain_trainer.data.reader import SampleReader
-from pretrain_trainer.objectives import Batch
+from pretrain_trainer.objectives import Batch, Parts
 from pretrain_trainer.tokenizer import load_folder
 
 
@@ -92,9 +92,8 @@ def main() -> None:
         collator = DataCollatorForLanguageModeling(known, mlm_probability=spec.objective.masked_lm.mask_probability)
         data: Dataset[Any] = Texts(samples.tokens)
     elif spec.objective.span_corruption:
-        objective = objectives.build(
-            spec.objective, lambda: load_folder(storage, layout.tokenizer(sys.argv[3])), settings.seed
-        )
+        parts = Parts(lambda: load_folder(storage, layout.tokenizer(sys.argv[3])), settings.seed, None)
+        objective = objectives.build(spec.objective, parts)
         data = Spans(objective.batch(samples, np.arange(len(samples.tokens), dtype=np.int64)))
     else:
         data = Sequences(samples.tokens)

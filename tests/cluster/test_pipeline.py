@@ -50,7 +50,7 @@ class TestUndisturbed:
 
     def test_kubectl_get_shows_how_far_it_is(self, undisturbed: RemoteJob) -> None:
         head, row = undisturbed.kubectl("get", "pretrainjobs").splitlines()
-        assert head.split() == ["NAME", "STATE", "STEP", "LOSS", "TOKENS/S", "WORKERS", "CHECKPOINT", "ETA", "AGE"]
+        assert head.split() == ["NAME", "STATE", "STEP", "LOSS", "THROUGHPUT", "WORKERS", "CHECKPOINT", "ETA", "AGE"]
         assert row.split()[:3] == ["quiet", "Succeeded", f"{STEPS}/{STEPS}"]
 
     def test_the_exported_model_loads_and_generates(self, undisturbed: RemoteJob) -> None:

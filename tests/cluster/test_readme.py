@@ -41,7 +41,7 @@ def outcome() -> Iterator[Outcome]:
 
 def test_the_job_is_shown_as_succeeded(outcome: Outcome) -> None:
     head, row = outcome.printed.splitlines()[-2:]
-    assert head.split() == ["NAME", "STATE", "STEP", "LOSS", "TOKENS/S", "WORKERS", "CHECKPOINT", "ETA", "AGE"]
+    assert head.split() == ["NAME", "STATE", "STEP", "LOSS", "THROUGHPUT", "WORKERS", "CHECKPOINT", "ETA", "AGE"]
     assert row.split()[:3] == ["quickstart", "Succeeded", "300/300"]
 
 

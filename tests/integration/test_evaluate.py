@@ -68,7 +68,7 @@ class TestFigures:
         results = [
             losses.source_loss(
                 model.model,
-                evaluate.objectives.build(context.spec.objective, lambda: model.tokenizer, 1),
+                model.objective,
                 SampleReader(context.storage, manifests, "validation"),
                 0,
                 samples,

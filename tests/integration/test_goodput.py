@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from pretrain_trainer.reporting.history import read_steps
 from support.eventually import eventually
 from support.jobs import a_job
 from support.local_runs import LocalRun
 
 from pretrain_api import goodput, layout
+from pretrain_api.step_history import read_steps
 from pretrain_api.storage import Storage
 from pretrain_api.types.status import Goodput
 from pretrain_trainer.reporting.records import find

@@ -8,19 +8,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pretrain_trainer.reporting.history import read_steps
+from support import monitoring
 from support.cluster import programs
 from support.cluster.prometheus import Prometheus
 from support.eventually import eventually
 from support.jobs import a_job
 from support.local_runs import LocalRun
 
+from pretrain_api.step_history import read_steps
 from pretrain_api.storage import Storage
 from pretrain_trainer.metrics import declared
 from pretrain_trainer.reporting.records import find
 
 pytestmark = pytest.mark.slow
-STEPS = 1200
+STEPS = 2500
+EMPTY_HERE = {
+    # The peak of a processor is not known.
+    "Pretrain / Fleet / MFU", "Pretrain / Job / MFU",
+    # Its roster and its failures do not change, and it is too short for a second checkpoint.
+    "Pretrain / Job / mark Generation", "Pretrain / Job / mark Failure", "Pretrain / Job / mark Checkpoint",
+    # Only an operator sees failures by kind and recoveries of all jobs.
+    "Pretrain / Recovery / Failures by kind", "Pretrain / Recovery / How long recoveries take",
+    "Pretrain / Recovery / Phases of a recovery",
+    # Nothing is read from a store.
+    "Pretrain / Data / Hedges",
+}  # fmt: skip
+"""Panels that are to be empty in a run like this one."""
 ONLY_ON_AN_ACCELERATOR = {declared.MFU.name}
 
 
@@ -32,7 +45,9 @@ class Scraped:
             folder, a_job().stored_in(folder / "run").with_steps(STEPS, processes=2), "--metrics-port=0"
         )
         self.prometheus = Prometheus(folder / "prometheus")
-        self.prometheus.start()
+        self.prometheus.start(monitoring.RULES)
+        self.answers: dict[str, int] = {}
+        """How many series each question of the dashboards and rules had while the run trained."""
 
     def train(self) -> None:
         self.run.until("Training")
@@ -46,6 +61,11 @@ class Scraped:
         # A killed rank takes nothing of what was counted with it.
         self.run.ranks()[1].kill()
         eventually(lambda: self.value('pretrain_train_breaks_total{reason="killed"}') == 1, within_seconds=60)
+        eventually(lambda: self.value("pretrain_job_restarts_total") == 1, within_seconds=60)
+        eventually(lambda: self.value("pretrain_train_steps_total") > 600, within_seconds=60)
+        for board in (board for name, board in monitoring.BOARDS.items() if name != "operator"):
+            for who, expression in monitoring.asked(board):
+                self.answers[who] = self.answers.get(who, 0) + len(self.prometheus.query(expression))
         assert self.run.exit_code(within_seconds=300) == 0, self.run.output[-3000:]
 
     def value(self, expression: str) -> float:
@@ -102,6 +122,10 @@ def test_the_loss_of_a_scrape_is_that_of_a_step(scraped: Scraped, steps: list[di
 def test_phases_make_up_most_of_a_step_and_not_more(scraped: Scraped) -> None:
     phases = scraped.value("max_over_time(pretrain_train_step_phase_seconds_sum[10m])")
     assert 0.5 < phases / scraped.value("max_over_time(pretrain_train_step_seconds_sum[10m])") < 1.01
+
+
+def test_every_panel_shows_something_but_those_that_need_what_this_run_lacks(scraped: Scraped) -> None:
+    assert {who for who, series in scraped.answers.items() if not series} == EMPTY_HERE
 
 
 def test_a_scrape_of_one_job_is_small(scraped: Scraped) -> None:

@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from support.token_runs import LENGTH, UPSTREAM, a_job, write_source
+from support.token_runs import UPSTREAM, a_job, write_source
 
 from pretrain_api import layout
 from pretrain_api.commits import Commit
+from pretrain_api.objectives import tokens_per_sample
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
+from pretrain_trainer.data import opened
 from pretrain_trainer.data.batches import GlobalBatches, unmade
-from pretrain_trainer.data.mixture import data_order, mixture_of, read_manifests, segments_from
+from pretrain_trainer.data.mixture import data_order, mixture_of, segments_from
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.training import commit_log, ledger
 from pretrain_trainer.training.history import StepFigures, write_history
@@ -39,6 +41,9 @@ class LedgerRun:
 
     def __post_init__(self) -> None:
         self.names = tuple(f"s{n}" for n in range(len(self.sizes)))
+        self._write_sources()
+
+    def _write_sources(self) -> None:
         for number, (name, samples) in enumerate(zip(self.names, self.sizes, strict=True)):
             write_source(self.storage, name, number, samples, 1, samples_per_record=self.records[number], shards=3)
 
@@ -49,7 +54,8 @@ class LedgerRun:
         """Take so many steps with a commit after each `every` and after the last; then `lost` more without one."""
         self.generation += 1
         spec = self._spec(weights)
-        manifests = read_manifests(self.storage, UPSTREAM["Encode"], spec.data.sources)
+        manifests = opened.read(self.storage, spec, UPSTREAM["Encode"])
+        length = tokens_per_sample(spec)
         log = commit_log.read_log(self.storage)
         parent = log[-1] if log else None
         position = parent.samples if parent else 0
@@ -74,21 +80,23 @@ class LedgerRun:
                 read = ledger.step_read(list(np.sum(parts, axis=0)), position, mixture, self.names, segments)
                 position += self.batch
                 step = position // self.batch
-                tokens = position * LENGTH
+                tokens = position * length
                 is_skipped = step in skipped
                 pending.append(StepFigures(step, 1.0, tokens, 0.1, 1.0, 1.0, 1.0, 0.0, is_skipped, {}, read))
                 if number <= steps and (number % every == 0 or number == steps):
-                    parent = self._commit(parent, position, segments, pending)
+                    parent = self._commit(parent, position, length, segments, pending)
                     pending = []
 
-    def _commit(self, parent: Commit | None, position: int, segments: Any, pending: list[StepFigures]) -> Commit:
+    def _commit(
+        self, parent: Commit | None, position: int, length: int, segments: Any, pending: list[StepFigures]
+    ) -> Commit:
         step = position // self.batch
         history, sha256 = write_history(self.storage, FINGERPRINT, f"{self.generation}-x", pending)
         return commit_log.append(
             self.storage,
             Commit(
                 sequence=parent.sequence + 1 if parent else 1, fingerprint=FINGERPRINT, generation=self.generation,
-                step=step, samples=position, segments=segments, tokens=position * LENGTH, final=False,
+                step=step, samples=position, segments=segments, tokens=position * length, final=False,
                 data=f"{layout.CHECKPOINT_DATA}/collected", manifest_sha256="", history=history,
                 history_sha256=sha256, parent=parent.sequence if parent else 0,
                 parent_sha256=commit_log.sha256(self.storage, parent.sequence) if parent else "",

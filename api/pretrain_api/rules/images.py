@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from pretrain_api import objectives, presets
+from pretrain_api.needs import Inputs
 from pretrain_api.problems import shown
 from pretrain_api.rules.base import Finding, Rule
 from pretrain_api.types import PretrainJobSpec
 
-_OF_IMAGES = ("clip", "mae", "simclr", "dino")
-_WITHOUT_TEXT = ("mae", "simclr", "dino")
 
-
-def _either(names: tuple[str, ...]) -> str:
-    return " || ".join(f"has(self.objective.{name})" for name in names)
+def _either(*inputs: Inputs) -> str:
+    """In CEL: whether the objective's samples are one of these."""
+    return " || ".join(
+        f"has(self.objective.{name})" for name, kind in objectives.KINDS.items() if kind.needs.inputs in inputs
+    )
 
 
 def _objective(spec: PretrainJobSpec) -> str:
@@ -119,6 +120,13 @@ def _crops(spec: PretrainJobSpec) -> Iterator[Finding]:
         yield (*path, "minLocalCropArea"), what, f"Write {dino.min_global_crop_area:g} or less."
 
 
+def _whole(spec: PretrainJobSpec) -> Iterator[Finding]:
+    shard = spec.training.parallelism.shard
+    if spec.objective.clip and shard > 1:
+        what = f"shard is {shard}, but clip trains its model whole on every rank: the temperature is one number."
+        yield ("spec", "training", "parallelism", "shard"), what, "Write shard: 1."
+
+
 def _contrast(spec: PretrainJobSpec) -> Iterator[Finding]:
     if (spec.objective.clip or spec.objective.simclr) and spec.training.global_batch_size < 2:
         what = "globalBatchSize is 1, but images are told apart from the others of their batch."
@@ -130,7 +138,7 @@ RULES = (
         "tokenizer-for-objective",
         "spec",
         _tokenizer,
-        cel=f"has(self.tokenizer) != ({_either(_WITHOUT_TEXT)})",
+        cel=f"has(self.tokenizer) != ({_either('images')})",
         message="tokenizer: objectives of text and clip need one, mae, simclr and dino have none."
         " Write tokenizer: {train: {vocabSize: 32768}}, or remove it.",
         field="tokenizer",
@@ -140,7 +148,7 @@ RULES = (
         "images-have-no-tokens",
         "spec",
         _length,
-        cel=f"!has(self.training.tokens) || !({_either(_OF_IMAGES)})",
+        cel=f"!has(self.training.tokens) || !({_either('images', 'captionedImages')})",
         message="training.tokens is written, but samples are images. Write samples or steps instead.",
         field="training.tokens",
     ),
@@ -148,6 +156,7 @@ RULES = (
     Rule("patches-not-dividing", "spec", _patches),
     Rule("mask-of-nothing-or-all", "spec", _mask),
     Rule("local-crop-above-global", "spec", _crops),
+    Rule("clip-not-sharded", "spec", _whole),
     Rule(
         "contrastive-batch-of-one",
         "spec",

@@ -169,6 +169,6 @@ RULES = (
     Rule("spans-not-fitting", "spec", _spans),
     exactly_one(
         "objective-kind", "spec.objective", "causalLM: {}",
-        "causalLM", "maskedLM", "spanCorruption", "prefixLM", "clip", "mae", "simclr", "dino",
+        *objectives.KINDS,
     ),
 )  # fmt: skip

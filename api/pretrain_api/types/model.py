@@ -1,9 +1,10 @@
 """The tokenizer, the model and the pre-training objective."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from pretrain_api.needs import MASK, SENTINELS, Needs
 from pretrain_api.types.base import ApiModel, Ratio
 
 
@@ -38,18 +39,26 @@ class Model(ApiModel):
     """Any transformers configuration, `model_type` included: {model_type: llama, hidden_size: 256, ...}."""
 
 
-class CausalLM(ApiModel):
+class OfText(ApiModel):
+    """Settings of an objective that learns from packed sequences of tokens."""
+
+    needs: ClassVar[Needs]
+
+
+class CausalLM(OfText):
     """Next-token prediction on packed sequences."""
 
+    needs: ClassVar[Needs] = Needs("causal")
     document_mask: Literal["attention", "none"] = "attention"
     """attention: a token attends only to its own document; none: to the whole packed sequence."""
     z_loss: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Weight of the squared log partition function (PaLM: 1e-4, arXiv:2204.02311)."""
 
 
-class MaskedLM(ApiModel):
+class MaskedLM(OfText):
     """Masked-token prediction (BERT, arXiv:1810.04805)."""
 
+    needs: ClassVar[Needs] = Needs("masked", special_tokens=(MASK,))
     mask_probability: Annotated[float, Field(ge=0.001, le=1)] = 0.15
     """Share of tokens to predict; of them 80 % masked, 10 % random, 10 % kept."""
     masking: Literal["token", "wholeWord"] = "token"
@@ -58,18 +67,20 @@ class MaskedLM(ApiModel):
     """attention: a token attends only to its own document; none: to the whole packed sequence."""
 
 
-class SpanCorruption(ApiModel):
+class SpanCorruption(OfText):
     """Span corruption (T5, arXiv:1910.10683). Documents that are packed into one sequence see each other."""
 
+    needs: ClassVar[Needs] = Needs("seq2seq", special_tokens=SENTINELS)
     noise_density: Ratio = 0.15
     """Share of tokens to corrupt; the spans are cut out, and the decoder writes them."""
     mean_span_length: Annotated[float, Field(ge=1, le=64)] = 3.0
     """Mean length of a corrupted span, in tokens."""
 
 
-class PrefixLM(ApiModel):
+class PrefixLM(OfText):
     """Causal prediction after a bidirectional prefix of random length (arXiv:1910.10683, section 3.2.1)."""
 
+    needs: ClassVar[Needs] = Needs("causal")
     document_mask: Literal["attention", "none"] = "attention"
     """attention: each document has a prefix of its own and a token attends only to its document; none: the whole packed sequence is one document."""
 
@@ -78,18 +89,28 @@ _Side = Annotated[int, Field(ge=8, le=2048)]
 _Pixels = Annotated[float, Field(gt=0, le=1)]
 
 
-class Clip(ApiModel):
+class OfImages(ApiModel):
+    """Settings of an objective that learns from images."""
+
+    needs: ClassVar[Needs]
+    image_size: _Side = 224
+    """Side of the square image, in pixels."""
+
+
+class Clip(OfImages):
     """Contrastive language-image pre-training (arXiv:2103.00020). Captions are cut to `training.sequenceLength` tokens."""
 
+    needs: ClassVar[Needs] = Needs("twoTowers", "captionedImages")
     image_size: _Side = 224
     """Side of the square image, in pixels."""
     min_crop_area: _Pixels = 0.9
     """Least share of an image that a random crop keeps (OpenCLIP: 0.9)."""
 
 
-class Mae(ApiModel):
+class Mae(OfImages):
     """Masked autoencoder (arXiv:2111.06377)."""
 
+    needs: ClassVar[Needs] = Needs("imageAutoencoder", "images")
     image_size: _Side = 224
     """Side of the square image, in pixels."""
     mask_ratio: Annotated[float, Field(ge=0, le=1)] = 0.75
@@ -102,9 +123,10 @@ class Mae(ApiModel):
     """perPatch: the pixels to predict are normalised within each patch; none: they are as they stand."""
 
 
-class SimClr(ApiModel):
+class SimClr(OfImages):
     """Contrastive learning of two views (arXiv:2002.05709)."""
 
+    needs: ClassVar[Needs] = Needs("imageEncoder", "images")
     image_size: _Side = 224
     """Side of the square view, in pixels."""
     temperature: Annotated[float, Field(gt=0, le=10)] = 0.1
@@ -119,9 +141,10 @@ class SimClr(ApiModel):
     """Width of the projection that is compared."""
 
 
-class Dino(ApiModel):
+class Dino(OfImages):
     """Self-distillation without labels (arXiv:2104.14294)."""
 
+    needs: ClassVar[Needs] = Needs("imageEncoder", "images")
     image_size: _Side = 224
     """Side of a global crop, in pixels."""
     local_crops: Annotated[int, Field(ge=0, le=32)] = 8
@@ -141,9 +164,11 @@ class Dino(ApiModel):
     teacher_momentum: Annotated[float, Field(ge=0, le=1)] = 0.996
     """What an update of the teacher keeps of it at the beginning; rises to 1 by a cosine over the run."""
     teacher_temperature: Annotated[float, Field(gt=0, le=1)] = 0.04
-    """Temperature of the teacher's distributions."""
+    """Temperature of the teacher's distributions at the beginning."""
+    final_teacher_temperature: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Temperature that is reached linearly over the first tenth of the run (the paper: 0.07 for long runs). Omitted: as at the beginning."""
     frozen_samples: Annotated[int, Field(ge=0)] | None = None
-    """Samples at the beginning during which the last layer of the head stays as it is. Omitted: one epoch."""
+    """Samples at the beginning during which the last layer of the head stays as it is. Omitted: a hundredth of the run."""
 
 
 class Objective(ApiModel):
@@ -165,3 +190,8 @@ class Objective(ApiModel):
     """Contrastive learning of image views."""
     dino: Dino | None = None
     """Self-distillation of image views."""
+
+    @property
+    def written(self) -> OfText | OfImages | None:
+        """The settings that are; the first, where a job that is not valid has several."""
+        return next((value for name in type(self).model_fields if (value := getattr(self, name)) is not None), None)

@@ -107,11 +107,15 @@ class Progress(ApiModel):
     samples: int = 0
     """Samples seen."""
     tokens: int = 0
-    """Tokens seen."""
+    """Tokens seen; 0 where samples are images."""
     loss: ShortText = ""
     """Loss of the newest step, a decimal number."""
     tokens_per_second: int | None = None
-    """Throughput; none while nothing trains."""
+    """Throughput; none while nothing trains, and where samples are images."""
+    samples_per_second: ShortText = ""
+    """Sequences or images per second, a decimal number; empty while nothing trains."""
+    throughput: ShortText = ""
+    """Tokens per second or, where samples are images, images per second, for people: 1970 tokens/s."""
     mfu_ratio: ShortText = ""
     """Model FLOPs utilisation, a decimal number between 0 and 1; empty where the hardware's peak is unknown."""
     data_wait_ratio: ShortText = ""

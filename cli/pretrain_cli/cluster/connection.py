@@ -189,6 +189,11 @@ def _pools(configuration: Configuration) -> urllib3.PoolManager:
     return pools
 
 
+def contexts(kubeconfig: str = "") -> list[str]:
+    """Names of the contexts that there are. Raises UserError for what is no kubeconfig."""
+    return sorted(_contexts(kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT_FILE)[0])
+
+
 def is_name(name: str) -> bool:
     """Whether an object may be called so (RFC 1123)."""
     return _NAME.fullmatch(name) is not None
@@ -206,27 +211,33 @@ def _exists(files: str) -> bool:
     return any(os.path.isfile(os.path.expanduser(file)) for file in files.split(os.pathsep) if file)
 
 
-def _from_files(files: str, context: str, configuration: Configuration) -> str:
-    """Fill the configuration; gives the context's namespace."""
+def _contexts(files: str) -> tuple[dict[str, str], str]:
+    """Each context's namespace by its name, and the current one."""
     import yaml
 
     try:
         merged = KubeConfigMerger(files).config  # type: ignore[no-untyped-call]
         entries = merged.value["contexts"] if merged else []
-        contexts = {entry["name"]: str((entry.value["context"] or {}).get("namespace") or "") for entry in entries}
-        chosen = context or (merged.value.get("current-context", "") if merged else "")
+        known = {entry["name"]: str((entry.value["context"] or {}).get("namespace") or "") for entry in entries}
+        return known, merged.value.get("current-context", "") if merged else ""
     except (ConfigException, yaml.YAMLError, KeyError, TypeError, AttributeError, OSError, ValueError) as error:
         what = f"not a kubeconfig: {str(error).splitlines()[0]}."
         raise UserError("kubeconfig-invalid", files, what, "Repair it, or give another with --kubeconfig.") from None
-    if chosen not in contexts:
+
+
+def _from_files(files: str, context: str, configuration: Configuration) -> str:
+    """Fill the configuration; gives the context's namespace."""
+    known, current = _contexts(files)
+    chosen = context or current
+    if chosen not in known:
         what = f"no context is called {chosen}." if chosen else "no current context is set."
-        raise UserError("unknown-context", files, what, _other(chosen, contexts))
+        raise UserError("unknown-context", files, what, _other(chosen, known))
     try:
         load_kube_config(files, chosen, configuration)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
         what = f"context {chosen} cannot be used: {str(error).splitlines()[0]}."
         raise UserError("kubeconfig-invalid", files, what, "Repair it, or choose another with --context.") from None
-    return contexts[chosen]
+    return known[chosen]
 
 
 def _other(chosen: str, contexts: Iterable[str]) -> str:

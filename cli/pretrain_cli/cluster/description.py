@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pretrain_api import objectives
 from pretrain_api.nouns import counted
-from pretrain_api.stages import PHASES
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import Failure, StageStatus
+from pretrain_cli.cluster import timeline
 from pretrain_cli.cluster.pods import JobPod
 from pretrain_cli.cluster.table import age, aligned, moment
+from pretrain_cli.cluster.timeline import Event
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
 from pretrain_cli.display.wording import amount, duration, trained
@@ -22,60 +22,6 @@ from pretrain_cli.display.wording import amount, duration, trained
 Json = Mapping[str, Any]
 _LAST_LINES = 15
 _MOST_PODS = 40
-
-
-@dataclass(frozen=True)
-class Event:
-    """An event of the job or of one of its children."""
-
-    time: datetime
-    first: datetime
-    count: int
-    kind: str
-    name: str
-    is_warning: bool
-    reason: str
-    message: str
-
-
-def event(manifest: Json) -> Event | None:
-    """An event as the API server shows it; None for one without a time."""
-    series = manifest.get("series") or {}
-    times = [series.get("lastObservedTime"), manifest.get("lastTimestamp"), manifest.get("eventTime")]
-    times.append(manifest["metadata"].get("creationTimestamp"))
-    last = next((time for time in map(moment, times) if time), None)
-    if last is None:
-        return None
-    about = manifest.get("involvedObject") or {}
-    return Event(
-        time=last,
-        first=moment(manifest.get("firstTimestamp")) or last,
-        count=int(series.get("count") or manifest.get("count") or 1),
-        kind=str(about.get("kind", "")),
-        name=str(about.get("name", "")),
-        is_warning=manifest.get("type") == "Warning",
-        reason=str(manifest.get("reason", "")),
-        message=str(manifest.get("message", "")).strip(),
-    )
-
-
-def is_of(name: str, about: Json) -> bool:
-    """Whether an event's object is the job of this name, or a pod or Job that was made for it."""
-    kind, other = about.get("kind"), str(about.get("name", ""))
-    if kind == "PretrainJob":
-        return other == name
-    if kind not in ("Pod", "Job") or not other.startswith(f"{name}-"):
-        return False
-    rest = other[len(name) + 1 :]
-    return bool(_WORKER.match(rest) or _PHASE.match(rest))
-
-
-_WORKER = re.compile(r"w\d+-\d+\Z")
-_PHASE = re.compile(
-    "("
-    + "|".join(f"{s.lower()}-\\d+-({'|'.join(p.name for p in phases)})" for s, phases in PHASES.items())
-    + r")(-|\Z)"
-)
 
 
 def lines(
@@ -95,7 +41,7 @@ def lines(
     yield from _training(status, now)
     yield from _failures(status, now)
     yield from _pods(pods, now)
-    yield from _timeline(events, now)
+    yield from timeline.lines(status, events, now)
     if notes:
         yield ""
         yield from notes
@@ -114,7 +60,7 @@ def _facts(job: Json, status: PretrainJobStatus, now: datetime) -> Iterator[str]
     yield f"storage     {spec['storage']['uri']}"
     yield f"sources     {_sources(spec['data']['sources'])}"
     yield f"model       {_model(spec)}"
-    yield f"training    {_length(spec['training'])}"
+    yield f"training    {_length(spec)}"
     yield f"workers     {_workers(spec.get('workers', {}))}"
     if spec.get("suspend"):
         yield f"suspend     true: `pretrain resume {metadata['name']}` goes on"
@@ -139,10 +85,13 @@ def _model(spec: Json) -> str:
     return f"{name}, {next(iter(spec['objective']), '')}"
 
 
-def _length(training: Json) -> str:
+def _length(spec: Json) -> str:
+    training = spec["training"]
     unit = next((unit for unit in ("tokens", "samples", "steps") if training.get(unit)), "")
-    whole = amount(training[unit], unit) if unit else ""
-    return f"{whole}, batches of {training.get('globalBatchSize')} x {training.get('sequenceLength')} tokens"
+    whole, size = amount(training[unit], unit) if unit else "", training.get("globalBatchSize")
+    if objectives.inputs(next(iter(spec["objective"]), "")) != "text":
+        return f"{whole}, batches of {counted(size, 'image')}"
+    return f"{whole}, batches of {size} x {training.get('sequenceLength')} tokens"
 
 
 def _workers(workers: Json) -> str:
@@ -250,24 +199,6 @@ def _pods(pods: Sequence[JobPod], now: datetime) -> Iterator[str]:
     yield from (f"  {line}" for line in aligned(rows))
     if len(pods) > len(chosen):
         yield f"  and {len(pods) - len(chosen)} more"
-
-
-def _timeline(events: Iterable[Event], now: datetime) -> Iterator[str]:
-    ordered = sorted(events, key=lambda e: (e.time, e.first))
-    if not ordered:
-        return
-    yield "\nEvents"
-    rows = [
-        [
-            age(e.time, now) + (f" (x{e.count} over {age(e.first, e.time)})" if e.count > 1 else ""),
-            "!" if e.is_warning else "",
-            e.reason,
-            "job" if e.kind == "PretrainJob" else e.name,
-        ]
-        for e in ordered
-    ]
-    for line, each in zip(aligned(rows), ordered, strict=True):
-        yield f"  {line}   {' '.join(each.message.split())}"
 
 
 def _time(moment: datetime) -> str:

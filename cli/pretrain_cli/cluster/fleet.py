@@ -12,7 +12,7 @@ from pretrain_api.nouns import counted
 from pretrain_api.types import PretrainJobStatus
 from pretrain_cli.cluster.table import age, moment
 from pretrain_cli.cluster.waiting import ENDED
-from pretrain_cli.display.wording import amount
+from pretrain_cli.display.wording import per_second
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class Row:
     """Steps, or the stage at work."""
     loss: str
     tokens_per_second: int
-    """0 while nothing trains."""
+    """0 while nothing trains, and where samples are images."""
+    images_per_second: float
+    """0 while nothing trains, and where samples are sequences of tokens."""
     ready: int
     workers: int
     goodput_ratio: float | None
@@ -58,6 +60,7 @@ def row(job: Mapping[str, Any], status: PretrainJobStatus, now: datetime) -> Row
         progress=_progress(status),
         loss=progress.loss,
         tokens_per_second=progress.tokens_per_second or 0,
+        images_per_second=0.0 if progress.tokens else float(progress.samples_per_second or 0),
         ready=world.ready,
         workers=world.workers,
         goodput_ratio=float(status.goodput_ratio) if status.goodput_ratio else None,
@@ -105,7 +108,7 @@ SORT_KEYS: Mapping[str, tuple[Callable[[Row], Any], str]] = {
     "name": (lambda row: (row.namespace, row.name), "namespace and name"),
     "state": (lambda row: _urgency(row.state), "most urgent"),
     "progress": (lambda row: -row.done_ratio, "furthest"),
-    "tokens": (lambda row: -row.tokens_per_second, "fastest"),
+    "tokens": (lambda row: (-row.tokens_per_second, -row.images_per_second), "fastest"),
     "workers": (lambda row: -row.workers, "largest"),
     "goodput": (lambda row: (row.goodput_ratio is None, row.goodput_ratio), "worst"),
     "eta": (lambda row: (row.seconds_left is None, row.seconds_left), "soonest"),
@@ -130,5 +133,7 @@ def summary(rows: Sequence[Row]) -> str:
     if workers := sum(row.workers for row in working):
         parts.append(f"{sum(row.ready for row in working)} of {counted(workers, 'worker')}")
     if speed := sum(row.tokens_per_second for row in working):
-        parts.append(f"{amount(speed, 'tokens')}/s")
+        parts.append(per_second(speed, "tokens"))
+    if images := sum(row.images_per_second for row in working):
+        parts.append(per_second(images, "images"))
     return ", ".join(parts)

@@ -53,11 +53,22 @@ def complete_namespace(ctx: click.Context, param: click.Parameter, incomplete: s
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
+def complete_context(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the contexts in the kubeconfig."""
+    try:
+        from pretrain_cli.cluster import connection
+
+        known = connection.contexts(ctx.params.get("kubeconfig") or "")
+    except Exception:  # noqa: BLE001 - a shell that completes has no place for messages
+        return []
+    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
 def connection_options(command: Command) -> Command:
     """-n, --context and --kubeconfig, as in kubectl."""
     for option in (
         click.option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and ~/.kube/config."),
-        click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
+        click.option("--context", metavar="NAME", shell_complete=complete_context, help="Context of the kubeconfig."),
         click.option(
             "-n", "--namespace", metavar="NAME", shell_complete=complete_namespace, help="Namespace of the job."
         ),

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pretrain_cli.cluster.fleet import SORT_KEYS, Row, summary
-from pretrain_cli.display.wording import amount, duration
+from pretrain_cli.display.wording import duration, per_second
 
 _STYLES = {
     "Training": "green",
@@ -36,7 +36,7 @@ def table(rows: Sequence[Row], all_namespaces: bool) -> Table:
     shown.add_column("NAME", overflow="ellipsis", no_wrap=True, min_width=8)
     for name in ("STATE", "DONE", "PROGRESS"):
         shown.add_column(name, no_wrap=True)
-    for name in ("LOSS", "TOKENS/S", "WORKERS", "GOODPUT", "ETA", "INCIDENTS"):
+    for name in ("LOSS", "THROUGHPUT", "WORKERS", "GOODPUT", "ETA", "INCIDENTS"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("LAST INCIDENT", overflow="ellipsis", no_wrap=True)
     for row in rows:
@@ -57,7 +57,7 @@ def screen(rows: Sequence[Row], all_namespaces: bool, key: str, reverse: bool, h
 
 
 def _cells(row: Row) -> list[RenderableType]:
-    lacks = row.ready < row.workers and row.tokens_per_second
+    lacks = row.ready < row.workers and _throughput(row) != "-"
     low = row.goodput_ratio is not None and row.goodput_ratio < _LOW_GOODPUT
     return [
         row.name,
@@ -65,10 +65,16 @@ def _cells(row: Row) -> list[RenderableType]:
         ProgressBar(total=1.0, completed=row.done_ratio, width=_BAR_WIDTH),
         row.progress,
         row.loss or "-",
-        amount(row.tokens_per_second) if row.tokens_per_second else "-",
+        _throughput(row),
         Text(f"{row.ready}/{row.workers}" if row.workers else "-", "yellow" if lacks else ""),
         Text("-" if row.goodput_ratio is None else f"{100 * row.goodput_ratio:.1f} %", "yellow" if low else ""),
         "-" if row.seconds_left is None else duration(row.seconds_left),
         str(row.incidents) if row.incidents else "-",
         Text(row.last_incident, "dim"),
     ]
+
+
+def _throughput(row: Row) -> str:
+    if row.tokens_per_second:
+        return per_second(row.tokens_per_second, "tokens")
+    return per_second(row.images_per_second, "images") if row.images_per_second else "-"

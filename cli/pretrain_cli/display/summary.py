@@ -8,6 +8,7 @@ from pretrain_api.nouns import counted
 from pretrain_api.stages import CompletionRecord, Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobStatus
+from pretrain_cli.display import image_table
 from pretrain_cli.display.wording import duration
 
 
@@ -27,7 +28,9 @@ def lines(status: PretrainJobStatus, storage: Storage) -> Iterator[str]:
         yield ""
         yield f"final loss {loss:.4f} after {steps}" if loss is not None else "trained"
     if evaluation := found.get(Stage.EVALUATE):
-        yield from _evaluation(evaluation.details.get("bySource", {}))
+        by_source = evaluation.details.get("bySource", {})
+        of_images = any("images" in figures for figures in by_source.values())
+        yield from image_table.lines(by_source) if of_images else _evaluation(by_source)
     if Stage.EXPORT in found and storage.exists(layout.EXPORT_HUGGING_FACE):
         yield f"model      {_place(storage, layout.EXPORT_HUGGING_FACE)}"
     if Stage.REPORT in found:

@@ -55,9 +55,18 @@ def amount(value: float, unit: str = "") -> str:
 
 
 def trained(recorded: Progress) -> list[str]:
-    """Tokens so far and, while something trains, how fast it does."""
-    rate = recorded.tokens_per_second
-    return [amount(recorded.tokens, "tokens"), *([] if rate is None else [f"{amount(rate, 'tokens')}/s"])]
+    """Tokens or images so far and, while something trains, how fast it does."""
+    if recorded.tokens:
+        rate = recorded.tokens_per_second
+        return [amount(recorded.tokens, "tokens"), *([] if rate is None else [per_second(rate, "tokens")])]
+    images = recorded.samples_per_second
+    return [amount(recorded.samples, "images"), *([per_second(float(images), "images")] if images else [])]
+
+
+def per_second(rate: float, unit: str) -> str:
+    """20.0 k tokens/s, 412 images/s, 0.37 prompts/s."""
+    slow = rate < 10 and unit != "bytes"
+    return (f"{rate:.2g} {unit}".strip() if slow else amount(rate, unit)) + "/s"
 
 
 def progress(stage: Stage, event: ProgressEvent, rate: Rate) -> str:
@@ -71,9 +80,7 @@ def progress(stage: Stage, event: ProgressEvent, rate: Rate) -> str:
     phase = "" if event.phase == stage.lower() else event.phase
     parts = [phase, f"{done}{total}" if event.done or total else ""]
     if rate.per_second > 0:
-        slow = rate.per_second < 10 and event.unit != "bytes"
-        speed = f"{rate.per_second:.2g} {event.unit}".strip() if slow else amount(rate.per_second, event.unit)
-        parts.append(f"{speed}/s")
+        parts.append(per_second(rate.per_second, event.unit))
         if event.total and event.total > event.done:
             parts.append(f"{duration((event.total - event.done) / rate.per_second)} left")
     return ", ".join(part for part in parts if part)
@@ -82,12 +89,13 @@ def progress(stage: Stage, event: ProgressEvent, rate: Rate) -> str:
 def _training(event: ProgressEvent) -> str:
     figures = event.figures
     step, total = figures.get("step", event.done), figures.get("totalSteps", event.total or 0.0)
-    rate = figures.get("tokensPerSecond", 0.0)
+    unit, figure = ("tokens", "tokensPerSecond") if figures.get("tokensPerSecond") else ("images", "samplesPerSecond")
+    rate = figures.get(figure, 0.0)
     parts = [f"step {step:.0f}/{total:.0f}"]
     if "loss" in figures:
         parts.append(f"loss {figures['loss']:.4f}")
     if rate > 0:
-        parts.append(f"{amount(rate, 'tokens')}/s")
+        parts.append(per_second(rate, unit))
     if "mfuRatio" in figures:
         parts.append(f"MFU {100 * figures['mfuRatio']:.1f} %")
     if total > step and "secondsLeft" in figures:

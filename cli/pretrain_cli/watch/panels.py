@@ -15,7 +15,7 @@ from pretrain_cli.cluster.table import age
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
 from pretrain_cli.display.live import SIGNS
-from pretrain_cli.display.wording import Rate, amount, duration, progress
+from pretrain_cli.display.wording import Rate, duration, progress, trained
 from pretrain_cli.watch.news import Known
 
 _BAR_WIDTH = 16
@@ -79,10 +79,8 @@ def figures(known: Known, now: datetime) -> Group:
     done, world = status.progress, status.world
     if done.total_steps:
         rows.append(("step", f"{done.step}/{done.total_steps}"))
-        rows.append(("tokens", amount(done.tokens)))
+        rows += zip(("seen", "speed"), trained(done), strict=False)
         rows.append(("loss", done.loss or "-"))
-    if done.tokens_per_second:
-        rows.append(("speed", f"{amount(done.tokens_per_second, 'tokens')}/s"))
     if done.mfu_ratio:
         rows.append(("MFU", f"{100 * float(done.mfu_ratio):.1f} %"))
     if done.data_wait_ratio:

@@ -35,7 +35,13 @@ def at_rest(recorded: PretrainJobStatus) -> PretrainJobStatus:
     if stages.entry(recorded, Stage.TRAIN).state == "Running":
         return recorded
     progress, ready = recorded.progress, f"0/{recorded.world.workers}"
-    idle = {"tokens_per_second": None, "estimated_completion_time": None, "time_left": ""}
+    idle = {
+        "tokens_per_second": None,
+        "samples_per_second": "",
+        "throughput": "",
+        "estimated_completion_time": None,
+        "time_left": "",
+    }
     update: dict[str, ApiModel] = {"progress": progress.model_copy(update=idle)}
     if recorded.world.ready:
         update["world"] = recorded.world.model_copy(update={"ready": 0, "summary": ready})
@@ -97,13 +103,23 @@ def _progress(train: StageRun) -> Progress:
         samples=int(figures.get("samples", 0)),
         tokens=int(tokens),
         loss=_decimal(figures, "loss"),
-        tokens_per_second=int(figures.get("tokensPerSecond", 0.0)),
+        tokens_per_second=int(figures.get("tokensPerSecond", 0.0)) if tokens else None,
+        samples_per_second=_decimal(figures, "samplesPerSecond"),
+        throughput=_throughput(figures),
         mfu_ratio=_decimal(figures, "mfuRatio"),
         data_wait_ratio=_decimal(figures, "dataWaitRatio"),
         estimated_completion_time=end,
         time_left=left,
         update_time=train.figures_time,
     )
+
+
+def _throughput(figures: Mapping[str, float]) -> str:
+    """Of tokens; of images where training sees no tokens. Models of images may take less than ten a second."""
+    if figures.get("tokens"):
+        return f"{figures.get('tokensPerSecond', 0.0):.0f} tokens/s"
+    images = figures.get("samplesPerSecond")
+    return "" if images is None else f"{images:.0f} images/s" if images >= 10 else f"{images:.2g} images/s"
 
 
 def _duration(span: timedelta) -> str:

@@ -25,6 +25,7 @@ VARIANTS: dict[str, Values] = {
             "jobs": {"enabled": True},
         },
         "alerts": {"enabled": True},
+        "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Pretrain"}},
         "imagePullSecrets": [{"name": "registry"}],
         "image": {"digest": "sha256:" + "0" * 64},
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],

@@ -99,6 +99,32 @@ BAD = [
     ("spec.data.prepare.quality", {"gopherQuality": {"minWords": 9, "maxWords": 5}}, "Lower minWords or raise maxWords."),
 ]  # fmt: skip
 
+IMAGES = {
+    **copy.deepcopy(GOOD),
+    "spec": {
+        "storage": {"uri": "s3://bucket/images"},
+        "data": {"sources": [{"name": "photos", "shards": "s3://bucket/photos/manifest.json"}]},
+        "model": {"preset": "vit-mae-nano"},
+        "objective": {"mae": {"imageSize": 64}},
+        "training": {"globalBatchSize": 32, "steps": 200},
+    },
+}
+
+BAD_OF_IMAGES = [
+    ("spec.tokenizer", {"train": {"vocabSize": 4096}}, "mae, simclr and dino have none."),
+    ("spec.objective", {"clip": {"imageSize": 64}}, "Write tokenizer: {train: {vocabSize: 32768}}, or remove it. [tokenizer-for-objective]"),
+    ("spec.objective", {"causalLM": {}}, "[tokenizer-for-objective]"),
+    ("spec.training", {"globalBatchSize": 32, "tokens": 1_000_000}, "Write samples or steps instead. [images-have-no-tokens]"),
+    ("spec", {**IMAGES["spec"], "objective": {"simclr": {}}, "training": {"globalBatchSize": 1, "steps": 9}}, "Write 2 or more. [contrastive-batch-of-one]"),
+    ("spec.objective.mae.maskRatio", 1.5, "spec.objective.mae.maskRatio in body should be less than or equal to 1"),
+    ("spec.objective.mae.minCropArea", 0, "spec.objective.mae.minCropArea in body should be greater than"),
+    ("spec.objective.mae.horizontalFlip", -1, "spec.objective.mae.horizontalFlip in body should be greater than or equal to 0"),
+    ("spec.objective.mae.normalizedPixels", "all", 'supported values: "perPatch", "none"'),
+    ("spec.objective.mae.imageSize", 0, "spec.objective.mae.imageSize in body should be greater than or equal to"),
+    ("spec.objective.mae.maskRate", 0.5, 'unknown field "spec.objective.mae.maskRate"'),
+    ("spec.objective.dino", {"localCrops": 99}, "[objective-kind]"),
+]  # fmt: skip
+
 
 def refusal(kubectl: Kubectl, job: dict[str, Any], namespace: str) -> str:
     """What the API server says to a job that it does not take."""
@@ -116,6 +142,19 @@ def test_a_bad_job_is_refused_with_what_to_write(
     path: str, value: Any, answer: str, kubectl: Kubectl, namespace: str
 ) -> None:
     assert answer in refusal(kubectl, changed(path, value), namespace)
+
+
+def test_the_job_of_images_that_the_table_breaks_is_taken(kubectl: Kubectl, namespace: str) -> None:
+    kubectl("create", "--dry-run=server", "-n", namespace, "-f", "-", objects=IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "answer"), BAD_OF_IMAGES, ids=[f"{path}={value}"[:60] for path, value, _ in BAD_OF_IMAGES]
+)
+def test_a_bad_job_of_images_is_refused_with_what_to_write(
+    path: str, value: Any, answer: str, kubectl: Kubectl, namespace: str
+) -> None:
+    assert answer in refusal(kubectl, changed(path, value, IMAGES), namespace)
 
 
 def test_several_mistakes_are_told_at_once(kubectl: Kubectl, namespace: str) -> None:

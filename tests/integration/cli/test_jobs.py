@@ -236,6 +236,22 @@ class TestDescribe:
             assert part in text, f"{part!r} is not in:\n{text}"
         assert "another job" not in text
 
+    def test_for_programs_lists_the_job_its_pods_and_its_events(self, place: CommandPlace, kubelet: Kubelet) -> None:
+        place.submitted("gpt")
+        place.pod("gpt", kubelet.node)
+        place.event("PretrainJob", "gpt", "StageStarted", "Train starts.")
+        found = json.loads(place.run("describe", "gpt", "-o", "json").out)
+        assert [item["kind"] for item in found["items"]] == ["PretrainJob", "Pod", "Event"]
+        assert all("managedFields" not in item["metadata"] for item in found["items"])
+        assert yaml.safe_load(place.run("describe", "gpt", "-o", "yaml").out)["items"] == found["items"]
+
+    def test_of_several_jobs_tells_each_and_what_is_missing(self, place: CommandPlace) -> None:
+        place.submitted("one", "two")
+        printed = place.run("describe", "one", "onne", "two")
+        assert (printed.code, "[no-such-job]" in printed.err) == (2, True)
+        assert "one: Pending" in printed.out
+        assert "\n\n\ntwo: Pending" in printed.out
+
     def test_of_a_job_that_no_operator_has_seen_says_so(self, place: CommandPlace) -> None:
         place.submitted("gpt")
         assert "is pretrain-operator installed" in place.run("describe", "gpt").out
@@ -389,6 +405,11 @@ class TestCompletion:
         place.submitted("gpt-large", "gpt-small")
         complete(["delete", "gpt-large", ""])
         assert place.capture.readouterr().out.splitlines() == [b"gpt-small", b":4"]
+
+    def test_knows_the_contexts(self, place: CommandPlace) -> None:
+        (context,) = json.loads(place.kubeconfig.read_text())["contexts"]
+        complete(["list", "--context", ""])
+        assert place.capture.readouterr().out.decode().splitlines() == [context["name"], ":4"]
 
     def test_is_silent_where_there_is_no_cluster(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -165,7 +165,7 @@ class TestOperatorProcess:
                 operator.kill()
                 operator.start()
             status = cluster.until_state("Succeeded", "Failed", within_seconds=240)
-            told = f'pretrain_job_state{{job="test",namespace="{cluster.namespace}",state="Succeeded"}} 1.0'
+            told = f'pretrain_job_state{{namespace="{cluster.namespace}",pretrainjob="test",state="Succeeded"}} 1.0'
             # Who reads the status from the API server may be quicker than the operator that has just written it.
             eventually(lambda: operator.answer(operator.metrics, "/metrics")[1], lambda metrics: told in metrics)
         assert_undisturbed(status)

@@ -149,7 +149,7 @@ class TestNames:
 
     def test_the_narrow_columns_are_those_of_the_design(self) -> None:
         narrow = [name.upper() for name, _, _, priority in COLUMNS if priority == 0]
-        assert narrow == ["STATE", "STEP", "LOSS", "TOKENS/S", "WORKERS", "CHECKPOINT", "ETA", "AGE"]
+        assert narrow == ["STATE", "STEP", "LOSS", "THROUGHPUT", "WORKERS", "CHECKPOINT", "ETA", "AGE"]
 
     def test_the_schema_is_made_afresh_for_each_definition(self) -> None:
         before = str(job_schema())

@@ -16,6 +16,7 @@ ROOT = CHART.parents[1]
 EVERYTHING: Values = {
     "metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}, "jobs": {"enabled": True}},
     "alerts": {"enabled": True},
+    "dashboards": {"enabled": True},
     "rbac": {"scope": "namespace", "namespaces": ["blue", "green"]},
     "networkPolicy": {"metricsFrom": [{"podSelector": {}}]},
 }

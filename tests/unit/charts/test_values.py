@@ -69,6 +69,8 @@ SERVICE_MONITOR: Values = {"metrics": {"serviceMonitor": {"enabled": True}}}
 POD_MONITOR: Values = {"metrics": {"podMonitor": {"enabled": True}}}
 JOB_MONITOR: Values = {"metrics": {"jobs": {"enabled": True}}}
 ALERTS: Values = {"alerts": {"enabled": True}}
+DASHBOARDS: Values = {"dashboards": {"enabled": True}}
+FLEET = f"{RELEASE}-dashboard-fleet"
 PEER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 RULE = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}
 SPREAD = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
@@ -140,6 +142,11 @@ EFFECTS = [
     Effect("alerts.runbooks", "https://wiki/runbooks/",
            at("PrometheusRule", "spec.groups.1.rules.0.annotations.runbook_url"),
            "https://wiki/runbooks/pretrainjobstalled.md", ALERTS),
+    Effect("dashboards.enabled", True, kinds("ConfigMap"),
+           [f"ConfigMap/{RELEASE}-dashboard-{name}" for name in ("data", "fleet", "job", "operator", "recovery")]),
+    Effect("dashboards.labels", {"team": "a"}, at("ConfigMap", "metadata.labels.team", FLEET), "a", DASHBOARDS),
+    Effect("dashboards.annotations", {"grafana_folder": "a"},
+           at("ConfigMap", "metadata.annotations", FLEET), {"grafana_folder": "a"}, DASHBOARDS),
     Effect("health.port", 9001, argument("health-address"), ["0.0.0.0:9001"]),
     Effect("livenessProbe", {"periodSeconds": 99}, container("livenessProbe.periodSeconds"), 99),
     Effect("readinessProbe", {"periodSeconds": 99}, container("readinessProbe.periodSeconds"), 99),

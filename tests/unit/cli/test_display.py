@@ -11,11 +11,11 @@ from pretrain_api.events import ProgressEvent
 from pretrain_api.stages import CompletionRecord, Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobStatus
-from pretrain_api.types.status import Failure, RecoveryStatus, StageStatus
-from pretrain_cli.display import story, summary
+from pretrain_api.types.status import Failure, Progress, RecoveryStatus, StageStatus
+from pretrain_cli.display import image_table, story, summary
 from pretrain_cli.display.lasting import LastingDisplay
 from pretrain_cli.display.plain import PlainDisplay
-from pretrain_cli.display.wording import Rate, amount, duration, progress
+from pretrain_cli.display.wording import Rate, amount, duration, progress, trained
 from pretrain_operator.bodies.local.run import View
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -89,6 +89,28 @@ class TestProgress:
             == "step 50/100, loss 3.5000, 20.0 k tokens/s, MFU 41.2 %, 20 s left"
         )
 
+    def test_of_training_on_images_has_their_rate(self) -> None:
+        figures = {
+            "step": 5,
+            "totalSteps": 10,
+            "loss": 0.5,
+            "tokens": 0,
+            "tokensPerSecond": 0,
+            "samplesPerSecond": 412.4,
+        }
+        event = ProgressEvent(time=1, stage="Train", phase="step", done=5, total=10, figures=figures)
+        assert progress(Stage.TRAIN, event, Rate("", 0, 0)) == "step 5/10, loss 0.5000, 412 images/s"
+
+
+class TestTrained:
+    def test_counts_tokens_and_where_there_are_none_images(self) -> None:
+        assert trained(Progress(samples=50, tokens=12_800, tokens_per_second=2560)) == [
+            "12.8 k tokens",
+            "2560 tokens/s",
+        ]
+        assert trained(Progress(samples=3840, samples_per_second="4.5000")) == ["3840 images", "4.5 images/s"]
+        assert trained(Progress(samples=3840)) == ["3840 images"]
+
 
 class TestPlainDisplay:
     def test_tells_no_progress_of_a_stage_after_its_end(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +140,31 @@ class TestSummary:
         assert "source loss perplexity loss, plain bits/byte 5-gram xz" in text
         assert "lib 3.250 25.790 3.438 1.875 2.500 2.900" in text
         assert any("bits/byte: without any" in line for line in text)
+
+    def test_of_images_has_a_row_for_each_figure_beside_its_baselines(self) -> None:
+        figures = {"loss": 0.784, "images": 299, "knnAccuracy": 0.431, "linearAccuracy": 0.62, "classes": 9}
+        baselines = {
+            "randomKnnAccuracy": 0.441, "randomLinearAccuracy": 0.559,
+            "pixelsKnnAccuracy": 0.575, "pixelsLinearAccuracy": 0.682, "mostFrequent": 0.227,
+        }  # fmt: skip
+        unlabelled = {
+            "loss": 0.5,
+            "images": 3,
+            "imageToTextRecall5": 0.25,
+            "baselines": {"chanceImageToTextRecall5": 0.1},
+        }
+        by_source = {"emoji": {**figures, "baselines": baselines}, "web": unlabelled}
+        assert [line.split() for line in image_table.lines(by_source)] == [
+            [],
+            ["source", "model", "random", "weights", "raw", "pixels", "chance"],
+            ["emoji", "loss", "0.784", "-", "-", "-"],
+            ["k-NN", "accuracy", "0.431", "0.441", "0.575", "-"],
+            ["linear", "accuracy", "0.620", "0.559", "0.682", "-"],
+            ["9", "labels;", "who", "always", "says", "the", "most", "frequent", "one", "is", "right", "in", "0.227"],
+            ["web", "loss", "0.500", "-", "-", "-"],
+            ["image", "to", "text", "recall", "5", "0.250", "-", "-", "0.100"],
+            [],
+        ]
 
 
 class TestStory:

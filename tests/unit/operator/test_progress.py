@@ -41,6 +41,17 @@ class TestTakenIn:
         seen = progress.taken_in(PLAIN, None, CheckpointStatus(step=7))
         assert progress.taken_in(seen, None, None).checkpoint == CheckpointStatus(step=7)
 
+    def test_tells_images_per_second_where_training_sees_no_tokens(self) -> None:
+        of_text = progress.taken_in(PLAIN, a_run(figures={**FIGURES, "samplesPerSecond": 2.0}, figures_time=NOON), None)
+        assert (of_text.progress.throughput, of_text.progress.samples_per_second) == ("1000 tokens/s", "2.0000")
+        images = {**FIGURES, "tokens": 0.0, "tokensPerSecond": 0.0, "samples": 640.0}
+        for rate, told in ((412.4, "412 images/s"), (2.345, "2.3 images/s")):
+            seen = progress.taken_in(
+                PLAIN, a_run(figures={**images, "samplesPerSecond": rate}, figures_time=NOON), None
+            )
+            assert (seen.progress.throughput, seen.progress.tokens_per_second) == (told, None)
+            assert (seen.progress.samples, seen.progress.samples_per_second) == (640, f"{rate:.4f}")
+
 
 class TestAtRest:
     def test_leaves_out_what_is_true_only_of_workers_at_work(self) -> None:
@@ -52,6 +63,7 @@ class TestAtRest:
         assert progress.at_rest(training) is training
         resting = progress.at_rest(stages.changed(training, Stage.TRAIN, state="Pending"))
         assert (resting.progress.tokens_per_second, resting.progress.time_left) == (None, "")
+        assert (resting.progress.samples_per_second, resting.progress.throughput) == ("", "")
         assert resting.progress.estimated_completion_time is None
         assert (resting.progress.steps, resting.progress.loss, resting.progress.mfu_ratio) == (
             "100/300",

@@ -97,7 +97,7 @@ def _contents(
     told: Told,
 ) -> list[Difference]:
     differences, sources = [], []
-    for found in contents.read_manifests(storage, order):
+    for found in contents.sources(storage, order):
         if isinstance(found, Difference):
             differences.append(found)
         else:
@@ -107,7 +107,7 @@ def _contents(
     steps = contents.chosen_steps(sorted(lines), share)
     together = max(1, contents.PASS_SAMPLES // order.global_batch_size)
     passes = [steps[begin : begin + together] for begin in range(0, len(steps), together)]
-    total = len(passes) * sum(shard.bytes for source in sources for shard in source.manifest.train.shards)
+    total = len(passes) * sum(source.size for source in sources)
 
     def advance(amount: int) -> None:
         told(amount, total)
@@ -116,7 +116,7 @@ def _contents(
     for some in passes:
         part = contents.Contents([lines[step] for step in some], order, mix)
         for number, source in enumerate(sources):
-            for difference in part.add_source(storage, number, source, advance):
+            for difference in part.add_source(number, source, advance):
                 if difference not in reported:  # a damaged shard is met in each pass
                     reported.add(difference)
                     differences.append(difference)

@@ -73,7 +73,7 @@ def decoded(payload: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise BrokenImage(f"it is none of {', '.join(FORMATS)}, or its header is damaged") from error
     except Exception as error:
-        why = (str(error) or type(error).__name__).splitlines()[0]
+        why = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
         raise BrokenImage(f"it cannot be decoded: {why}") from error
 
 

@@ -62,6 +62,11 @@ def reader(
     return ImageReader([ImageSource.of(storage, *place, split) for place in images], quarantine, field)
 
 
+def quarantine(context: StageContext) -> Quarantine:
+    """That of a stage after training, which meets the broken images that training went on without."""
+    return Quarantine(context.storage, context.fingerprint, context.spec.data.max_bad_records)
+
+
 def blank(spec: PretrainJobSpec, samples: int) -> AnySamples:
     """Samples of the usual size, to try what they take."""
     stand_ins = np.zeros(samples, dtype=np.bool_)

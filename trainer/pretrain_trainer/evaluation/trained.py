@@ -15,7 +15,7 @@ from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobSpec
 from pretrain_trainer import models, objectives, tokenizer
 from pretrain_trainer.context import StageContext
-from pretrain_trainer.objectives import Objective
+from pretrain_trainer.objectives import Objective, Parts
 from pretrain_trainer.tokenizer import LoadedTokenizer
 from pretrain_trainer.training import checkpoints
 
@@ -53,7 +53,8 @@ def untrained(spec: PretrainJobSpec, loaded: LoadedTokenizer | None) -> tuple[nn
         tokenizer.check_special_tokens(loaded, spec)
         return loaded
 
-    objective = objectives.build(spec.objective, checked, spec.training.seed, model.config)
+    parts = Parts(checked, spec.training.seed, model.config, spec.training.sequence_length)
+    objective = objectives.build(spec.objective, parts)
     return objective.wrapped(model), objective
 
 

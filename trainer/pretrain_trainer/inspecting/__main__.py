@@ -18,6 +18,8 @@ from pretrain_trainer.parallel import ordered_map
 from pretrain_trainer.terminal import Bar, say
 
 _MOST_TOLD = 100
+_MOST_TEXTS, _MOST_RECORDS = 3, 20
+"""Samples that are shown where nobody says how many."""
 
 
 def main() -> int:
@@ -104,17 +106,17 @@ def _stats(target: Target, output: str) -> int:
 
 def _peek(target: Target, options: argparse.Namespace) -> int:
     if options.at is not None:
-        answer(peek.token_lines(peek.at_position(target, options.at, options.count or 1), target.tokenizer))
+        places = peek.at_position(target, options.at, options.count or 1)
+    else:
+        source = target.chosen(options.source)
+        usual = _MOST_TEXTS if isinstance(source, TokenSource) else _MOST_RECORDS
+        places = peek.chosen(source, options.count or usual, options.seed)
+    if isinstance(target.sources[0], TokenSource):
+        answer(peek.token_lines(places, target.tokenizer))
         return EXIT_OK
-    source = target.chosen(options.source)
-    if isinstance(source, TokenSource):
-        chosen = peek.numbers(source.manifest.train.samples, options.count or 3, options.seed)
-        answer(peek.token_lines([peek.Place(source, index) for index in chosen], target.tokenizer))
-        return EXIT_OK
-    chosen = peek.numbers(len(source.shards), options.count or 20, options.seed)
-    samples = [source.shards.read(number) for number in chosen]
-    answer(peek.sample_lines(samples))
-    if found := peek.pictures(source, samples):
+    samples = peek.samples_of(places)
+    answer(peek.sample_lines(places, samples))
+    if found := peek.pictures(samples):
         from pretrain_trainer.inspecting.sheets import contact_sheet
 
         path = options.sheet or "contact-sheet.png"

@@ -14,10 +14,11 @@ from pretrain_api.errors import UserError
 from pretrain_api.samples import kind_of
 from pretrain_trainer.data.foreign import Sample
 from pretrain_trainer.data.mixture import mixture_of
+from pretrain_trainer.data.opened import AnyManifest
 from pretrain_trainer.data.order import locate
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.inspecting.sheets import Picture
-from pretrain_trainer.inspecting.targets import SampleSource, Target, TokenSource
+from pretrain_trainer.inspecting.targets import SampleSource, Source, Target, TokenSource
 from pretrain_trainer.tokenizer import LoadedTokenizer
 
 _BOUNDARY = "┄┄┄ another document ┄┄┄"
@@ -29,7 +30,7 @@ _TEXT_CHARACTERS = 500
 class Place:
     """A sample of a source, and how it came to be looked at."""
 
-    source: TokenSource
+    source: Source
     index: int
     said: str = ""
 
@@ -45,7 +46,7 @@ def at_position(target: Target, g: int, count: int) -> list[Place]:
     if target.run is None:
         what = "positions are those of a run's order, and this is a manifest."
         raise UserError("no-position", "--at", what, "Write the address of a run, or leave --at out.")
-    manifests = [source.manifest for source in target.sources if isinstance(source, TokenSource)]
+    manifests = [_manifest(source) for source in target.sources]
     segments = commits[-1].segments if (commits := target.run.commits()) else ()
     mixture = mixture_of(target.run.job.spec, manifests, segments)
     if g < 0 or (mixture.total is not None and g >= mixture.total):
@@ -56,16 +57,29 @@ def at_position(target: Target, g: int, count: int) -> list[Place]:
     found = []
     for position, number, epoch, index in zip(positions, *locate(mixture, positions), strict=True):
         source = target.sources[int(number)]
-        assert isinstance(source, TokenSource)
         batch = target.run.job.spec.training.global_batch_size
         said = f"position {position} (step {int(position) // batch + 1}), epoch {int(epoch) + 1} of {source.name}"
         found.append(Place(source, int(index), said))
     return found
 
 
+def chosen(source: Source, count: int, seed: int | None) -> list[Place]:
+    """Some samples of a source, `numbers` of them."""
+    total = source.manifest.train.samples if isinstance(source, TokenSource) else source.samples
+    return [Place(source, index) for index in numbers(total, count, seed)]
+
+
+def _manifest(source: Source) -> AnyManifest:
+    if isinstance(source, TokenSource):
+        return source.manifest
+    assert source.trained
+    return source.trained.manifest
+
+
 def token_lines(places: Sequence[Place], tokenizer: LoadedTokenizer | None) -> Iterator[str]:
     """Each sample as text, or as numbers where no tokenizer is known."""
     for place in places:
+        assert isinstance(place.source, TokenSource)
         manifest = place.source.manifest
         with contextlib.closing(SampleReader(place.source.storage, [(place.source.folder, manifest)])) as reader:
             read = reader.read(np.zeros(1, dtype=np.int64), np.array([place.index]))
@@ -98,10 +112,16 @@ def text_of(tokens: np.ndarray, tokenizer: LoadedTokenizer | None) -> str:
     return str(tokenizer.tokenizer.decode(tokens.tolist(), skip_special_tokens=False))
 
 
-def sample_lines(samples: Sequence[Sample]) -> Iterator[str]:
+def samples_of(places: Sequence[Place]) -> list[Sample]:
+    """The records of shards that others wrote."""
+    return [place.source.read(place.index) for place in places if isinstance(place.source, SampleSource)]
+
+
+def sample_lines(places: Sequence[Place], samples: Sequence[Sample]) -> Iterator[str]:
     """Each record with its texts, and the size of what is none."""
-    for sample in samples:
-        yield f"=== {sample.key}: {sample.shard}, record {sample.number}"
+    for place, sample in zip(places, samples, strict=True):
+        said = f"{place.said}, " if place.said else ""
+        yield f"=== {said}{sample.key}: {sample.shard}, record {sample.number}"
         for name, content in sample.members.items():
             yield f"{name}: {_shown(name, content)}"
 
@@ -120,7 +140,7 @@ def _shown(name: str, content: bytes) -> str:
     return text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]}... ({len(text):,} characters)"
 
 
-def pictures(source: SampleSource, samples: Sequence[Sample]) -> list[Picture]:
+def pictures(samples: Sequence[Sample]) -> list[Picture]:
     """The first image of each record that has one, with its first text, else its key."""
     found = []
     for sample in samples:

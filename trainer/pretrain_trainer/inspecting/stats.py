@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pretrain_api.image_shards import ImageManifest
 from pretrain_api.samples import kind_of
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.inspecting.histograms import bars, by_power
@@ -73,12 +74,12 @@ def _document_lengths(source: TokenSource) -> tuple[dict[int, int], int]:
 
 
 def _samples(source: SampleSource) -> dict[str, Any]:
-    shards, manifest = source.shards, source.shards.manifest
-    count = min(len(shards), _LOOKED_AT)
+    manifest, total = source.shards.manifest, source.samples
+    count = min(total, _LOOKED_AT)
     formats, sizes, captions = Counter[str](), Counter[str](), list[int]()
     sides = list[int]()
-    for record in (np.arange(count, dtype=np.int64) * len(shards) // max(count, 1)).tolist():
-        for name, content in shards.read(record).members.items():
+    for index in (np.arange(count, dtype=np.int64) * total // max(count, 1)).tolist():
+        for name, content in source.read(index).members.items():
             if kind_of(name) == "text":
                 captions.append(len(content.decode(errors="replace")))
             elif kind_of(name) == "image":
@@ -90,6 +91,7 @@ def _samples(source: SampleSource) -> dict[str, Any]:
         "kind": "samples",
         "records": manifest.records,
         "samples": manifest.samples,
+        **(_splits(source.trained.manifest) if source.trained else {}),
         "shards": len(manifest.shards),
         "bytes": manifest.bytes,
         "members": {
@@ -107,6 +109,15 @@ def _samples(source: SampleSource) -> dict[str, Any]:
         "imageSizes": dict(sizes.most_common(10)),
         "imageShorterSides": {str(p): n for p, n in by_power(sides).items()},
         "textCharacters": {str(p): n for p, n in by_power(captions).items()},
+    }
+
+
+def _splits(manifest: ImageManifest) -> dict[str, Any]:
+    """What a run makes of the records."""
+    return {
+        "train": {"samples": manifest.train.samples},
+        "validation": {"samples": manifest.validation.samples},
+        "leftOut": manifest.left_out,
     }
 
 
@@ -147,6 +158,10 @@ def _token_lines(figures: Mapping[str, Any]) -> Iterator[str]:
 
 def _sample_lines(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {figures['records']:,} records in {figures['shards']:,} tars, {figures['bytes']:,} bytes"
+    if "train" in figures:
+        lacking = "".join(f", {count:,} {fault} left out" for fault, count in figures["leftOut"].items())
+        trained, held_out = (figures[split]["samples"] for split in ("train", "validation"))
+        yield f"  {trained:,} images to train on, {held_out:,} held out{lacking}"
     for name, member in figures["members"].items():
         missing = f", missing in {member['missing']:,}" if member["missing"] else ""
         yield f"  {name}: {member['kind']}, {member['records']:,} records, {member['bytes']:,} bytes{missing}"

@@ -6,15 +6,18 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pretrain_api import layout
+import numpy as np
+
+from pretrain_api import layout, objectives
 from pretrain_api.errors import UserError
 from pretrain_api.samples import SampleManifest
 from pretrain_api.shards import Manifest
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
-from pretrain_trainer.data import manifest_file
-from pretrain_trainer.data.foreign import SampleShards
-from pretrain_trainer.data.mixture import read_manifests
+from pretrain_trainer.data import manifest_file, opened
+from pretrain_trainer.data.foreign import Sample, SampleShards
+from pretrain_trainer.data.image_source import ImageSource
+from pretrain_trainer.data.opened import AnyManifest
 from pretrain_trainer.reporting import records
 from pretrain_trainer.reporting.records import RunRecords
 from pretrain_trainer.tokenizer import LoadedTokenizer, load_folder, load_given
@@ -33,10 +36,22 @@ class TokenSource:
 
 @dataclass(frozen=True)
 class SampleSource:
-    """Shards that others wrote."""
+    """Shards that others wrote, by themselves or as a run of images has them."""
 
     name: str
     shards: SampleShards
+    trained: ImageSource | None = None
+    """Which records a run trains on, where they are one's."""
+
+    @property
+    def samples(self) -> int:
+        """To look at: all records, or those that the run trains on."""
+        return self.trained.samples if self.trained else len(self.shards)
+
+    def read(self, index: int) -> Sample:
+        """The record of a sample."""
+        record = int(self.trained.records(np.array([index]))[0]) if self.trained else index
+        return self.shards.read(record)
 
 
 Source = TokenSource | SampleSource
@@ -78,11 +93,18 @@ def find(uri: str, endpoint_url: str, tokenizer_uri: str = "") -> Target:
     run = records.find(storage)
     if Stage.ENCODE not in run.records:
         raise UserError("no-shards", uri, "the run has not encoded anything yet.", "Wait until Encode is complete.")
-    found = read_manifests(storage, run.records[Stage.ENCODE].fingerprint, run.job.spec.data.sources)
-    sources = [TokenSource(m.source, *storage.at(folder), m) for folder, m in found]
-    if tokenizer is None and Stage.TOKENIZER in run.records:
+    places = opened.read(storage, run.job.spec, run.records[Stage.ENCODE].fingerprint)
+    sources = [_of_run(storage, folder, manifest) for folder, manifest in places]
+    if tokenizer is None and Stage.TOKENIZER in run.records and objectives.reads_text(run.job.spec):
         tokenizer = load_folder(storage, layout.tokenizer(run.records[Stage.TOKENIZER].fingerprint))
     return Target(sources, run, tokenizer)
+
+
+def _of_run(storage: Storage, folder: str, manifest: AnyManifest) -> Source:
+    if isinstance(manifest, Manifest):
+        return TokenSource(manifest.source, *storage.at(folder), manifest)
+    images = ImageSource.of(storage, folder, manifest, "train")
+    return SampleSource(manifest.source, images.shards, images)
 
 
 def _source(uri: str, endpoint_url: str) -> Source:

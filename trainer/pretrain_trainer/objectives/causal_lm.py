@@ -13,10 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pretrain_api.types.model import CausalLM
 from pretrain_trainer.data.samples import Int64s, Samples
-from pretrain_trainer.objectives.interface import Additive, Batch, Sums
+from pretrain_trainer.objectives.interface import Additive, Batch, Parts, Sums
 from pretrain_trainer.objectives.next_token import NextTokenLoss
 from pretrain_trainer.objectives.proof import documents_are_seen, same, trying
+
+
+def build(spec: CausalLM, parts: Parts) -> CausalLanguageModel:
+    return CausalLanguageModel(spec.document_mask, spec.z_loss)
 
 
 class CausalLanguageModel(Additive):

@@ -13,6 +13,7 @@ from pretrain_trainer.data.samples import AnySamples, Int64s
 
 if TYPE_CHECKING:
     from pretrain_trainer.objectives.passes import Passes
+    from pretrain_trainer.tokenizer import LoadedTokenizer
 
 S = TypeVar("S", bound=AnySamples, contravariant=True)
 
@@ -72,6 +73,19 @@ class Moment:
     """Of the whole run."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What an objective is made of, beside its settings."""
+
+    tokenizer: Callable[[], LoadedTokenizer]
+    """Loads it, with the special tokens that the objective needs."""
+    seed: int
+    config: Any
+    """That of the model, as transformers has it; None where only batches are made, which text needs no model for."""
+    length: int = 0
+    """Of a sequence in tokens, for objectives that cut text to it themselves."""
+
+
 class Objective(Protocol[S]):
     """One way to learn from samples of one kind."""
 
@@ -103,6 +117,9 @@ class Objective(Protocol[S]):
         """Add the gradient of this rank's slice to that of the parameters, so that the sum over ranks is that of the
         loss over the global batch, times `scale`; float32 [slice], the loss of each sample over its targets."""
 
+    def measure(self, module: nn.Module, passes: Passes) -> Tensor:
+        """The losses that `learn` gives, without a gradient."""
+
     def after_update(self, module: nn.Module, moment: Moment) -> None:
         """The optimizer has made the step."""
 
@@ -129,6 +146,14 @@ class Additive:
             with passes.part("backward"):
                 sums.objective.backward()  # type: ignore[no-untyped-call]
             losses.append(sums.loss[:real])
+        return torch.cat(losses)
+
+    def measure(self, module: nn.Module, passes: Passes) -> Tensor:
+        losses = []
+        for batch, real in passes:
+            with passes.context():
+                # A scale of 0 would make every target one that does not count.
+                losses.append(self.sums(module, batch, 1.0).loss[:real])
         return torch.cat(losses)
 
     def after_update(self, module: nn.Module, moment: Moment) -> None:

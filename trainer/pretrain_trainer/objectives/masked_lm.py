@@ -19,15 +19,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretrain_api.errors import UserError
+from pretrain_api.types.model import MaskedLM
 from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives.causal_lm import document_positions
 from pretrain_trainer.objectives.draws import uniform
-from pretrain_trainer.objectives.interface import Additive, Batch, Sums
+from pretrain_trainer.objectives.interface import Additive, Batch, Parts, Sums
 from pretrain_trainer.objectives.proof import documents_are_seen, first_line, same, trying
+from pretrain_trainer.tokenizer import word_starts
 
 MASKED_SHARE, RANDOM_SHARE = 0.8, 0.1
 """Of the tokens to predict: those that the mask token stands for, and those that any other token does. The rest is kept."""
 _CHOICE, _FATE, _SUBSTITUTE = range(3)
+
+
+def build(spec: MaskedLM, parts: Parts) -> MaskedLanguageModel:
+    tokenizer = parts.tokenizer()
+    assert tokenizer.mask is not None, "it was looked for"
+    return MaskedLanguageModel(
+        tokenizer.mask,
+        frozenset({tokenizer.end_of_text, tokenizer.padding}),
+        tokenizer.vocab_size,
+        parts.seed,
+        spec.mask_probability,
+        word_starts(tokenizer) if spec.masking == "wholeWord" else None,
+        spec.document_mask,
+    )
 
 
 class MaskedLanguageModel(Additive):

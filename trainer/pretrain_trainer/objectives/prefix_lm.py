@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from pretrain_api.errors import UserError
+from pretrain_api.types.model import PrefixLM
 from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives.causal_lm import document_positions
 from pretrain_trainer.objectives.draws import uniform
-from pretrain_trainer.objectives.interface import Additive, Batch, Sums
+from pretrain_trainer.objectives.interface import Additive, Batch, Parts, Sums
 from pretrain_trainer.objectives.next_token import NextTokenLoss
 from pretrain_trainer.objectives.proof import documents_are_seen, first_line, same, trying
 
@@ -31,6 +32,10 @@ _LENGTH = 0
 """The only thing that is drawn."""
 _PROBE_DOCUMENT, _PROBE_PREFIX = 8, 4
 """Tokens of a document and of its prefix, in the proof that a model follows the mask."""
+
+
+def build(spec: PrefixLM, parts: Parts) -> PrefixLanguageModel:
+    return PrefixLanguageModel(parts.seed, spec.document_mask)
 
 
 class PrefixLanguageModel(Additive):

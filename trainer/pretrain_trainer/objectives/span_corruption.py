@@ -17,12 +17,25 @@ from torch.nn import functional as F
 
 from pretrain_api import spans
 from pretrain_api.errors import UserError
+from pretrain_api.types.model import SpanCorruption as SpanCorruptionSpec
 from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives.draws import uniform
-from pretrain_trainer.objectives.interface import Additive, Batch, Sums
+from pretrain_trainer.objectives.interface import Additive, Batch, Parts, Sums
 from pretrain_trainer.objectives.proof import first_line, same, trying
 
 _SIZES, _GAPS = range(2)
+
+
+def build(spec: SpanCorruptionSpec, parts: Parts) -> SpanCorruption:
+    tokenizer = parts.tokenizer()
+    return SpanCorruption(
+        tokenizer.sentinels,
+        tokenizer.end_of_text,
+        tokenizer.padding,
+        parts.seed,
+        spec.noise_density,
+        spec.mean_span_length,
+    )
 
 
 class SpanCorruption(Additive):

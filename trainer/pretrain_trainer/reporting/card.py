@@ -6,7 +6,7 @@ Says only what a second run of the same job would say again, so that the same we
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,8 +19,9 @@ from pretrain_api import objectives
 from pretrain_api.nouns import counted
 from pretrain_api.run_length import run_length, warmup_steps
 from pretrain_api.types import PretrainJobSpec
-from pretrain_trainer.reporting import tasks, words
+from pretrain_trainer.reporting import image_figures, tasks, words
 from pretrain_trainer.reporting.content import Content, gather
+from pretrain_trainer.reporting.pictures import Shown
 from pretrain_trainer.reporting.records import RunRecords
 from pretrain_trainer.reporting.summary import summarise
 from pretrain_trainer.reporting.types import Report
@@ -41,8 +42,8 @@ class _Row:
     epochs_seen: float
 
 
-def render(run: RunRecords, dtype: str, max_difference: float) -> str:
-    """The card of a run that is complete up to Evaluate."""
+def render(run: RunRecords, dtype: str, max_difference: float, pictures: Sequence[Shown] = ()) -> str:
+    """The card of a run that is complete up to Evaluate; `pictures` lie beside it."""
     epoch = datetime.fromtimestamp(0, UTC)  # the card does not show it
     content = gather(run, summarise(run, "Exporting", epoch))
     report, spec = content.report, run.job.spec
@@ -63,6 +64,8 @@ def render(run: RunRecords, dtype: str, max_difference: float) -> str:
         model_name=content.model_name,
         report=report,
         task=tasks.task(objectives.name(spec.objective)),
+        compared=image_figures.compared(report.evaluation),
+        pictures=pictures,
         prefix=spec.objective.prefix_lm is not None,
         version=version("pretrain-operator"),
         prompt=report.samples[0].prompt if report.samples else "",
@@ -87,7 +90,7 @@ def _metadata(report: Report, spec: PretrainJobSpec) -> str:
         EvalResult(
             task_type=task.pipeline,
             dataset_type=name,
-            dataset_name=f"{name}, held-out documents",
+            dataset_name=f"{name}, held-out {task.units.documents}",
             metric_type=metric,
             metric_name=title,
             metric_value=round(value, 6),

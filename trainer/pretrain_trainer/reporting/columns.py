@@ -23,6 +23,7 @@ FIGURES = (
     "secondsPerStep",
     "dataWaitSeconds",
 )
+_OF_SAMPLES = ("samples", "samplesPerSecond")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class StepColumns:
     """All columns have one entry per step."""
 
     figures: Mapping[str, Column]
-    """By the names of FIGURES."""
+    """By the names of FIGURES; and `samples` seen since the start of the run, and `samplesPerSecond`."""
     by_source: Mapping[str, Column]
     """Training loss by source."""
     validation: Mapping[str, Column]
@@ -66,9 +67,16 @@ def columns_of(steps: Iterable[Mapping[str, Any]]) -> StepColumns:
     figures, by_source, validation = _Growing(), _Growing(), _Growing()
     recoveries = list[tuple[int, Recovery]]()
     for step in steps:
-        figures.add({name: step.get(name) for name in FIGURES})
+        figures.add({**{name: step.get(name) for name in FIGURES}, **_of_samples(step)})
         by_source.add(step.get("bySource") or {})
         validation.add(step.get("validation") or {})
         recoveries += [(step["step"], Recovery.model_validate(each)) for each in step.get("recoveries") or ()]
-    empty = {name: np.zeros(0) for name in FIGURES}
+    empty = {name: np.zeros(0) for name in (*FIGURES, *_OF_SAMPLES)}
     return StepColumns({**empty, **figures.arrays()}, by_source.arrays(), validation.arrays(), recoveries)
+
+
+def _of_samples(step: Mapping[str, Any]) -> dict[str, float | None]:
+    """By what the step read of the order."""
+    first, last = (step.get("read") or {}).get("samples", (None, None))
+    seconds = step.get("secondsPerStep")
+    return {"samples": last, "samplesPerSecond": (last - first) / seconds if last is not None and seconds else None}

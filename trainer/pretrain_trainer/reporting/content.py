@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pretrain_api import objectives
+from pretrain_api.image_shards import ImageManifest
 from pretrain_api.nouns import counted
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
@@ -89,7 +91,9 @@ def _tokens(run: RunRecords) -> Tokens:
     if record is None or not record.details:
         return Tokens([], [], [])
     details = record.details
-    encoded = run.records[Stage.ENCODE].details["bySource"] if Stage.ENCODE in run.records else {}
+    # Captions stay text until they are read.
+    is_encoded = Stage.ENCODE in run.records and objectives.learns_text(run.job.spec)
+    encoded = run.records[Stage.ENCODE].details["bySource"] if is_encoded else {}
     facts = [
         ("Made by", details["algorithm"] or details["uri"]),
         ("Vocabulary", f"{details['vocabSize']:,} entries"),
@@ -116,7 +120,7 @@ def _tokens(run: RunRecords) -> Tokens:
 
 def _provenance(run: RunRecords) -> list[Provenance]:
     record = run.records.get(Stage.COLLECT)
-    collected = record.details["sources"] if record else {}
+    collected = {**(record.details["sources"] if record else {}), **_images(run)}
     rows = []
     for source in run.job.spec.data.sources:
         details = collected.get(source.name, {})
@@ -131,6 +135,17 @@ def _provenance(run: RunRecords) -> list[Provenance]:
             )
         )
     return rows
+
+
+def _images(run: RunRecords) -> dict[str, Any]:
+    """The same of shards of images, which stay where they are."""
+    manifests = run.manifests()
+    encoded = run.records[Stage.ENCODE].details["bySource"] if manifests else {}
+    return {
+        name: {"files": encoded[name]["shards"], "fileBytes": encoded[name]["bytes"], "sha256": manifest.sha256}
+        for name, manifest in manifests.items()
+        if isinstance(manifest, ImageManifest)
+    }
 
 
 def _environment(report: Report) -> list[tuple[str, str]]:

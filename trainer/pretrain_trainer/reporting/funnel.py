@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pretrain_api import objectives
 from pretrain_api.stages import Stage
 from pretrain_trainer.reporting.records import RunRecords
 
@@ -43,7 +44,10 @@ class Example:
 
 
 def funnels(run: RunRecords) -> list[SourceFunnel]:
-    """One funnel per source that has raw documents; empty before Collect is complete."""
+    """One funnel per source that has raw documents, or images of which some were left out; empty before Collect, or Encode
+    of images, is complete."""
+    if not objectives.learns_text(run.job.spec):
+        return list(_of_images(run))
     if Stage.COLLECT not in run.records:
         return []
     collect, prepared = run.records[Stage.COLLECT], _by_source(run, Stage.PREPARE)
@@ -67,6 +71,16 @@ def funnels(run: RunRecords) -> list[SourceFunnel]:
             )
         )
     return funnels
+
+
+def _of_images(run: RunRecords) -> Iterator[SourceFunnel]:
+    encoded = run.records[Stage.ENCODE].details["bySource"] if Stage.ENCODE in run.records else {}
+    for source, details in encoded.items():
+        kept, left_out = details["samples"] + details["validationSamples"], details["leftOut"]
+        if left_out:
+            removed = {fault: Removed(count) for fault, count in left_out.items()}
+            records = kept + sum(left_out.values())
+            yield SourceFunnel(source, records, 0, removed, {}, kept, 0)  # tars are counted in bytes, not images
 
 
 def examples(run: RunRecords) -> Iterator[Example]:

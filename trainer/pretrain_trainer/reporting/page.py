@@ -17,18 +17,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from pretrain_trainer.reporting import plots, tasks, words
+from pretrain_trainer.reporting import image_figures, plots, tasks, words
 from pretrain_trainer.reporting.columns import StepColumns
 from pretrain_trainer.reporting.content import Content
 from pretrain_trainer.reporting.goodput import shares
-from pretrain_trainer.reporting.tasks import Task
+from pretrain_trainer.reporting.key_figures import key_figures
+from pretrain_trainer.reporting.pictures import Shown
 from pretrain_trainer.reporting.types import Report
+from pretrain_trainer.reporting.units import Units
 
 _MILESTONES = 20
 """Rows of the table of steps."""
 
 
-def render(content: Content, columns: StepColumns) -> str:
+def render(content: Content, columns: StepColumns, pictures: Sequence[Shown] = ()) -> str:
     """The page as text."""
     environment = Environment(
         loader=PackageLoader("pretrain_trainer.reporting"),
@@ -50,20 +52,26 @@ def render(content: Content, columns: StepColumns) -> str:
         return Markup(environment.loader.get_source(environment, name)[0])  # type: ignore[union-attr]
 
     report, task = content.report, tasks.task(next(iter(content.job["spec"]["objective"]), ""))
+    compared = image_figures.compared(report.evaluation)
     by_section = {
-        "funnel": plots.funnel(content.funnels),
+        "funnel": plots.funnel(content.funnels, task.units.documents),
         "mixture": plots.mixture(report),
         "tokenizer": content.tokenizer.plots,
-        "training": plots.training(columns, list(report.sources)),
-        "evaluation": plots.evaluation(report.evaluation, task.predicted),
+        "training": plots.training(columns, list(report.sources), task.units),
+        "evaluation": image_figures.plot(compared)
+        if task.images
+        else plots.evaluation(report.evaluation, task.predicted),
     }
     drawn = [plot for section in by_section.values() for plot in section]
     return environment.get_template("report.html").render(
         report=report,
         task=task,
+        units=task.units,
+        compared=compared,
+        pictures=pictures,
         prefix="prefixLM" in content.job["spec"]["objective"],
         model_name=content.model_name,
-        key_figures=_key_figures(content, columns, task),
+        key_figures=key_figures(report, columns, task),
         timeline=_timeline(report),
         time=shares(report.time),
         colours=[plots.colour(number) for number in range(len(report.stages))],
@@ -74,7 +82,7 @@ def render(content: Content, columns: StepColumns) -> str:
         examples=content.examples,
         tokenizer=content.tokenizer,
         steps=len(columns),
-        milestones=_milestones(columns, list(report.sources)),
+        milestones=_milestones(columns, list(report.sources), task.units),
         validation_rows=_validation_rows(columns, list(report.sources)),
         recovery_rows=_recovery_rows(columns),
         recoveries=len(columns.recoveries),
@@ -88,44 +96,6 @@ def render(content: Content, columns: StepColumns) -> str:
     )
 
 
-def _key_figures(content: Content, columns: StepColumns, task: Task) -> list[dict[str, str]]:
-    report, training = content.report, content.report.training
-    figures = []
-
-    def add(name: str, value: str, unit: str = "") -> None:
-        figures.append({"name": name, "value": value, "unit": unit})
-
-    if training.parameters:
-        add("Parameters", *words.short(training.parameters))
-    if training.tokens:
-        add("Tokens seen", *words.short(training.tokens))
-    if training.step:
-        add("Steps", words.count(training.step))
-    if training.final_loss is not None:
-        add("Final loss", f"{training.final_loss:.3f}", "nats/token")
-    if report.evaluation:
-        size = sum(e.bytes or 0 for e in report.evaluation.values())
-        bits = [e.bits_per_byte * (e.bytes or 0) for e in report.evaluation.values() if e.bits_per_byte is not None]
-        right = [e.accuracy * (e.predicted_tokens or 0) for e in report.evaluation.values() if e.accuracy is not None]
-        if bits:
-            without = any(e.loss_without_prefix is not None for e in report.evaluation.values())
-            title = "Held-out text, no prefix" if without else "Held-out text"
-            add(title, f"{sum(bits) / size:.3f}", "bits/byte")
-        if right:
-            predicted = sum(e.predicted_tokens or 0 for e in report.evaluation.values())
-            add(f"Held-out {task.predicted}", f"{100 * sum(right) / max(predicted, 1):.1f}", "% right")
-    # Of the steps: the stage's seconds also hold starts, checkpoints and steps that were repeated.
-    if len(columns) and (seconds := float(np.nansum(columns.figures["secondsPerStep"]))):
-        add("Throughput", words.count(training.tokens / seconds), "tokens/s")
-    collected = next((stage for stage in report.stages if stage.name == "Collect"), None)
-    if collected and collected.documents_out:
-        add("Documents", words.count(collected.documents_out), words.size(collected.bytes_out))
-    if report.goodput_ratio is not None:
-        add("Goodput", f"{100 * report.goodput_ratio:.1f}", "% of training's time")
-    add("All stages", words.seconds(sum(stage.seconds for stage in report.stages)))
-    return figures
-
-
 def _timeline(report: Report) -> list[dict[str, Any]]:
     total = sum(stage.seconds for stage in report.stages)
     return [
@@ -135,7 +105,7 @@ def _timeline(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _milestones(columns: StepColumns, sources: Sequence[str]) -> list[list[str]]:
+def _milestones(columns: StepColumns, sources: Sequence[str], units: Units) -> list[list[str]]:
     """Rows for the table of steps: the first, the last and others at even distances."""
     if not len(columns):
         return []
@@ -146,12 +116,12 @@ def _milestones(columns: StepColumns, sources: Sequence[str]) -> list[list[str]]
         rows.append(
             [
                 words.count(figures["step"][place]),
-                words.count(figures["tokens"][place]),
+                words.number(figures[units.total][place], ",.0f"),
                 words.number(figures["loss"][place]),
                 *(words.number(loss) for loss in by_source),
                 words.number(figures["learningRate"][place], ".3g"),
                 words.number(figures["gradientNorm"][place], ".3g"),
-                words.number(figures["tokensPerSecond"][place], ",.0f"),
+                words.number(figures[units.rate][place], ",.0f"),
             ]
         )
     return rows

@@ -12,6 +12,7 @@ from pretrain_trainer.reporting.columns import Column, StepColumns
 from pretrain_trainer.reporting.funnel import SourceFunnel
 from pretrain_trainer.reporting.thinning import thin
 from pretrain_trainer.reporting.types import Report, SourceEvaluation
+from pretrain_trainer.reporting.units import TOKENS, Units
 
 MOST_POINTS = 2000
 """Points of a line. More cannot be told apart on a screen, and each costs the page bytes."""
@@ -40,23 +41,24 @@ def colour(place: int) -> str:
     return PALETTE[place % len(PALETTE)]
 
 
-def training(columns: StepColumns, sources: Sequence[str]) -> list[Plot]:
+def training(columns: StepColumns, sources: Sequence[str], units: Units = TOKENS) -> list[Plot]:
     """Curves over the steps; empty for a run without steps."""
     if not len(columns):
         return []
+    rate = f"{units.counted.capitalize()} per second, all ranks."
     return [
-        _loss(columns, sources),
+        _loss(columns, sources, units.loss),
         _curve(columns, "learningRate", "learning-rate", "Learning rate", "", "", smooth=False),
         _curve(
             columns, "gradientNorm", "gradient-norm", "Gradient norm", "Before clipping. Logarithmic.", "", log=True
         ),
-        _curve(columns, "tokensPerSecond", "throughput", "Throughput", "Tokens per second, all ranks.", "tokens/s"),
+        _curve(columns, units.rate, "throughput", "Throughput", rate, f"{units.counted}/s"),
         _data_wait(columns),
     ]
 
 
-def funnel(funnels: Sequence[SourceFunnel]) -> list[Plot]:
-    """What became of the documents of each source, in shares."""
+def funnel(funnels: Sequence[SourceFunnel], documents: str = "documents") -> list[Plot]:
+    """What became of the documents, or images, of each source, in shares."""
     if not funnels:
         return []
     names = [f.source for f in funnels]
@@ -70,32 +72,32 @@ def funnel(funnels: Sequence[SourceFunnel]) -> list[Plot]:
         for n, fate in enumerate(fates)
     }
     traces = [
-        _bar(
+        bar(
             [100 * count / total for count, total in zip(counts, totals, strict=True)],
             names,
             fate,
             colours[fate],
             horizontal=True,
             customdata=counts,
-            hovertemplate=f"%{{y}}: %{{customdata:,}} documents (%{{x:.2f}} %)<extra>{fate}</extra>",
+            hovertemplate=f"%{{y}}: %{{customdata:,}} {documents} (%{{x:.2f}} %)<extra>{fate}</extra>",
         )
         for fate, counts in fates.items()
     ]
     layout = {
         "barmode": "stack",
-        "xaxis": {"title": {"text": "% of the documents read"}, "range": [0, 100]},
+        "xaxis": {"title": {"text": f"% of the {documents} read"}, "range": [0, 100]},
         "yaxis": {"autorange": "reversed"},
         "height": 130 + 44 * len(names),
     }
-    return [Plot("funnel", "What became of the documents", "Kept, and removed by which rule.", traces, layout)]
+    return [Plot("funnel", f"What became of the {documents}", "Kept, and removed by which rule.", traces, layout)]
 
 
 def mixture(report: Report) -> list[Plot]:
     """Planned against seen shares."""
     names = list(report.sources)
-    traces = [_bar(names, [100 * s.planned_ratio for s in report.sources.values()], "planned", _NEUTRAL)]
+    traces = [bar(names, [100 * s.planned_ratio for s in report.sources.values()], "planned", _NEUTRAL)]
     if report.training.samples:
-        traces.append(_bar(names, [100 * s.seen_ratio for s in report.sources.values()], "seen", PALETTE[0]))
+        traces.append(bar(names, [100 * s.seen_ratio for s in report.sources.values()], "seen", PALETTE[0]))
     layout = {
         "barmode": "group",
         "xaxis": {"showgrid": False},
@@ -129,7 +131,7 @@ def evaluation(by_source: Mapping[str, SourceEvaluation], predicted: str = "") -
         }
     colours = [PALETTE[0], "#5f6b7a", "#8d97a5", "#b4bcc6"]
     traces = [
-        _bar(names, values, name, shade, text=[f"{v:.2f}" for v in values], textposition="outside", cliponaxis=False)
+        bar(names, values, name, shade, text=[f"{v:.2f}" for v in values], textposition="outside", cliponaxis=False)
         for (name, values), shade in zip(figures.items(), colours[: len(figures)], strict=True)
     ]
     layout = {
@@ -162,7 +164,7 @@ def _lengths(
     for n, (name, counts) in enumerate(by_source.items()):
         total = max(sum(counts.values()), 1)
         shares = [100 * counts.get(str(length), 0) / total for length in lengths]
-        traces.append(_bar([f"{length:,}" for length in lengths], shares, name, colour(n)))
+        traces.append(bar([f"{length:,}" for length in lengths], shares, name, colour(n)))
     layout = {
         "barmode": "group",
         "xaxis": {"title": {"text": unit}, "type": "category", "showgrid": False},
@@ -171,7 +173,7 @@ def _lengths(
     return [Plot(id, title, caption, traces, layout)]
 
 
-def _loss(columns: StepColumns, sources: Sequence[str]) -> Plot:
+def _loss(columns: StepColumns, sources: Sequence[str], unit: str) -> Plot:
     step, total = columns.figures["step"], columns.figures["loss"]
     traces = [_line(step, total, "all", _NEUTRAL, width=1, opacity=0.45)]
     traces.append(_line(step, running_mean(total), "all, running mean", _NEUTRAL, width=2.5))
@@ -182,7 +184,7 @@ def _loss(columns: StepColumns, sources: Sequence[str]) -> Plot:
             traces.append(
                 _line(step, columns.validation[source], f"{source}, validation", colour(n), width=1.5, markers=True)
             )
-    layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": "nats per token"}}, "height": 440}
+    layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": unit}}, "height": 440}
     caption = "Training loss as running means, and validation loss (dashed, with points) where it was measured."
     return Plot("loss", "Loss by source", caption, traces, layout)
 
@@ -249,8 +251,9 @@ def _line(
     }
 
 
-def _bar(
+def bar(
     x: Iterable[Any], y: Iterable[Any], name: str, shade: str, *, horizontal: bool = False, **more: Any
 ) -> dict[str, Any]:
+    """A trace of bars."""
     trace = {"type": "bar", "x": list(x), "y": list(y), "name": name, "marker": {"color": shade}, **more}
     return {**trace, "orientation": "h"} if horizontal else trace

@@ -47,8 +47,13 @@ def summarise(run: RunRecords, state: State, created: datetime) -> Report:
         training=training,
         evaluation={n: SourceEvaluation.model_validate(e) for n, e in evaluation.get("bySource", {}).items()},
         samples=[SampleReport.model_validate(sample) for sample in evaluation.get("samples", [])],
-        pictures=[PictureReport.model_validate(picture) for picture in evaluation.get("pictures", [])],
+        pictures=pictures(run),
     )
+
+
+def pictures(run: RunRecords) -> list[PictureReport]:
+    """What the evaluation drew."""
+    return [PictureReport.model_validate(each) for each in _details(run, Stage.EVALUATE).get("pictures", [])]
 
 
 def _stage(run: RunRecords, stage: Stage) -> StageReport:

@@ -10,6 +10,7 @@ from typing import IO, Any
 from pretrain_api import layout
 from pretrain_api.step_history import read_steps
 from pretrain_api.types.status import State
+from pretrain_trainer.reporting import pictures
 from pretrain_trainer.reporting.columns import columns_of
 from pretrain_trainer.reporting.content import gather
 from pretrain_trainer.reporting.page import render
@@ -30,7 +31,8 @@ def write(run: RunRecords, state: State, created: datetime) -> Report:
 
 def page(run: RunRecords, report: Report) -> str:
     """The page as text."""
-    return render(gather(run, report), columns_of(read_steps(run.storage, run.commits())))
+    columns = columns_of(read_steps(run.storage, run.commits()))
+    return render(gather(run, report), columns, pictures.read(run.storage, report.pictures))
 
 
 def write_json(file: IO[bytes], report: Report, steps: Iterable[Mapping[str, Any]]) -> None:

@@ -36,7 +36,7 @@ from pretrain_trainer.evaluation import (
     unigrams,
 )
 from pretrain_trainer.evaluation.trained import TrainedModel
-from pretrain_trainer.objectives import Objective
+from pretrain_trainer.objectives import Objective, Parts
 from pretrain_trainer.objectives.prefix_lm import EmptyPrefixLanguageModel
 from pretrain_trainer.reporting import tasks
 from pretrain_trainer.training import precision
@@ -197,7 +197,7 @@ def _unigrams(context: StageContext, held_out: HeldOut, source: int) -> dict[str
     """The same targets, predicted from the frequencies of tokens in a part of the training data."""
     loaded, manifest = tokenizer.load(context), held_out[source][1]
     # None of these takes anything from the model.
-    objective = objectives.build(context.spec.objective, lambda: loaded, context.spec.training.seed, None)
+    objective = objectives.build(context.spec.objective, Parts(lambda: loaded, context.spec.training.seed, None))
 
     def targets(split: Literal["train", "validation"], most: int) -> Iterator[npt.NDArray[np.int32]]:
         there, reader = getattr(manifest, split).samples, SampleReader(context.storage, held_out, split)

@@ -19,7 +19,7 @@ from pretrain_trainer.data.mixture import read_manifests
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.evaluation import texts, trained
 from pretrain_trainer.exporting import beside, folders, hugging_face
-from pretrain_trainer.reporting import card, records
+from pretrain_trainer.reporting import card, pictures, records, summary
 from pretrain_trainer.stages.train import parameters_sha256
 
 if TYPE_CHECKING:
@@ -64,7 +64,11 @@ def run(context: StageContext) -> StageResult:
     )
     context.progress.update("compare", 1, message=message)
 
-    readme = card.render(records.before_export(context), settings.dtype, comparison.max_difference)
+    before = records.before_export(context)
+    shown = pictures.read(context.storage, summary.pictures(before))
+    for picture in shown:
+        (folder / picture.file).write_bytes(picture.png)
+    readme = card.render(before, settings.dtype, comparison.max_difference, shown)
     (folder / "README.md").write_text(readme, encoding="utf-8")
     written = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     context.check_stopping()
@@ -86,12 +90,14 @@ def _compared(context: StageContext, loaded: trained.TrainedModel, model: Any, f
         sequences, text = _held_out(context)
         hugging_face.check_tokenizer(loaded.tokenizer.tokenizer, folder, text)
         return hugging_face.compare(model, auto_class, folder, sequences)
-    from pretrain_trainer.evaluation import pictures  # with Pillow, which text has no use for
+    from pretrain_trainer.evaluation.pictures import some_images  # with Pillow, which text has no use for
 
     places = opened.manifests(context)
     split: Literal["train", "validation"] = "validation" if any(m.validation.samples for _, m in places) else "train"
-    images, _ = pictures.some_images(context, places, split, _COMPARED_IMAGES)
+    images, captions = some_images(context, places, split, _COMPARED_IMAGES)
     objective: ImageObjective = loaded.objective  # type: ignore[assignment]
+    if objectives.reads_text(context.spec):
+        hugging_face.check_captions(loaded.objective, folder, captions)
     return hugging_face.compare_images(
         model, auto_class, folder, objective, images, objectives.image_size(context.spec)
     )

@@ -106,6 +106,12 @@ class TestShown:
         for cell in ("research", "gpt", "Training", "25/100", "2.5", "1200", "3/4", "95.0 %", "5:00"):
             assert cell in line
 
+    def test_a_job_that_learns_from_images_is_told_in_images(self) -> None:
+        progress = {"step": 5, "totalSteps": 10, "samples": 640, "samplesPerSecond": "412.4000"}
+        found = a_row("mae", state="Training", progress=progress)
+        assert "412 images/s" in printed(found)
+        assert summary([found, *TestOrder.ROWS]).endswith("tokens/s, 412 images/s")
+
     def test_what_does_not_fit_is_counted(self) -> None:
         rows = [a_row(f"job-{number:02}") for number in range(20)]
         console = Console(width=160, color_system=None)

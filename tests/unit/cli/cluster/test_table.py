@@ -12,7 +12,7 @@ TRAINING = {
     "spec": {"model": {"preset": "llama-125m"}, "storage": {"uri": "s3://bucket/gpt"}},
     "status": {
         "state": "Training",
-        "progress": {"steps": "1200/19073", "loss": "3.1415", "tokensPerSecond": 250000, "timeLeft": "3h12m"},
+        "progress": {"steps": "1200/19073", "loss": "3.1415", "throughput": "250000 tokens/s", "timeLeft": "3h12m"},
         "world": {"summary": "15/16", "generation": 7},
         "checkpoint": {"time": "2026-01-01T11:55:00Z"},
         "recovery": {"failures": 0},
@@ -22,7 +22,7 @@ TRAINING = {
 
 def test_a_job_in_training_shows_all_columns() -> None:
     assert row(TRAINING, wide=False, all_namespaces=False, now=NOON) == [
-        "gpt", "Training", "1200/19073", "3.1415", "250000", "15/16", "5m", "3h12m", "3h",
+        "gpt", "Training", "1200/19073", "3.1415", "250000 tokens/s", "15/16", "5m", "3h12m", "3h",
     ]  # fmt: skip
 
 

@@ -1,14 +1,14 @@
 from pathlib import Path
 
 import pytest
-from support import token_runs
+from support import image_runs, token_runs
 from support.given_shards import index
 from support.tars import captioned
 
 from pretrain_api import layout
 from pretrain_api.errors import UserError
 from pretrain_api.storage import Storage
-from pretrain_trainer.inspecting import peek, stats, targets
+from pretrain_trainer.inspecting import peek, stats, targets, verify
 from pretrain_trainer.inspecting.peek import Place, numbers
 from pretrain_trainer.inspecting.targets import SampleSource, Target, TokenSource
 
@@ -64,10 +64,10 @@ class TestSamples:
     def test_are_shown_by_their_texts(self, target: Target, tmp_path: Path) -> None:
         (source,) = target.sources
         assert isinstance(source, SampleSource)
-        head, image, text = peek.sample_lines([source.shards.read(7)])
+        head, image, text = peek.sample_lines([Place(source, 7)], [source.read(7)])
         assert head == f"=== 000007: file://{tmp_path}/000001.tar, record 2"
         assert (image.startswith("jpg: "), text) == (True, "txt: caption of image 7")
-        assert [p.caption for p in peek.pictures(source, [source.shards.read(7)])] == ["caption of image 7"]
+        assert [p.caption for p in peek.pictures([source.read(7)])] == ["caption of image 7"]
 
     def test_are_given_by_webdatasets_decoders(self, target: Target) -> None:
         (source,) = target.sources
@@ -103,3 +103,44 @@ class TestTargets:
             f"{tmp_path}: there is neither a manifest.json nor a run. Write the address of a manifest.json or of a run; "
             "`pretrain index` makes the manifest of WebDataset tars. [no-shards]"
         )
+
+
+class TestARunOfImages:
+    @pytest.fixture
+    def target(self, tmp_path: Path) -> Target:
+        records = [*image_runs.digits(30), {"json": b"{}"}]
+        job = image_runs.a_job(tmp_path / "run", {"digits": image_runs.written(tmp_path / "digits", records)})
+        image_runs.record(job, details={"bySource": image_runs.encode(job, tmp_path)})
+        return targets.find(str(tmp_path / "run"), "")
+
+    def test_has_the_samples_that_it_trains_on(self, target: Target) -> None:
+        (source,) = target.sources
+        assert isinstance(source, SampleSource)
+        assert source.trained
+        assert 20 <= source.samples < 30
+        shown = peek.samples_of(peek.chosen(source, 40, None))
+        held_out = {f"{number:05d}" for number in source.trained.held_out.tolist()}
+        assert [sample.key for sample in shown] == [key for n in range(30) if (key := f"{n:05d}") not in held_out]
+
+    def test_shows_what_stands_at_a_position_of_its_order(self, target: Target) -> None:
+        places = peek.at_position(target, 61, 2)
+        samples = peek.samples_of(places)
+        epoch = 61 // target.sources[0].samples + 1  # type: ignore[union-attr]
+        head, json, image, *_ = peek.sample_lines(places, samples)
+        assert head.startswith(f"=== position 61 (step 11), epoch {epoch} of digits, {samples[0].key}: file://")
+        assert json.startswith('json: {"label": ')
+        assert image.endswith(" bytes")
+        assert len(peek.pictures(samples)) == 2
+
+    def test_is_counted_by_what_becomes_of_its_records(self, target: Target) -> None:
+        found = stats.stats(target)["digits"]
+        assert found["train"]["samples"] + found["validation"]["samples"] == 30
+        assert (found["leftOut"], found["records"]) == ({"without an image": 1}, 31)
+        assert found["imageFormats"] == {"PNG": found["train"]["samples"]}
+        (line,) = [line for line in stats.lines({"digits": found}) if "to train on" in line]
+        assert line.endswith(" held out, 1 without an image left out")
+
+    def test_is_verified_tar_by_tar(self, target: Target) -> None:
+        found = [verify.verify(task) for task in verify.tasks(target.sources[0])]
+        assert sum(each.records for each in found) == 31
+        assert [finding for each in found for finding in each.findings] == []

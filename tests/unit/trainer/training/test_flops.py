@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoConfig, AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from pretrain_api import presets, spans
 from pretrain_trainer.data.samples import Samples
@@ -15,6 +16,19 @@ BART = {
     "decoder_ffn_dim": 128, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_position_embeddings": 256,
     "dropout": 0.0,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", ["llama-nano", "bert-nano"])
+def test_the_operations_of_a_token_are_those_of_a_step_with_attention_counted_whole(preset: str) -> None:
+    settings = presets.config(preset)
+    config = AutoConfig.for_model(**settings, vocab_size=512, attn_implementation="eager")
+    auto = AutoModelForMaskedLM if preset.startswith("bert") else AutoModelForCausalLM
+    model = auto.from_config(config)
+    tokens = torch.randint(0, 512, (2, 256))
+    with FlopCounterMode(display=False) as counted:
+        model(input_ids=tokens).logits.sum().backward()
+    # Not within the counted ones: products of norms and biases, which have parameters and no matrix.
+    assert flops.per_token(model, 256) == pytest.approx(counted.get_total_flops() / tokens.numel(), rel=0.01)
 
 
 @pytest.mark.parametrize("settings", [presets.config("t5-nano"), BART], ids=["t5", "bart"])

@@ -1,0 +1,51 @@
+"""Where the data comes from, whether training waits for it, and what is wrong with it."""
+
+from monitoring.panels import JOB_LEGEND, OF_JOB, Board, Panel, of_job
+
+_BY_JOB = "by (namespace, pretrainjob)"
+_DATA = of_job('phase="data"')
+
+
+def _rate(metric: str) -> str:
+    return f"sum {_BY_JOB} (rate({metric}{OF_JOB}[$__rate_interval]))"
+
+
+BOARD = Board(
+    "data",
+    "Pretrain / Data",
+    "The way of the data into training. What became of documents before is in each job's report.",
+    (
+        ("Stages", (
+            Panel("Stages at work", "Jobs at each stage.", ((f"count by (stage) (pretrain_job_info{OF_JOB})", "{{stage}}"),),
+                  kind="stacked", width=12),
+            Panel("Stages by job", "Which stage each job is at.",
+                  ((f"pretrain_job_info{OF_JOB}", f"{JOB_LEGEND} {{{{stage}}}}"),), kind="states", width=12),
+        )),
+        ("Waiting", (
+            Panel("Wait for data", "Share of the newest step that was spent waiting for its batch.",
+                  ((f"pretrain_job_data_wait_ratio{OF_JOB}", JOB_LEGEND),), "percentunit",
+                  ((0.05, "orange"), (0.1, "red"))),
+            Panel("Wait in a step", "Mean seconds of a rank and step.",
+                  ((f"sum {_BY_JOB} (rate(pretrain_train_step_phase_seconds_sum{_DATA}[$__rate_interval]))"
+                    f" / sum {_BY_JOB} (rate(pretrain_train_step_phase_seconds_count{_DATA}[$__rate_interval]))", JOB_LEGEND),),
+                  "s"),
+            Panel("Tokens", "Tokens that steps took, each second, those included that were made again.",
+                  ((_rate("pretrain_train_tokens_total"), JOB_LEGEND),)),
+        )),
+        ("Reads", (
+            Panel("Bytes", "Of shards, from stores; local files are mapped, not read.",
+                  ((_rate("pretrain_train_data_read_bytes_total"), JOB_LEGEND),), "Bps"),
+            Panel("Requests", "Reads of shards that stores were asked for.",
+                  ((_rate("pretrain_train_data_requests_total"), JOB_LEGEND),), "reqps"),
+            Panel("Hedges", "Second reads beside late ones, of all reads.",
+                  ((f"{_rate('pretrain_train_data_hedges_total')} / ({_rate('pretrain_train_data_requests_total')} > 0)",
+                    JOB_LEGEND),), "percentunit", ((0.1, "orange"), (0.2, "red"))),
+            Panel("Faults", "Reads that failed or came damaged, each second; they are repeated.",
+                  ((_rate("pretrain_train_data_faults_total"), JOB_LEGEND),), "reqps", ((0.03, "orange"), (1, "red")),
+                  width=12),
+            Panel("Quarantine", "Samples of damaged records that were replaced, since each worker began.",
+                  ((f"sum {_BY_JOB} (pretrain_train_stand_in_samples_total{OF_JOB})", JOB_LEGEND),),
+                  limits=((1, "orange"), (1000, "red")), width=12),
+        )),
+    ),
+)  # fmt: skip

@@ -1,0 +1,63 @@
+"""All jobs: who trains, who waits, and how much of the time turns into steps."""
+
+from monitoring.panels import JOB_LEGEND, OF_JOB, Board, Panel, of_job, small
+
+_STATE = f"sum by (state) (pretrain_job_state{OF_JOB})"
+
+
+def _count(states: str) -> str:
+    matcher = f'state=~"{states}"'
+    return f"count(pretrain_job_state{of_job(matcher)} == 1) or vector(0)"
+
+
+BOARD = Board(
+    "fleet",
+    "Pretrain / Fleet",
+    "All PretrainJobs at a glance.",
+    (
+        ("Now", (
+            small(Panel("Training", "Jobs that train.", ((_count("Training"), ""),))),
+            small(Panel("At other stages", "Jobs that prepare data, evaluate or export.",
+                        ((_count("Collecting|Preparing|Tokenizing|Encoding|Evaluating|Exporting|Reporting"), ""),))),
+            small(Panel("Waiting", "Jobs that have not begun, or wait for a queue.",
+                        ((_count("Pending|Queued|Starting"), ""),), limits=((10, "orange"),))),
+            small(Panel("Recovering", "Jobs that come back from a loss.", ((_count("Recovering"), ""),),
+                        limits=((1, "orange"),))),
+            small(Panel("Stalled", "Jobs that wait for a person.", ((_count("Stalled"), ""),), limits=((1, "red"),))),
+            small(Panel("Failed", "Jobs that have failed and are still there.", ((_count("Failed"), ""),),
+                        limits=((1, "red"),))),
+        )),
+        ("Jobs", (
+            Panel("Every job", "One row for each job that has not ended.", (
+                (f"pretrain_job_step{OF_JOB}", ""),
+                (f"pretrain_job_step{OF_JOB} / pretrain_job_planned_steps{OF_JOB}", ""),
+                (f"pretrain_job_loss{OF_JOB}", ""),
+                (f"pretrain_job_tokens_per_second{OF_JOB}", ""),
+                (f"pretrain_job_goodput_ratio{OF_JOB}", ""),
+                (f"pretrain_job_time_left_seconds{OF_JOB}", ""),
+            ), kind="table", width=24, height=9, columns=(
+                ("Step", "short"), ("Done", "percentunit"), ("Loss", "short"), ("Tokens/s", "short"),
+                ("Goodput", "percentunit"), ("Time left", "s"),
+            )),
+            Panel("Jobs by state", "How many jobs are in each state.", ((_STATE, "{{state}}"),), kind="stacked", width=12),
+            Panel("Workers", "Training workers of all jobs that are ready, and that are missing.",
+                  ((f"sum by (phase) (pretrain_job_workers{OF_JOB})", "{{phase}}"),), kind="stacked", width=12),
+        )),
+        ("What it buys", (
+            Panel("Throughput", "Tokens per second of each job.",
+                  ((f"pretrain_job_tokens_per_second{OF_JOB}", JOB_LEGEND),), width=8),
+            Panel("MFU", "Model FLOPs utilisation, where the peak of the hardware is known.",
+                  ((f"pretrain_job_mfu_ratio{OF_JOB}", JOB_LEGEND),), "percentunit", ((0.3, "green"),), below="orange"),
+            Panel("Goodput", "Share of each job's time that turned into steps which stand.",
+                  ((f"pretrain_job_goodput_ratio{OF_JOB}", JOB_LEGEND),), "percentunit",
+                  ((0.8, "orange"), (0.9, "green")), below="red"),
+            Panel("Where the time goes", "Seconds of all jobs by activity, since each began.",
+                  ((f"sum by (activity) (pretrain_job_time_seconds{OF_JOB})", "{{activity}}"),), "s", kind="bars", width=12),
+            Panel("Failures and disruptions", "What broke jobs off, in each interval: their own fault, or others'.", (
+                (f"sum(increase(pretrain_job_failures_total{OF_JOB}[$__rate_interval]))", "failures"),
+                (f"sum(increase(pretrain_job_disruptions_total{OF_JOB}[$__rate_interval]))", "disruptions"),
+                (f"sum(increase(pretrain_job_restarts_total{OF_JOB}[$__rate_interval]))", "restarts within a start"),
+            ), limits=((1, "orange"),), width=12),
+        )),
+    ),
+)  # fmt: skip

@@ -1,0 +1,71 @@
+"""What went wrong, when, how it was recovered from, and what it cost."""
+
+from monitoring.panels import JOB_LEGEND, OF_JOB, Board, Panel, small
+
+_RATE = "[$__rate_interval]"
+
+
+def _quantile(share: float) -> str:
+    buckets = "pretrain_operator_recovery_seconds_bucket[$__range]"
+    return f"histogram_quantile({share}, sum by (le, rung) (increase({buckets})))"
+
+
+BOARD = Board(
+    "recovery",
+    "Pretrain / Recovery",
+    "Incidents of the chosen jobs and their cost.",
+    (
+        ("Incidents", (
+            small(Panel("Failures", "Of the chosen jobs since each began.",
+                        ((f"sum(pretrain_job_failures_total{OF_JOB}) or vector(0)", ""),), limits=((1, "orange"),))),
+            small(Panel("Disruptions", "What others did to them since each began.",
+                        ((f"sum(pretrain_job_disruptions_total{OF_JOB}) or vector(0)", ""),))),
+            small(Panel("Restarts", "Times that ranks began again within a start.",
+                        ((f"sum(pretrain_job_restarts_total{OF_JOB}) or vector(0)", ""),))),
+            small(Panel("Budget used", "Of the job that is nearest to its end.",
+                        ((f"max(pretrain_job_failures_in_window{OF_JOB} / (pretrain_job_failures_allowed{OF_JOB} > 0))", ""),),
+                        "percentunit", ((0.5, "orange"), (0.7, "red")))),
+            small(Panel("Time lost", "Work that was made again or for nothing, of all their time.",
+                        ((f'sum(pretrain_job_time_seconds{OF_JOB[:-1]},activity="Lost"}})'
+                          f" / sum(pretrain_job_time_seconds{OF_JOB})", ""),), "percentunit",
+                        ((0.02, "orange"), (0.05, "red")))),
+            small(Panel("Time recovering", "From losses until training went on, of all their time.",
+                        ((f'(sum(pretrain_job_time_seconds{OF_JOB[:-1]},activity="Recovery"}}) or vector(0))'
+                          f" / sum(pretrain_job_time_seconds{OF_JOB})", ""),), "percentunit",
+                        ((0.02, "orange"), (0.05, "red")))),
+            Panel("Timeline", "The state of each job: what went wrong first stands leftmost.",
+                  ((f"pretrain_job_state{OF_JOB}", f"{JOB_LEGEND} {{{{state}}}}"),), kind="states", width=24, height=9),
+        )),
+        ("What broke them off", (
+            Panel("Failures, disruptions, restarts", "In each interval, by job.", (
+                (f"increase(pretrain_job_failures_total{OF_JOB}{_RATE})", f"failures {JOB_LEGEND}"),
+                (f"increase(pretrain_job_disruptions_total{OF_JOB}{_RATE})", f"disruptions {JOB_LEGEND}"),
+                (f"increase(pretrain_job_restarts_total{OF_JOB}{_RATE})", f"restarts {JOB_LEGEND}"),
+            ), limits=((1, "orange"),)),
+            Panel("Breaks by reason", "Why agents began again with their ranks, in each interval.",
+                  ((f"sum by (reason) (increase(pretrain_train_breaks_total{OF_JOB}{_RATE}))", "{{reason}}"),),
+                  limits=((1, "orange"),)),
+            Panel("Failures by kind", "Of all jobs, in each interval.",
+                  ((f"sum by (kind) (increase(pretrain_operator_failures_total{_RATE}))", "{{kind}}"),),
+                  limits=((1, "orange"),)),
+        )),
+        ("What it cost", (
+            Panel("Newest recovery", "From the loss to the next step, by rung.",
+                  ((f"pretrain_job_last_recovery_seconds{OF_JOB}", f"{JOB_LEGEND} {{{{rung}}}}"),), "s",
+                  ((10, "orange"), (60, "red"))),
+            Panel("Steps made anew", "By the newest recovery.",
+                  ((f"pretrain_job_last_recovery_lost_steps{OF_JOB}", f"{JOB_LEGEND} {{{{rung}}}}"),),
+                  limits=((2, "orange"), (50, "red"))),
+            Panel("Recovery time by phase", "Since each job began, by rung and phase.",
+                  ((f"sum by (rung, phase) (pretrain_job_recovery_time_seconds{OF_JOB})", "{{rung}} {{phase}}"),), "s",
+                  kind="bars"),
+            Panel("How long recoveries take", "Of all jobs within the chosen time.",
+                  ((_quantile(0.5), "p50 {{rung}}"), (_quantile(0.95), "p95 {{rung}}")), "s",
+                  ((10, "orange"), (60, "red")), kind="bars", width=12),
+            Panel("Phases of a recovery", "Mean seconds, of all jobs within the chosen time.",
+                  (("sum by (rung, phase) (increase(pretrain_operator_recovery_phase_seconds_sum[$__range]))"
+                    " / (sum by (rung, phase) (increase(pretrain_operator_recovery_phase_seconds_count[$__range])) > 0)",
+                    "{{rung}} {{phase}}"),), "s", kind="bars", width=12),
+        )),
+    ),
+)  # fmt: skip

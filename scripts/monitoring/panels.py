@@ -1,0 +1,228 @@
+"""A panel and a dashboard as we write them, and how they become Grafana's, through the types of its own SDK."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.common import (
+    BigValueTextMode,
+    GraphTresholdsStyleMode,
+    LegendDisplayMode,
+    LegendPlacement,
+    StackingMode,
+)
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+Kind = Literal["timeseries", "stacked", "stat", "bars", "states", "table"]
+
+SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+OF_JOB = '{namespace=~"$namespace",pretrainjob=~"$pretrainjob"}'
+"""Selector of the jobs that are chosen."""
+JOB_LEGEND = "{{namespace}}/{{pretrainjob}}"
+
+
+def of_job(*matchers: str) -> str:
+    """The selector of the chosen jobs, with more matchers."""
+    return "{" + ",".join([OF_JOB[1:-1], *matchers]) + "}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: it answers one question."""
+
+    title: str
+    description: str
+    queries: Sequence[tuple[str, str]]
+    """Expression and legend of each."""
+    unit: str = "short"
+    """Grafana's name of it; of a table, that of its columns."""
+    limits: Sequence[tuple[float, str]] = ()
+    """From which value on which colour holds; below the first it is green."""
+    kind: Kind = "timeseries"
+    width: int = 8
+    height: int = 8
+    below: str = "green"
+    """The colour below the first limit."""
+    columns: Sequence[tuple[str, str]] = ()
+    """Of a table, for each query: name and unit of its column."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """One dashboard: rows of panels."""
+
+    name: str
+    """Of the file; the uid is `pretrain-` and this."""
+    title: str
+    description: str
+    rows: Sequence[tuple[str, Sequence[Panel]]]
+    is_of_jobs: bool = True
+    """Whether namespace and job are chosen."""
+    is_of_one_job: bool = False
+    """Whether it is opened for one job, whose generations, failures and checkpoints are marked."""
+
+
+def rendered(board: Board) -> str:
+    """The dashboard as Grafana reads it."""
+    built = (
+        dashboard.Dashboard(board.title)
+        .uid(f"pretrain-{board.name}")
+        .description(board.description)
+        .tags(["pretrain"])
+        .timezone("browser")
+        .time("now-3h", "now")
+        .refresh("30s")
+        .readonly()
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+        .link(
+            dashboard.DashboardLink("Pretrain")
+            .type(models.DashboardLinkType.DASHBOARDS)
+            .tags(["pretrain"])
+            .as_dropdown(True)
+            .include_vars(True)
+            .keep_time(True)
+        )
+    )
+    for variable in _variables(board):
+        built = built.with_variable(variable)
+    for note in _annotations() if board.is_of_one_job else ():
+        built = built.annotation(note)
+    if board.is_of_one_job:
+        built = built.with_variable(dashboard.DatasourceVariable("logs").label("Logs").type("loki"))
+        built = built.link(_logs_link())
+    number = 0
+    for title, panels in board.rows:
+        number += 1
+        built = built.with_row(dashboard.Row(title).id(number))
+        for panel in panels:
+            number += 1
+            built = built.with_panel(_built(panel, number))
+    return json.dumps(built.build(), cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
+
+
+def _variables(board: Board) -> list[dashboard.QueryVariable]:
+    if not board.is_of_jobs:
+        return []
+    several = not board.is_of_one_job
+    namespace = _variable("namespace", "Namespace", "label_values(pretrain_job_info, namespace)", several)
+    job = 'label_values(pretrain_job_info{namespace=~"$namespace"}, pretrainjob)'
+    return [namespace, _variable("pretrainjob", "Job", job, several)]
+
+
+def _variable(name: str, label: str, query: str, several: bool) -> dashboard.QueryVariable:
+    found = (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(SOURCE)
+        .query(query)
+        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(models.VariableSort.ALPHABETICAL_ASC)
+    )
+    return found.multi(True).include_all(True).all_value(".*") if several else found
+
+
+def _annotations() -> list[dashboard.AnnotationQuery]:
+    marks = (
+        ("Generation", "blue", f"changes(pretrain_job_generation{OF_JOB}[$__rate_interval]) > 0"),
+        ("Failure", "red", f"increase(pretrain_job_failures_total{OF_JOB}[$__rate_interval]) > 0"),
+        ("Checkpoint", "green", f"resets(pretrain_job_checkpoint_age_seconds{OF_JOB}[$__rate_interval]) > 0"),
+    )
+    return [
+        dashboard.AnnotationQuery().name(name).datasource(SOURCE).enable(True).icon_color(colour).expr(expression)
+        for name, colour, expression in marks
+    ]
+
+
+def _logs_link() -> dashboard.DashboardLink:
+    """To the logs of the job's pods, for who keeps them in Loki with the usual labels."""
+    selector = '{namespace=\\"$namespace\\",pod=~\\"$pretrainjob-.+\\"}'
+    pane = f'{{"datasource":"${{logs}}","queries":[{{"refId":"A","expr":"{selector}"}}]}}'
+    url = f'/explore?schemaVersion=1&panes={{"logs":{pane}}}'
+    return (
+        dashboard.DashboardLink("Logs of its pods")
+        .type(models.DashboardLinkType.LINK)
+        .url(url)
+        .icon("doc")
+        .keep_time(True)
+        .target_blank(True)
+    )
+
+
+def _built(panel: Panel, number: int) -> Any:
+    found = _of_kind(panel)
+    steps = [models.Threshold(None, panel.below), *(models.Threshold(value, colour) for value, colour in panel.limits)]
+    thresholds = dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
+    found = (
+        found.id(number)
+        .title(panel.title)
+        .description(panel.description)
+        .datasource(SOURCE)
+        .unit(panel.unit)
+        .thresholds(thresholds)
+        .grid_pos(models.GridPos(h=panel.height, w=panel.width))
+    )
+    for place, (expression, legend) in enumerate(panel.queries):
+        query = prometheus.Dataquery().ref_id(chr(ord("A") + place)).expr(expression).legend_format(legend)
+        if panel.kind in ("stat", "bars", "table"):
+            query = query.instant()
+        if panel.kind == "table":
+            query = query.format(PromQueryFormat.TABLE)
+        found = found.with_target(query)
+    return found
+
+
+def _of_kind(panel: Panel) -> Any:
+    match panel.kind:
+        case "stat":
+            names = any(legend for _, legend in panel.queries)
+            return stat.Panel().text_mode(BigValueTextMode.NAME if names else BigValueTextMode.AUTO)
+        case "bars":
+            return bargauge.Panel()
+        case "states":
+            return statetimeline.Panel()
+        case "table":
+            return _table(panel)
+    found = timeseries.Panel().legend(
+        common.VizLegendOptions()
+        .display_mode(LegendDisplayMode.LIST)
+        .placement(LegendPlacement.BOTTOM)
+        .show_legend(True)
+    )
+    if panel.limits:
+        style = common.GraphThresholdsStyleConfig().mode(GraphTresholdsStyleMode.DASHED)
+        found = found.thresholds_style(style)
+    if panel.kind == "stacked":
+        found = found.stacking(common.StackingConfig().mode(StackingMode.NORMAL)).fill_opacity(40)
+    return found
+
+
+def _table(panel: Panel) -> table.Panel:
+    """One row for each job, one column for each query."""
+    names = {f"Value #{chr(ord('A') + place)}": name for place, (name, _) in enumerate(panel.columns)}
+    hidden = dict.fromkeys(("Time", "__name__", "instance", "job", "endpoint", "container", "pod", "service"), True)
+    found = table.Panel().with_transformation(models.DataTransformerConfig("merge", options={}))
+    found = found.with_transformation(
+        models.DataTransformerConfig("organize", options={"excludeByName": hidden, "renameByName": names})
+    )
+    for name, unit in panel.columns:
+        found = found.override_by_name(name, [models.DynamicConfigValue("unit", unit)])
+    return found
+
+
+def small(panel: Panel) -> Panel:
+    """The panel as one of a row of single figures."""
+    return replace(panel, kind="stat", width=4, height=4)
