@@ -20,9 +20,7 @@ _CAUSAL = "Write objective: {causalLM: {}}."
 _ADAMW = "Write optimizer: {adamw: {}}."
 
 _ROWS: tuple[Row, ...] = (
-    (("objective", "clip"), lambda s: s.objective.clip, _CAUSAL),
     (("objective", "simclr"), lambda s: s.objective.simclr, _CAUSAL),
-    (("objective", "dino"), lambda s: s.objective.dino, _CAUSAL),
     (("training", "optimizer", "muon"), lambda s: s.training.optimizer.muon, _ADAMW),
     (("training", "optimizer", "lars"), lambda s: s.training.optimizer.lars, _ADAMW),
 )

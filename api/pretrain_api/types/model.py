@@ -164,9 +164,11 @@ class Dino(OfImages):
     teacher_momentum: Annotated[float, Field(ge=0, le=1)] = 0.996
     """What an update of the teacher keeps of it at the beginning; rises to 1 by a cosine over the run."""
     teacher_temperature: Annotated[float, Field(gt=0, le=1)] = 0.04
-    """Temperature of the teacher's distributions."""
+    """Temperature of the teacher's distributions at the beginning."""
+    final_teacher_temperature: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Temperature that is reached linearly over the first tenth of the run (the paper: 0.07 for long runs). Omitted: as at the beginning."""
     frozen_samples: Annotated[int, Field(ge=0)] | None = None
-    """Samples at the beginning during which the last layer of the head stays as it is. Omitted: one epoch."""
+    """Samples at the beginning during which the last layer of the head stays as it is. Omitted: a hundredth of the run."""
 
 
 class Objective(ApiModel):

@@ -60,12 +60,13 @@ class MaskedAutoencoder(Additive):
         """The hidden patches; each counts with the mean over its pixels."""
         return batch["valid"].long() * (self._patches - self._seen)
 
-    def sums(self, module: nn.Module, batch: Batch, scale: float) -> Sums:
-        pixels = normalised(batch["pixels"])
+    def sums(self, module: Any, batch: Batch, scale: float) -> Sums:
+        pixels = normalised(batch["pixels"]).to(module.dtype)
         found = module(pixel_values=pixels, noise=batch["order"])
-        errors = (found.logits.float() - self.wanted(module, pixels)).square().mean(dim=-1)
+        predicted = found.logits.to(torch.promote_types(found.logits.dtype, torch.float32))
+        errors = (predicted - self.wanted(module, pixels)).square().mean(dim=-1)
         losses = (errors * found.mask).sum(dim=1) * batch["valid"]
-        return Sums(losses.sum() * scale, losses.detach())
+        return Sums(losses.sum() * scale, losses.detach().float())
 
     def embed(self, model: Any, pixels: Tensor) -> Tensor:
         """The mean over all patches, none of which is hidden."""

@@ -67,6 +67,36 @@ model = AutoModel.from_pretrained("path/to/this/folder", mask_ratio=0.0)  # the 
 pixels = processor(Image.open("image.png"), return_tensors="pt").pixel_values
 features = model(pixels).last_hidden_state[:, 1:].mean(dim=1)""",
     ),
+    "clip": Task(
+        "pair of encoders of images and captions",
+        "zero-shot-image-classification",
+        "sees",
+        images=True,
+        about="The loss tells pairs apart by 64 at a time: one that knows nothing has ln 64 = 4.16.",
+        usage="""from PIL import Image
+from transformers import AutoModel, AutoProcessor
+
+processor = AutoProcessor.from_pretrained("path/to/this/folder")
+model = AutoModel.from_pretrained("path/to/this/folder")
+captions = ["a red apple", "a dog"]
+inputs = processor(text=captions, images=Image.open("image.png"), padding=True, truncation=True, return_tensors="pt")
+probabilities = model(**inputs).logits_per_image.softmax(dim=1)""",
+    ),
+    "dino": Task(
+        "self-distilled encoder of images",
+        "image-feature-extraction",
+        "sees",
+        images=True,
+        about="The loss is the cross-entropy of what the student says of crops under what the teacher says of other ones; the"
+        " model is the teacher.",
+        usage="""from PIL import Image
+from transformers import AutoImageProcessor, AutoModel
+
+processor = AutoImageProcessor.from_pretrained("path/to/this/folder")
+model = AutoModel.from_pretrained("path/to/this/folder")
+pixels = processor(Image.open("image.png"), return_tensors="pt").pixel_values
+features = model(pixels).last_hidden_state[:, 0]  # the class token""",
+    ),
     "spanCorruption": Task(
         "encoder-decoder language model",
         "text2text-generation",

@@ -79,7 +79,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
     sample_flops = flops.of_job(objective.exported(module), spec) if objectives_api.learns_text(spec) else 0.0
     module.to(here.device)
     if settings.activation_checkpointing == "full":
-        sharding.recompute_activations(objective.exported(module))
+        sharding.recompute_activations(module)
     if settings.compile:
         sharding.compile_blocks(module)
     sharding.shard(module, here, precision)

@@ -6,24 +6,35 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from transformers import PreTrainedModel
 
 from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def blocks(model: nn.Module) -> list[nn.Module]:
-    """The repeated layers of a model: the children of its longest list of modules, of its encoder's and its decoder's
-    where it has both."""
-    parts = [model]
-    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
-        parts = [model.get_encoder(), model.get_decoder()]  # type: ignore[operator]
+def blocks(module: nn.Module) -> list[nn.Module]:
+    """The repeated layers of the models in what is trained: the children of the longest list of modules of each, of its
+    encoder's and its decoder's where it has both."""
+    parts = list[nn.Module]()
+    for model in models_within(module):
+        both = model.config.is_encoder_decoder
+        parts += [model.get_encoder(), model.get_decoder()] if both else [model]
     return [block for part in parts for block in max(_lists(part), key=len, default=[])]
+
+
+def models_within(module: nn.Module) -> Iterator[Any]:
+    """The models of transformers in what is trained, a student and its teacher, say; not those within another."""
+    if isinstance(module, PreTrainedModel):
+        yield module
+        return
+    for child in module.children():
+        yield from models_within(child)
 
 
 def _lists(module: nn.Module) -> Iterator[list[nn.Module]]:
@@ -51,9 +62,10 @@ def shard(model: nn.Module, world: World, precision: Literal["bf16", "fp32"]) ->
             module.set_force_sum_reduction_for_comms(True)
 
 
-def recompute_activations(model: nn.Module) -> None:
+def recompute_activations(module: nn.Module) -> None:
     """Keep only each layer's input and compute the rest again in the backward pass."""
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+    for model in models_within(module):
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def compile_blocks(model: nn.Module) -> bool:
