@@ -133,6 +133,17 @@ def _contrast(spec: PretrainJobSpec) -> Iterator[Finding]:
         yield ("spec", "training", "globalBatchSize"), what, "Write 2 or more; hundreds are usual."
 
 
+def _micro_batch(spec: PretrainJobSpec) -> Iterator[Finding]:
+    micro = spec.training.micro_batch_size
+    if micro and objectives.needs(spec.objective).passes_together:
+        what = f"microBatchSize is {micro}, but the batch passes at once: {_objective(spec)} normalises over all of it."
+        yield (
+            ("spec", "training", "microBatchSize"),
+            what,
+            "Leave it out; where memory is short, lower globalBatchSize.",
+        )
+
+
 RULES = (
     Rule(
         "tokenizer-for-objective",
@@ -164,5 +175,14 @@ RULES = (
         cel="self.training.globalBatchSize > 1 || !(has(self.objective.clip) || has(self.objective.simclr))",
         message="training.globalBatchSize is 1, but images are told apart from the others of their batch. Write 2 or more.",
         field="training.globalBatchSize",
+    ),
+    Rule(
+        "micro-batch-for-objective",
+        "spec",
+        _micro_batch,
+        cel="!has(self.training.microBatchSize) || !has(self.objective.simclr)",
+        message="training.microBatchSize is written, but simclr normalises over the whole batch, which passes at once."
+        " Leave it out; where memory is short, lower globalBatchSize.",
+        field="training.microBatchSize",
     ),
 )

@@ -247,10 +247,6 @@ SET_TABLE = [
      'spec.workers.resources.limits["nvidia.com/gpu"]', "whole number"),
     ("spec.workers.resources={requests: {nvidia.com/gpu: 1}}", "device-amount",
      'spec.workers.resources.requests["nvidia.com/gpu"]', "nvidia.com/gpu: 1 into limits"),
-    # Not yet.
-    ("spec.objective={simclr: {}}", "not-supported-yet", "spec.objective.simclr", "causalLM"),
-    ("spec.training.optimizer={muon: {}}", "not-supported-yet", "spec.training.optimizer.muon", "adamw"),
-    ("spec.training.optimizer={lars: {}}", "not-supported-yet", "spec.training.optimizer.lars", "adamw"),
 ]  # fmt: skip
 
 

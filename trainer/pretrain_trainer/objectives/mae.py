@@ -43,6 +43,11 @@ class MaskedAutoencoder(Additive):
         self._patches = (spec.image_size // patch) ** 2
         self._seen = int(self._patches * (1 - spec.mask_ratio))
 
+    def wrapped(self, model: Any) -> nn.Module:
+        # The model hides patches by itself, by its own setting.
+        model.config.mask_ratio = self._spec.mask_ratio
+        return super().wrapped(model)
+
     def prepare(self, module: nn.Module) -> None:
         """Every masked autoencoder of transformers can learn this."""
 

@@ -58,7 +58,8 @@ class TestBatch:
 
     @pytest.mark.parametrize(("ratio", "hidden"), [(0.75, 12), (0.5, 8), (0.1, 2)])
     def test_hides_the_share_of_every_image_that_is_there(self, ratio: float, hidden: int) -> None:
-        objective, model = an_objective(mask_ratio=ratio), a_model(mask_ratio=ratio)
+        objective = an_objective(mask_ratio=ratio)
+        model = objective.wrapped(a_model())
         batch = objective.batch(images(3, stand_ins=[1]), positions(3))
         assert objective.targets(batch).tolist() == [hidden, 0, hidden]
         found = model(pixel_values=normalised(batch["pixels"]).double(), noise=batch["order"])
