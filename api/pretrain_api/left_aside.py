@@ -9,33 +9,6 @@ from pretrain_api.types.workers import WorkerTemplate
 Row = tuple[Path, Callable[[PretrainJobSpec], object], str]
 """Field below spec, whether the job asks for it, and why it has no effect."""
 
-ONLY_IN_A_CLUSTER.
-"""
-
-from collections.abc import Callable, Iterable, Iterator
-
-from pretrain_api.problems import Path, path_text
-from pretrain_api.rules.base import Finding, Rule
-from pretrain_api.types import PretrainJobSpec
-from pretrain_api.types.workers import WorkerTemplate
-
-CODE = "not-supported-yet"
-
-Row = tuple[Path, Callable[[PretrainJobSpec], object], str]
-"""Field below spec, whether the job asks for it, what to write instead."""
-
-_CAUSAL = "Write objective: {causalLM: {}}."
-
-<<<<<<< HEAD
-_ROWS: tuple[Row, ...] = (
-    (("objective", "simclr"), lambda s: s.objective.simclr, _CAUSAL),
-    (("training", "optimizer", "muon"), lambda s: s.training.optimizer.muon, _ADAMW),
-    (("training", "optimizer", "lars"), lambda s: s.training.optimizer.lars, _ADAMW),
-)
-=======
-_ROWS: tuple[Row, ...] = ((("objective", "clip"), lambda s: s.objective.clip, _CAUSAL),)
->>>>>>> simclr
-
 ONLY_IN_A_CLUSTER: tuple[Row, ...] = (
     (("storage", "secretRef"), lambda s: s.storage.secret_ref,
      "credentials come from the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),

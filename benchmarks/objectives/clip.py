@@ -44,7 +44,9 @@ LIMIT = math.log(100)
 def batch(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """Random pixels uint8 [n, 3, side, side]; captions int64 [n, length] of 3 to `words` tokens and the end of text."""
     generator = np.random.default_rng(0)
-    pixels = torch.from_numpy(generator.integers(0, 256, (options.batch, 3, options.side, options.side), dtype=np.uint8))
+    pixels = torch.from_numpy(
+        generator.integers(0, 256, (options.batch, 3, options.side, options.side), dtype=np.uint8)
+    )
     tokens = np.full((options.batch, options.length), PADDING)
     for row, words in enumerate(generator.integers(3, options.words + 1, options.batch)):
         tokens[row, :words] = generator.integers(2, VOCABULARY, words)
