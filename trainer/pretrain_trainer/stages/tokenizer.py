@@ -1,6 +1,5 @@
 """The Tokenizer stage: trains a tokenizer on a weighted sample, or takes a given one, and checks it on real text."""
 
-import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -97,9 +96,12 @@ def _documents(context: StageContext) -> Mapping[str, Sampled]:
 
 
 def _captions(context: StageContext) -> Mapping[str, Sampled]:
-    return {
-        found.one.source: functools.partial(captions.sample_captions, found) for found in image_splits.divided(context)
-    }
+    """Of the sources of images, in lower case as the tokenizer will see them."""
+
+    def of(source: image_splits.Divided) -> Sampled:
+        return lambda most_bytes: (text.lower() for text in captions.sample_captions(source, most_bytes))
+
+    return {found.one.source: of(found) for found in image_splits.divided(context)}
 
 
 def _given_files(context: StageContext, uri: str) -> dict[str, bytes]:
@@ -114,7 +116,6 @@ def _train(
         spec.sample_bytes, {source.name: source.weight_at_start for source in context.spec.data.sources}
     )
     flows: dict[str, Flow] = {}
-    is_text = objectives.learns_text(context.spec)
 
     def texts() -> Iterator[str]:
         done = 0
@@ -125,13 +126,13 @@ def _train(
                 documents += 1
                 done += len(text.encode())
                 context.progress.update("read", done, spec.sample_bytes, "bytes")
-                yield text if is_text else text.lower()
+                yield text
             flows[name] = Flow(documents_in=documents, bytes_in=done - size_before)
         context.progress.update("train", 0, None, "", message=f"training on {done:,} bytes of text")
 
     further = objectives.special_tokens(context.spec)
     tokenizer = tokenizer_training.train(spec, texts, further)
-    if not is_text:
+    if not objectives.learns_text(context.spec):
         tokenizer = tokenizer_training.lower_case(tokenizer)
     files = {
         TOKENIZER_FILE: tokenizer.to_str(pretty=True).encode(),
