@@ -104,6 +104,18 @@ def test_goes_on_with_the_same_samples_on_other_ranks(encoded: FinishedRun, quie
     assert audit(Storage(str(root))).found == 0
 
 
+def test_learns_the_same_where_every_model_within_is_sharded(
+    encoded: FinishedRun, quiet: FinishedRun, tmp_path: Path
+) -> None:
+    sharded = encoded.copy(tmp_path / "sharded")
+    job = json.loads(sharded.job.read_text())
+    job["spec"]["training"] |= {"parallelism": {"shard": 2}, "activationCheckpointing": "full"}
+    sharded.job.write_text(json.dumps(job))
+    process = ImageRun.start_ranks(sharded, 2)
+    assert process.wait(timeout=600) == 0, (sharded.folder / "Train.log").read_text()[-4000:]
+    assert losses(Path(sharded.storage.root)) == pytest.approx(losses(Path(quiet.storage.root)), rel=1e-2)
+
+
 def test_loads_as_the_card_says_and_its_pictures_are_there(quiet: FinishedRun, tmp_path: Path) -> None:
     folder = Path(quiet.storage.root) / layout.EXPORT_HUGGING_FACE
     (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
