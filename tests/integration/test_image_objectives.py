@@ -99,7 +99,7 @@ def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     job = json.loads(run.job.read_text())
     job["spec"]["training"]["steps"] = STEPS
     run.job.write_text(json.dumps(job))
-    run.succeed(Stage.COLLECT, Stage.PREPARE, Stage.ENCODE)
+    run.succeed(Stage.ENCODE)
     return run
 
 
@@ -136,6 +136,18 @@ def test_goes_on_with_the_same_samples_on_other_ranks(encoded: FinishedRun, quie
     root = Path(resized.storage.root)
     assert losses(root) == pytest.approx(losses(Path(quiet.storage.root)), rel=1e-2)
     assert audit(Storage(str(root))).found == 0
+
+
+def test_learns_the_same_where_every_model_within_is_sharded(
+    encoded: FinishedRun, quiet: FinishedRun, tmp_path: Path
+) -> None:
+    sharded = encoded.copy(tmp_path / "sharded")
+    job = json.loads(sharded.job.read_text())
+    job["spec"]["training"] |= {"parallelism": {"shard": 2}, "activationCheckpointing": "full"}
+    sharded.job.write_text(json.dumps(job))
+    process = ImageRun.start_ranks(sharded, 2)
+    assert process.wait(timeout=600) == 0, (sharded.folder / "Train.log").read_text()[-4000:]
+    assert losses(Path(sharded.storage.root)) == pytest.approx(losses(Path(quiet.storage.root)), rel=1e-2)
 
 
 def test_loads_as_the_card_says_and_its_pictures_are_there(quiet: FinishedRun, tmp_path: Path) -> None:
