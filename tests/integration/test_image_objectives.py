@@ -99,7 +99,8 @@ def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     job = json.loads(run.job.read_text())
     job["spec"]["training"]["steps"] = STEPS
     run.job.write_text(json.dumps(job))
-    run.succeed(Stage.COLLECT, Stage.PREPARE, Stage.ENCODE)
+    tokenizer = (Stage.TOKENIZER,) if "tokenizer" in OBJECTIVES[request.param] else ()
+    run.succeed(Stage.COLLECT, Stage.PREPARE, *tokenizer, Stage.ENCODE)
     return run
 
 
