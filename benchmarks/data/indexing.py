@@ -1,6 +1,6 @@
 """Records and megabytes per second of indexing WebDataset tars: `pretrain index`, which reads and hashes every byte, `pretrain
-index --check`, which reads headers, and Megatron Energon's `energon prepare`, which does as well; one process each, tars in
-page cache, in turns. SHA-256 and CRC-32C of the same files alone are what nobody who promises checksums can do without.
+index --check`, which reads headers, and the library behind Megatron Energon's `energon prepare`; one process each, tars in page
+cache, in turns. SHA-256 and CRC-32C of the same files alone are what nobody who promises checksums can do without.
 
     .venv/bin/python benchmarks/data/indexing.py --output benchmarks/data/results/indexing.json
 

@@ -19,8 +19,9 @@ from support.token_runs import kill_everything, losses, steps_done
 from transformers import AutoImageProcessor
 
 from pretrain_api import layout
-from pretrain_api.stages import Stage
+from pretrain_api.stages import Stage, planned
 from pretrain_api.storage import Storage
+from pretrain_api.types import PretrainJob
 from pretrain_trainer.auditing.audit import audit
 
 STEPS = 300
@@ -99,8 +100,8 @@ def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     job = json.loads(run.job.read_text())
     job["spec"]["training"]["steps"] = STEPS
     run.job.write_text(json.dumps(job))
-    tokenizer = (Stage.TOKENIZER,) if "tokenizer" in OBJECTIVES[request.param] else ()
-    run.succeed(Stage.COLLECT, Stage.PREPARE, *tokenizer, Stage.ENCODE)
+    stages = planned(PretrainJob.model_validate(job).spec)
+    run.succeed(*stages[: stages.index(Stage.TRAIN)])
     return run
 
 
@@ -137,6 +138,18 @@ def test_goes_on_with_the_same_samples_on_other_ranks(encoded: FinishedRun, quie
     root = Path(resized.storage.root)
     assert losses(root) == pytest.approx(losses(Path(quiet.storage.root)), rel=1e-2)
     assert audit(Storage(str(root))).found == 0
+
+
+def test_learns_the_same_where_every_model_within_is_sharded(
+    encoded: FinishedRun, quiet: FinishedRun, tmp_path: Path
+) -> None:
+    sharded = encoded.copy(tmp_path / "sharded")
+    job = json.loads(sharded.job.read_text())
+    job["spec"]["training"] |= {"parallelism": {"shard": 2}, "activationCheckpointing": "full"}
+    sharded.job.write_text(json.dumps(job))
+    process = ImageRun.start_ranks(sharded, 2)
+    assert process.wait(timeout=600) == 0, (sharded.folder / "Train.log").read_text()[-4000:]
+    assert losses(Path(sharded.storage.root)) == pytest.approx(losses(Path(quiet.storage.root)), rel=1e-2)
 
 
 def test_loads_as_the_card_says_and_its_pictures_are_there(quiet: FinishedRun, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import functools
 import json
 import operator
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from support import image_runs, token_runs
+from support.browser import render
 from support.cluster.s3 import S3Server
 from support.eventually import eventually
 from support.s3_proxy import Weather, s3_proxy
@@ -126,8 +128,8 @@ def test_broken_images_are_left_out_by_every_stage_that_meets_them(tmp_path: Pat
         capture_output=True, text=True, timeout=400, check=False, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "images/s" in done.stderr + done.stdout or "images" in done.stdout
-    assert "k-NN accuracy" in done.stdout
+    assert "30 steps, 180 images, final loss " in done.stdout
+    assert re.search(r"^ +k-NN accuracy +0\.\d+ +0\.\d+ +0\.\d+$|^digits +k-NN accuracy", done.stdout, re.MULTILINE)
     details = token_runs.record(tmp_path / "run")["details"]
     assert details["standInSamples"] > 0
     storage = Storage(str(tmp_path / "run"))
@@ -137,4 +139,7 @@ def test_broken_images_are_left_out_by_every_stage_that_meets_them(tmp_path: Pat
     report = storage.read_json(layout.REPORT_JSON)
     assert report["evaluation"]["digits"]["knnAccuracy"] > 0
     assert {picture["name"] for picture in report["pictures"]} >= {"reconstructions"}
+    page = render(tmp_path / "run" / layout.REPORT_HTML)
+    assert (page.console, page.requests) == ([], [])
+    assert page.dom.count('<img src="data:image/png;base64,') == len(report["pictures"])
     assert (tmp_path / "run" / layout.EXPORT_HUGGING_FACE / "reconstructions.png").exists()

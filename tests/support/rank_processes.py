@@ -20,7 +20,7 @@ import torch.distributed as dist
 _TIMEOUT = timedelta(seconds=60)
 _PRELOADED = [
     "pytest", "sklearn.datasets", "transformers.models.resnet.modeling_resnet",
-    "transformers.models.vit.modeling_vit", "pretrain_trainer.objectives.simclr",
+    "transformers.models.vit.modeling_vit", "pretrain_trainer.objectives.simclr", "torch.distributed.fsdp",
 ]  # fmt: skip
 
 

@@ -111,7 +111,7 @@ class TestRunHere:
             await screen.until_curve()
             plot = screen.app.query_one(LossPlot)
             await screen.pilot.press("y")
-            assert (plot.border_title, plot.log_scale) == ("Loss (nats per token), log scale", True)
+            assert (plot.border_title, plot.log_scale) == ("Loss, log scale", True)
             await screen.pilot.press("l")
             assert not plot.region
             await screen.pilot.press("l")

@@ -110,6 +110,10 @@ class SimClr:
         moved()
         return sums.loss
 
+    def measure(self, module: nn.Module, passes: Passes) -> Tensor:
+        with passes.context():
+            return self.sums(module, passes.whole.to(passes.device), 1.0).loss
+
     def after_update(self, module: nn.Module, moment: Moment) -> None:
         """Running statistics follow those of the batch."""
         keep_statistics(module)

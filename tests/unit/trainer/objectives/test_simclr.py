@@ -67,6 +67,16 @@ def step(rank: int, world: int, kind: str) -> tuple[Tensor, Tensor, Tensor]:
     return gradient, losses, torch.cat([b.double().flatten() for b in trained.buffers()])
 
 
+def measured(rank: int, world: int) -> Tensor:
+    """The losses of a rank's slice of what is held out."""
+    own = rank_slice(SAMPLES, rank, world)
+    passes = Passes(
+        whole().rows(own.start, own.stop), -(-SAMPLES // world), 1, torch.device("cpu"), contextlib.nullcontext
+    )
+    with torch.no_grad():
+        return OBJECTIVE.measure(module("resnet").eval(), passes)
+
+
 def reference(one: Tensor, other: Tensor) -> Tensor:
     """Of lightly, which ranks need not import."""
     from lightly.loss import NTXentLoss
@@ -125,6 +135,10 @@ class TestLoss:
         torch.testing.assert_close(torch.cat([rank[1] for rank in ranks]), losses, rtol=1e-6, atol=1e-6)
         for rank in ranks:
             torch.testing.assert_close(rank[2], statistics, rtol=1e-10, atol=1e-10)
+
+    def test_of_what_is_held_out_is_that_among_all_of_it_on_any_number_of_ranks(self) -> None:
+        losses = torch.cat(on_ranks(3, __file__, "measured"))
+        torch.testing.assert_close(losses, measured(0, 1), rtol=1e-6, atol=1e-6)
 
     def test_is_nothing_where_no_sample_is_there(self) -> None:
         for kind in MODELS:
