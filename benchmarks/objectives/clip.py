@@ -30,7 +30,7 @@ from transformers import AutoConfig, AutoModelForZeroShotImageClassification
 
 from pretrain_api import presets
 from pretrain_api.types.model import Clip
-from pretrain_api.types.training import AdamW
+from pretrain_api.types.training import AdamW, Optimizer
 from pretrain_trainer.objectives import Batch, Moment, Passes
 from pretrain_trainer.objectives.clip import ContrastivePretraining
 from pretrain_trainer.objectives.pixels import normalised
@@ -61,14 +61,14 @@ def ours(options: argparse.Namespace, pixels: Tensor, tokens: Tensor) -> Callabl
     config["text_config"] |= {"vocab_size": VOCABULARY, "eos_token_id": END, "bos_token_id": END, "pad_token_id": None}
     model: Any = AutoModelForZeroShotImageClassification.from_config(AutoConfig.for_model(**config))
     objective = ContrastivePretraining(Clip(image_size=options.side), None, options.length, 0)  # type: ignore[arg-type]
-    adamw = optimizers.build(model, AdamW())
+    adamw = optimizers.build(model, Optimizer(adamw=AdamW()), options.batch)
     longest = int((tokens != PADDING).sum(dim=1).max())
     made = Batch({"pixels": pixels, "tokens": tokens[:, :longest], "valid": torch.ones(len(pixels), dtype=torch.bool)})
     micro = options.micro or options.batch
     passes = Passes(made, options.batch, micro, torch.device("cpu"), contextlib.nullcontext)
 
     def step() -> float:
-        adamw.zero_grad()
+        model.zero_grad()
         losses = objective.learn(model, passes, 1 / options.batch, Moment(0, 1))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         adamw.step()
