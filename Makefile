@@ -78,6 +78,8 @@ images: setup  ## build the images of operator and trainer with buildah (root, D
 
 bench-data: setup  ## our shard reader against webdataset, MosaicML Streaming, memory maps and before an S3 server (minutes)
 	@$(BIN)/python benchmarks/data/run.py
+	@$(BIN)/python benchmarks/data/parts.py
+	@$(BIN)/python benchmarks/data/indexing.py
 	@$(BIN)/python benchmarks/data/images.py
 	@$(MAKE) --no-print-directory cluster-programs
 	@$(BIN)/python benchmarks/data/store.py

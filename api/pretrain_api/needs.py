@@ -22,3 +22,6 @@ class Needs:
     inputs: Inputs = "text"
     special_tokens: tuple[str, ...] = ()
     """That a tokenizer trained for it has, beside those of every tokenizer."""
+    passes_together: bool = False
+    """Whether the slices of all ranks pass as one batch, each whole: there are no micro-batches, and ranks wait for each
+    other within a pass."""

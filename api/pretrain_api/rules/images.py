@@ -120,10 +120,28 @@ def _crops(spec: PretrainJobSpec) -> Iterator[Finding]:
         yield (*path, "minLocalCropArea"), what, f"Write {dino.min_global_crop_area:g} or less."
 
 
+def _whole(spec: PretrainJobSpec) -> Iterator[Finding]:
+    shard = spec.training.parallelism.shard
+    if spec.objective.clip and shard > 1:
+        what = f"shard is {shard}, but clip trains its model whole on every rank: the temperature is one number."
+        yield ("spec", "training", "parallelism", "shard"), what, "Write shard: 1."
+
+
 def _contrast(spec: PretrainJobSpec) -> Iterator[Finding]:
     if (spec.objective.clip or spec.objective.simclr) and spec.training.global_batch_size < 2:
         what = "globalBatchSize is 1, but images are told apart from the others of their batch."
         yield ("spec", "training", "globalBatchSize"), what, "Write 2 or more; hundreds are usual."
+
+
+def _micro_batch(spec: PretrainJobSpec) -> Iterator[Finding]:
+    micro = spec.training.micro_batch_size
+    if micro and objectives.needs(spec.objective).passes_together:
+        what = f"microBatchSize is {micro}, but the batch passes at once: {_objective(spec)} normalises over all of it."
+        yield (
+            ("spec", "training", "microBatchSize"),
+            what,
+            "Leave it out; where memory is short, lower globalBatchSize.",
+        )
 
 
 RULES = (
@@ -149,6 +167,7 @@ RULES = (
     Rule("patches-not-dividing", "spec", _patches),
     Rule("mask-of-nothing-or-all", "spec", _mask),
     Rule("local-crop-above-global", "spec", _crops),
+    Rule("clip-not-sharded", "spec", _whole),
     Rule(
         "contrastive-batch-of-one",
         "spec",
@@ -156,5 +175,14 @@ RULES = (
         cel="self.training.globalBatchSize > 1 || !(has(self.objective.clip) || has(self.objective.simclr))",
         message="training.globalBatchSize is 1, but images are told apart from the others of their batch. Write 2 or more.",
         field="training.globalBatchSize",
+    ),
+    Rule(
+        "micro-batch-for-objective",
+        "spec",
+        _micro_batch,
+        cel="!has(self.training.microBatchSize) || !has(self.objective.simclr)",
+        message="training.microBatchSize is written, but simclr normalises over the whole batch, which passes at once."
+        " Leave it out; where memory is short, lower globalBatchSize.",
+        field="training.microBatchSize",
     ),
 )

@@ -9,7 +9,7 @@ from pretrain_api.types.base import ApiModel, Ratio
 
 
 class TrainTokenizer(ApiModel):
-    """Trains a tokenizer on a weighted sample of the prepared documents."""
+    """Trains a tokenizer on a weighted sample of the prepared documents; of clip, on captions, in lower case."""
 
     algorithm: Literal["bpe", "wordpiece", "unigram"] = "bpe"
     """bpe is byte-level: every text survives a round trip."""
@@ -126,7 +126,7 @@ class Mae(OfImages):
 class SimClr(OfImages):
     """Contrastive learning of two views (arXiv:2002.05709)."""
 
-    needs: ClassVar[Needs] = Needs("imageEncoder", "images")
+    needs: ClassVar[Needs] = Needs("imageEncoder", "images", passes_together=True)
     image_size: _Side = 224
     """Side of the square view, in pixels."""
     temperature: Annotated[float, Field(gt=0, le=10)] = 0.1
@@ -136,7 +136,7 @@ class SimClr(OfImages):
     horizontal_flip: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of views that are mirrored. 0 where left and right mean something, as in digits."""
     color_strength: Annotated[float, Field(ge=0, le=2)] = 1.0
-    """Strength of the random changes of brightness, contrast, saturation and hue."""
+    """Strength of the random changes of brightness, contrast, saturation and hue; 0 leaves colours as they are."""
     projection_size: Annotated[int, Field(ge=8, le=8192)] = 128
     """Width of the projection that is compared."""
 

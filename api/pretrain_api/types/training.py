@@ -23,7 +23,7 @@ class AdamW(ApiModel):
 
 
 class Muon(ApiModel):
-    """Muon on hidden matrices, AdamW on the rest (arXiv:2502.16982)."""
+    """Muon on hidden matrices, AdamW on the rest, embeddings, kernels of convolutions and the output matrix among it (arXiv:2502.16982)."""
 
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 2e-3
     """Peak learning rate."""
@@ -34,7 +34,7 @@ class Muon(ApiModel):
 
 
 class Lars(ApiModel):
-    """LARS (arXiv:1708.03888), for large contrastive batches."""
+    """LARS (arXiv:1708.03888), for large contrastive batches; biases and norms take plain steps without decay."""
 
     learning_rate: Annotated[float, Field(gt=0, le=100)] = 0.3
     """Peak learning rate for a global batch of 256; scaled linearly."""

@@ -84,8 +84,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         sharding.compile_blocks(module)
     sharding.shard(module, here, precision)
 
-    assert settings.optimizer.adamw is not None
-    optimizer = optimizers.build(module, settings.optimizer.adamw)
+    optimizer = optimizers.build(module, settings.optimizer, settings.global_batch_size)
     forward_context = functools.partial(precisions.autocast, precision, here.device)
     names = [source.name for source in spec.data.sources]
 
@@ -99,7 +98,7 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
             reader, mixture, settings.global_batch_size, here.rank, here.size, start, objective.batch, machine
         )
 
-    state = {**model_tensors(module), **optimizers.state_tensors(module, optimizer)}
+    state = {**model_tensors(module), **optimizer.state_tensors()}
     training = Training(
         context=context,
         world=here,
@@ -135,7 +134,9 @@ def prepare(context: StageContext, here: world.World) -> tuple[Training, dict[st
         largest = -(-settings.global_batch_size // here.size)
         micro = settings.micro_batch_size
         positions = models.positions(spec, objective.exported(module).config)
-        if micro is None and here.device.type == "cuda":
+        if objectives_api.needs(spec.objective).passes_together:
+            micro = largest
+        elif micro is None and here.device.type == "cuda":
 
             def trial(samples: int) -> Batch:
                 return objective.batch(opened.blank(spec, samples), np.arange(samples, dtype=np.int64))

@@ -1,6 +1,6 @@
 """Saving and loading a training's state: staged in memory, written by a thread, committed to the log.
 
-What is saved: weights and buffers, AdamW's moments and its number of updates, and the position (step, samples, tokens,
+What is saved: weights and buffers, the optimizer's moments and its number of updates, and the position (step, samples, tokens,
 counts of skipped steps, micro-batch size). Learning rate and random numbers are functions of the position and the seed,
 so they have no state of their own.
 """

@@ -10,7 +10,6 @@ from pretrain_api.errors import PretrainError
 from pretrain_trainer.agent.board import Phase, at
 from pretrain_trainer.training import replicas
 from pretrain_trainer.training.checkpoints import Position
-from pretrain_trainer.training.optimizer import set_updates
 
 if TYPE_CHECKING:
     from pretrain_trainer.training.loop import Training
@@ -84,5 +83,5 @@ def _newest_checkpoint(training: Training) -> Position | None:
     with at(Phase.LOADING):
         before = checkpoints.load(training.tensors())
     if before:
-        set_updates(training.optimizer, before.updates)
+        training.optimizer.set_updates(before.updates)
     return before

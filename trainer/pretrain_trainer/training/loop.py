@@ -13,11 +13,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
 
 from pretrain_api.commits import WeightSegment
 from pretrain_api.ledger import StepRead
-from pretrain_api.objectives import tokens_per_sample
+from pretrain_api.objectives import needs, tokens_per_sample
 from pretrain_api.recoveries import Recovery
 from pretrain_api.run_length import RunLength
 from pretrain_api.types import PretrainJobSpec
@@ -34,7 +33,7 @@ from pretrain_trainer.training.checkpoints import Checkpoints, Position, model_t
 from pretrain_trainer.training.evaluation import Validation
 from pretrain_trainer.training.gradients import Gradients, clip_factor
 from pretrain_trainer.training.history import StepFigures
-from pretrain_trainer.training.optimizer import set_learning_rate, set_updates, state_tensors
+from pretrain_trainer.training.optimizer import Optimizer
 from pretrain_trainer.training.pace import Pace
 from pretrain_trainer.training.recoveries import Recoveries, moment
 from pretrain_trainer.training.schedule import learning_rate
@@ -65,7 +64,7 @@ class Training:
     world: World
     model: nn.Module
     objective: Objective[Any]
-    optimizer: AdamW
+    optimizer: Optimizer
     gradients: Gradients
     checkpoints: Checkpoints
     snapshots: Snapshots
@@ -214,7 +213,7 @@ class Training:
         assert batch.first_sample == self.position.samples, "the reader is at another position than training"
         step, samples = self.position.step + 1, self.position.samples + self.spec.training.global_batch_size
         rate = learning_rate(
-            self.spec.training.schedule, self._peak_rate, samples, self.length.samples, samples // step
+            self.spec.training.schedule, self.optimizer.peak, samples, self.length.samples, samples // step
         )
         is_warming = self._is_warming(self.waits.count)
         self.gradients.start_step()
@@ -232,7 +231,7 @@ class Training:
                 factor = clip_factor(gradient_norm, self.spec.training.max_gradient_norm)
                 if factor < 1:
                     self.gradients.scale(factor)
-                set_learning_rate(self.optimizer, rate)
+                self.optimizer.set_learning_rate(rate)
                 self.optimizer.step()
                 self.objective.after_update(self.model, self._moment)
         tokens = samples * tokens_per_sample(self.spec)
@@ -266,8 +265,8 @@ class Training:
         )  # fmt: skip
         self.pending.append(figures)
         self.recovered = ()
-        if step % WINDOW_STEPS == 0 and self.world.size >= LEAST_RANKS and self.world.mesh is None:
-            # Where the model is sharded, a pass waits for others within.
+        waits_within = self.world.mesh is not None or needs(self.spec.objective).passes_together
+        if step % WINDOW_STEPS == 0 and self.world.size >= LEAST_RANKS and not waits_within:
             self.slow = slowest(self.world.gather(self.own_work.per_sample()))
         going_back.past_what_is_not_finite(self)
         self.told = figures
@@ -315,15 +314,9 @@ class Training:
         }
         return by_source, float(total[0].sum()) / max(targets, 1), float(values[-1]), read
 
-    @property
-    def _peak_rate(self) -> float:
-        adamw = self.spec.training.optimizer.adamw
-        assert adamw is not None
-        return adamw.learning_rate
-
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint holds."""
-        return {**model_tensors(self.model), **state_tensors(self.model, self.optimizer)}
+        return {**model_tensors(self.model), **self.optimizer.state_tensors()}
 
     def restore(self) -> Literal["", "memory", "checkpoint"]:
         """Go to the newest state there is, in memory or a checkpoint that is intact; says which, "" for neither."""
@@ -336,7 +329,7 @@ class Training:
         else:
             return ""
         self.position = position
-        set_updates(self.optimizer, position.updates)
+        self.optimizer.set_updates(position.updates)
         return found
 
     def _save(self, *, final: bool) -> None:

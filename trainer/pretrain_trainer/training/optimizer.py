@@ -1,14 +1,72 @@
-"""AdamW with decay groups, and the names of its state for checkpoints."""
+"""The optimizers behind one interface: which parameters each part of them changes, and the names of its state for checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Muon
 
 from pretrain_api.types.training import AdamW as AdamWSpec
+from pretrain_api.types.training import Lars as LarsSpec
+from pretrain_api.types.training import Muon as MuonSpec
+from pretrain_api.types.training import Optimizer as OptimizerSpec
+from pretrain_trainer.training.lars import Lars
+
+_LARS_BATCH = 256
+"""Samples that a rate of LARS is stated for; larger batches have it in proportion (arXiv:1706.02677)."""
+
+
+class Optimizer:
+    """What changes the parameters: algorithms of PyTorch, each for some of them, with their state in place (zeros), so that
+    a checkpoint can be loaded into it."""
+
+    def __init__(self, model: nn.Module, parts: Sequence[torch.optim.Optimizer], peak: float) -> None:
+        self._parameters, self._parts = trained_parameters(model), parts
+        self.peak = peak
+        """The highest learning rate of the run."""
+
+    def set_learning_rate(self, rate: float) -> None:
+        """The rate of the next update, for all parameters."""
+        for group in (group for part in self._parts for group in part.param_groups):
+            group["lr"] = rate
+
+    def step(self) -> None:
+        """Change the parameters by their gradients."""
+        for part in self._parts:
+            part.step()
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Moments by name, `optimizer.exp_avg.<parameter>` and so on. The tensors themselves, not copies."""
+        state = self._state()
+        return {
+            f"optimizer.{key}.{name}": tensor
+            for name, parameter in self._parameters.items()
+            for key, tensor in state[parameter].items()
+            if key != "step"
+        }
+
+    def set_updates(self, number: int) -> None:
+        """How many were made so far, which AdamW's means go by."""
+        for state in self._state().values():
+            if "step" in state:
+                state["step"].fill_(number)
+
+    def _state(self) -> Mapping[Tensor, dict[str, Tensor]]:
+        return {parameter: state for part in self._parts for parameter, state in part.state.items()}
+
+
+def build(model: nn.Module, spec: OptimizerSpec, global_batch: int) -> Optimizer:
+    """The one that the job asks for."""
+    if spec.lars:
+        return _lars(model, spec.lars, global_batch)
+    if spec.muon:
+        return _muon(model, spec.muon)
+    assert spec.adamw is not None
+    with_decay, without = decay_groups(model)
+    return Optimizer(model, [_adamw(model, with_decay, without, spec.adamw)], spec.adamw.learning_rate)
 
 
 def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -32,17 +90,18 @@ def decay_groups(model: nn.Module) -> tuple[list[str], list[str]]:
     return with_decay, without
 
 
-def build(model: nn.Module, spec: AdamWSpec) -> AdamW:
-    """The optimizer with its state in place (zeros), so that a checkpoint can be loaded into it."""
+def hidden_matrices(model: nn.Module) -> list[str]:
+    """Names of the trained matrices that are neither embeddings nor a language model's output."""
+    outputs = [getattr(m, "get_output_embeddings", lambda: None)() for m in model.modules()]
+    kept_out = {id(p) for output in outputs if output is not None for p in output.parameters()}
     parameters = trained_parameters(model)
-    with_decay, without = decay_groups(model)
-    groups = [
-        {"params": [parameters[n] for n in names], "weight_decay": decay}
-        for names, decay in ((with_decay, spec.weight_decay), (without, 0.0))
-        if names
-    ]
+    return [n for n in decay_groups(model)[0] if parameters[n].ndim == 2 and id(parameters[n]) not in kept_out]
+
+
+def _adamw(model: nn.Module, with_decay: Iterable[str], without: Iterable[str], spec: AdamWSpec) -> AdamW:
+    groups = _groups(model, (with_decay, {"weight_decay": spec.weight_decay}), (without, {"weight_decay": 0.0}))
     optimizer = AdamW(groups, lr=spec.learning_rate, betas=(spec.beta1, spec.beta2), eps=spec.epsilon, fused=True)
-    for parameter in parameters.values():
+    for parameter in (p for group in groups for p in group["params"]):
         optimizer.state[parameter] = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
             "exp_avg": torch.zeros_like(parameter),
@@ -51,30 +110,39 @@ def build(model: nn.Module, spec: AdamWSpec) -> AdamW:
     return optimizer
 
 
-def set_learning_rate(optimizer: AdamW, rate: float) -> None:
-    """The rate of the next update, for all groups."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def _muon(model: nn.Module, spec: MuonSpec) -> Optimizer:
+    """Muon on hidden matrices, its steps scaled to the size of AdamW's, so that one learning rate does for both
+    (arXiv:2502.16982, section 2.2); AdamW on the rest."""
+    hidden = hidden_matrices(model)
+    with_decay, without = decay_groups(model)
+    rest = AdamWSpec(learning_rate=spec.learning_rate, weight_decay=spec.weight_decay)
+    others = [name for name in with_decay if name not in set(hidden)]
+    parts: list[torch.optim.Optimizer] = [_adamw(model, others, without, rest)] if others or without else []
+    if groups := _groups(model, (hidden, {})):
+        muon = Muon(
+            groups,
+            lr=spec.learning_rate,
+            weight_decay=spec.weight_decay,
+            momentum=spec.momentum,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        for parameter in (p for group in groups for p in group["params"]):
+            muon.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        parts.append(muon)
+    return Optimizer(model, parts, spec.learning_rate)
 
 
-def state_tensors(model: nn.Module, optimizer: AdamW) -> dict[str, Tensor]:
-    """Moments by name, `optimizer.exp_avg.<parameter>` and so on. The tensors themselves, not copies."""
-    return {
-        f"optimizer.{key}.{name}": optimizer.state[parameter][key]
-        for name, parameter in trained_parameters(model).items()
-        for key in ("exp_avg", "exp_avg_sq")
-    }
+def _lars(model: nn.Module, spec: LarsSpec, global_batch: int) -> Optimizer:
+    peak = spec.learning_rate * global_batch / _LARS_BATCH
+    names: tuple[list[str], list[str]] = ([], [])
+    for name, parameter in trained_parameters(model).items():
+        names[parameter.ndim < 2].append(name)  # biases and norms are vectors
+    groups = _groups(model, (names[0], {"adapts": True}), (names[1], {"adapts": False}))
+    return Optimizer(model, [Lars(groups, peak, spec.momentum, spec.weight_decay)], peak)
 
 
-def updates(optimizer: AdamW) -> int:
-    """Updates made so far. The same for every parameter."""
-    return int(next(iter(_steps(optimizer))).item())
-
-
-def set_updates(optimizer: AdamW, number: int) -> None:
-    for step in _steps(optimizer):
-        step.fill_(number)
-
-
-def _steps(optimizer: AdamW) -> Iterable[Tensor]:
-    return (state["step"] for state in optimizer.state.values())
+def _groups(model: nn.Module, *named: tuple[Iterable[str], Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """As PyTorch takes them, of those that have parameters."""
+    parameters = trained_parameters(model)
+    found = [{"params": [parameters[name] for name in names], **settings} for names, settings in named]
+    return [group for group in found if group["params"]]
