@@ -22,4 +22,4 @@ def test_the_layers_of_every_model_in_what_is_trained() -> None:
     distilled = Distilled(a_vit(), Head(16, 8))
     assert sharding.blocks(distilled) == [*distilled.student.layers, *distilled.teacher.layers]
     sharding.recompute_activations(distilled)
-    assert distilled.student.is_gradient_checkpointing
+    assert distilled.student.is_activation_checkpointing
