@@ -5,7 +5,7 @@ BIN := .venv/bin
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: bench-data bench-elastic help setup run soak test test-unit test-integration test-cluster check format generate lock images clean
+.PHONY: bench-data bench-elastic bench-objectives help setup run soak test test-unit test-integration test-cluster check format generate lock images clean
 .PHONY: cluster-programs cluster-up cluster-down cluster-env
 CLUSTER := PYTHONPATH=tests $(BIN)/python -m support.cluster
 # Of the development cluster that `make cluster-up` starts.
@@ -78,6 +78,8 @@ images: setup  ## build the images of operator and trainer with buildah (root, D
 
 bench-data: setup  ## our shard reader against webdataset, MosaicML Streaming, memory maps and before an S3 server (minutes)
 	@$(BIN)/python benchmarks/data/run.py
+	@$(BIN)/python benchmarks/data/parts.py
+	@$(BIN)/python benchmarks/data/indexing.py
 	@$(BIN)/python benchmarks/data/images.py
 	@$(MAKE) --no-print-directory cluster-programs
 	@$(BIN)/python benchmarks/data/store.py
@@ -85,6 +87,10 @@ bench-data: setup  ## our shard reader against webdataset, MosaicML Streaming, m
 bench-elastic: setup  ## kills of ranks and workers against stock torchrun, and what a checkpoint costs (a quarter of an hour)
 	@$(BIN)/python benchmarks/elastic/recover.py
 	@$(BIN)/python benchmarks/elastic/checkpoint.py
+
+bench-objectives: setup  ## steps of the objectives of images against the libraries that people take for them (minutes)
+	@$(BIN)/python benchmarks/objectives/mae.py
+	@$(BIN)/python benchmarks/objectives/dino.py
 
 clean:  ## remove what the commands above made, the environment included
 	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -28,7 +28,6 @@ NOTE = "made by `make generate` from the types; do not edit"
 MONITORING_NOTE = "made by make generate from scripts/monitoring; do not edit"
 CHART_NOTE = NOTE.replace("the types", "the chart")
 
-UNSUPPORTED = {True: "", False: " **Not supported by this version.**"}
 
 EXAMPLE = """\
 apiVersion: pretrain.dev/v1alpha1
@@ -104,7 +103,7 @@ def _section(field: Explained) -> Iterator[str]:
         if child.bounds and not child.choices:
             notes.append(f"{child.bounds[0].upper()}{child.bounds[1:]}.")
         name = f"[`{child.path[-1]}`](#{_anchor(child)})" if child.children() else f"`{child.path[-1]}`"
-        yield f"| {name} | {child.type} | {_default(child)} | {_cell(' '.join(notes))}{UNSUPPORTED[child.supported]} |"
+        yield f"| {name} | {child.type} | {_default(child)} | {_cell(' '.join(notes))} |"
     yield ""
 
 

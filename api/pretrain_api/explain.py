@@ -8,7 +8,6 @@ from pretrain_api.errors import UserError
 from pretrain_api.nouns import counted
 from pretrain_api.presets import PRESETS
 from pretrain_api.problems import closest
-from pretrain_api.rules import unsupported
 from pretrain_api.schema import Schema, job_schema
 from pretrain_api.types import KIND
 
@@ -30,7 +29,6 @@ class Explained:
     """"1 to 64", "at most 256 entries"; "" where there are none."""
     choices: tuple[str, ...]
     description: str
-    supported: bool
     """False: the type knows the field, this version cannot do it yet."""
     node: Schema
 
@@ -101,7 +99,6 @@ def _explained(path: tuple[str, ...], node: Schema, required: bool) -> Explained
         bounds=_bounds(node),
         choices=tuple(str(choice) for choice in node.get("enum") or node.get("items", {}).get("enum", ())),
         description=node.get("description", ""),
-        supported=path[1:] not in unsupported.paths() or path[0] != "spec",
         node=node,
     )
 

@@ -119,6 +119,7 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
             "weights": weights if full["tokenizer"] and full["tokenizer"]["train"] else {},
             "validation": data["validation"],
             **({"specialTokens": special} if (special := objectives.special_tokens(spec)) else {}),
+            **(_captioned(spec) if spec.tokenizer and spec.tokenizer.train else {}),
         },
         Stage.ENCODE: {
             "validation": data["validation"],
@@ -147,8 +148,14 @@ def _encoded(spec: PretrainJobSpec) -> dict[str, Any]:
     """Settings of Encode that only some kinds of samples have."""
     if objectives.learns_text(spec):
         return {"sequenceLength": spec.training.sequence_length}
-    fields = {source.name: source.fields.text for source in spec.data.sources}
-    return {"images": True, **({"captions": fields} if objectives.reads_text(spec) else {})}
+    return {"images": True, **_captioned(spec)}
+
+
+def _captioned(spec: PretrainJobSpec) -> dict[str, Any]:
+    """Where captions stand, in a job that reads such."""
+    if objectives.learns_text(spec) or not objectives.reads_text(spec):
+        return {}
+    return {"captions": {source.name: source.fields.text for source in spec.data.sources}}
 
 
 def fingerprint(stage: Stage, spec: PretrainJobSpec, upstream: Mapping[Stage, str], inputs: str = "") -> str:

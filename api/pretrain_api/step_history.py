@@ -53,16 +53,22 @@ def commits(storage: Storage) -> list[Commit]:
 
 def read_steps(storage: Storage, commits: Iterable[Commit]) -> Iterator[dict[str, Any]]:
     """The figures of each step once, in order, from commits in the log's order. One file is in memory at a time."""
-    for stretch in standing(_spans(storage, commits)):
-        for step in _read(storage, stretch.history):
-            if stretch.first <= step["step"] <= stretch.last:
-                yield step
+    for _, steps in read_stretches(storage, commits):
+        yield from steps
 
 
-def _spans(storage: Storage, commits: Iterable[Commit]) -> Iterator[tuple[str, int, int]]:
-    for commit in commits:
-        if commit.history and (lines := storage.read_bytes(commit.history).splitlines()):
-            yield commit.history, json.loads(lines[0])["step"], json.loads(lines[-1])["step"]
+def read_stretches(storage: Storage, commits: Iterable[Commit]) -> Iterator[tuple[Commit, list[dict[str, Any]]]]:
+    """The same by the commit that they stand in. A commit of which nothing stands any more is left out."""
+    by_history = {commit.history: commit for commit in commits if commit.history}
+    for stretch in standing(_spans(storage, by_history)):
+        lines = _read(storage, stretch.history)
+        yield by_history[stretch.history], [line for line in lines if stretch.first <= line["step"] <= stretch.last]
+
+
+def _spans(storage: Storage, histories: Iterable[str]) -> Iterator[tuple[str, int, int]]:
+    for history in histories:
+        if lines := storage.read_bytes(history).splitlines():
+            yield history, json.loads(lines[0])["step"], json.loads(lines[-1])["step"]
 
 
 def _read(storage: Storage, history: str) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Records and megabytes per second of indexing WebDataset tars: `pretrain index`, which reads and hashes every byte, `pretrain
-index --check`, which reads headers, and Megatron Energon's `energon prepare`, which does as well; one process each, tars in
-page cache, in turns. SHA-256 and CRC-32C of the same files alone are what nobody who promises checksums can do without.
+index --check`, which reads headers, and the library behind Megatron Energon's `energon prepare`; one process each, tars in page
+cache, in turns. SHA-256 and CRC-32C of the same files alone are what nobody who promises checksums can do without.
 
     .venv/bin/python benchmarks/data/indexing.py --output benchmarks/data/results/indexing.json
 
@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -104,15 +105,19 @@ def energon(folder: Path) -> None:
 CONTENDERS: dict[str, Callable[[Path], None]] = {c.__name__: c for c in (ours, check, hashing, energon)}
 
 
+def cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 def serve(name: str) -> None:
-    """For each folder on stdin, the seconds that its indexing took: of the clock, and of the processor over all processes."""
+    """For each folder on stdin, the seconds of CPU time that its indexing took."""
     print(json.dumps({"ready": name}), flush=True)
     for line in sys.stdin:
-        before = os.times()
+        before = cpu_seconds()
         CONTENDERS[name](Path(line.strip()))
-        after = os.times()
-        cpu = sum(after[:4]) - sum(before[:4])
-        print(json.dumps({"seconds": after.elapsed - before.elapsed, "cpuSeconds": cpu}), flush=True)
+        print(json.dumps({"cpuSeconds": cpu_seconds() - before}), flush=True)
 
 
 class Contender:
@@ -126,12 +131,12 @@ class Contender:
         )  # fmt: skip
         self._line()
 
-    def turn(self, folder: Path) -> dict[str, float]:
-        """What one indexing took."""
+    def turn(self, folder: Path) -> float:
+        """Seconds of CPU time that one indexing took."""
         assert self._process.stdin
         self._process.stdin.write(f"{folder}\n")
         self._process.stdin.flush()
-        return self._line()
+        return self._line()["cpuSeconds"]
 
     def _line(self) -> dict[str, float]:
         assert self._process.stdout
@@ -177,7 +182,7 @@ def main() -> None:
                 place, taken[name] = root / name.replace(" ", "-"), {each: [] for each in processes}
                 for turn in range(options.rounds + 1):
                     for each, process in processes.items():
-                        seconds = process.turn(place)["cpuSeconds"]
+                        seconds = process.turn(place)
                         if turn:  # the first one fills the page cache
                             taken[name][each].append(seconds)
         sizes = {name: sum(p.stat().st_size for p in (root / name.replace(" ", "-")).glob("*.tar")) for name in SETS}

@@ -76,7 +76,7 @@ def main() -> None:
             stack.enter_context(mock.patch.object(owner, attribute, counted))
         mixture = Mixture([MixtureSource(manifest.train.samples, 1.0, None, manifest.samples_per_record)], 1)
         samples = reader.SampleReader(Storage(str(root)), [("web", manifest)])
-        ours = batches.GlobalBatches(samples, mixture, contenders.BATCH, 0, 1, 0)._items()
+        ours = batches.GlobalBatches(samples, mixture, contenders.BATCH, 0, 1, 0, batches.unmade)._items()
         array = contenders.memory_map(root)
         for items in (ours, array):
             microseconds(items)  # every page is in memory, and every checksum was compared

@@ -29,6 +29,7 @@ _ALONE = """
 import sys, time, types
 import torch
 from pretrain_api.ledger import StepRead
+from pretrain_api.types.model import Objective
 from pretrain_trainer.training.history import StepFigures
 from pretrain_trainer.training.watched import Watched
 watch = Watched(("default", "benchmark"), 0, 1, torch.device("cpu"))
@@ -36,8 +37,9 @@ read = StepRead(samples=(0, 1), segment=0, taken={}, digests=())
 figures = StepFigures(1, 2.0, 64, 0.1, 1.0, 1e3, 0.1, 0.001, False, {"a": 2.0, "b": 2.0}, read)
 told = {"loss": 2.0, "gradientNorm": 1.0, "learningRate": 0.1, "tokensPerSecond": 1e3, "slowTimes": 1.0}
 settings = types.SimpleNamespace(global_batch_size=1, sequence_length=64)
+objective = Objective.model_validate({"causalLM": {}})
 training = types.SimpleNamespace(reading=None, checkpoints=types.SimpleNamespace(written=[]),
-                                 spec=types.SimpleNamespace(training=settings))
+                                 spec=types.SimpleNamespace(training=settings, objective=objective))
 def step():
     for phase in ("collective", "collective", "collective", "optimizer", *["forward", "backward"] * int(sys.argv[1])):
         with watch.at(phase):

@@ -21,6 +21,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "watch": "Show a job, or a run on this machine, on the whole screen.",
         "logs": "Print the logs of a job in the cluster, or of a run on this machine.",
         "report": "Write a run's report again, or serve it as a live page.",
+        "track": "Write a run's steps for TensorBoard, Weights & Biases or MLflow.",
         "doctor": "Check cluster, storage and machine, with advice.",
     },
     "On this machine": {

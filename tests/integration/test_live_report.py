@@ -17,22 +17,9 @@ from pathlib import Path
 import pytest
 from support.browser import opened
 from support.cluster.ports import free_port
-from support.finished_runs import FinishedRun
-
-from pretrain_api import layout
-from pretrain_api.types import PretrainJob
-from pretrain_api.types.status import PretrainJobStatus, StageStatus
+from support.finished_runs import FinishedRun, record
 
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
-
-
-def record(run: FinishedRun, state: str) -> None:
-    """Write the run's status, as a body does."""
-    job = PretrainJob.model_validate_json(run.job.read_text())
-    stages = [StageStatus(name=name, state="Complete", fingerprint=print_) for name, print_ in run.upstream.items()]
-    status = PretrainJobStatus.model_validate({"state": state, "stages": [s.model_dump(by_alias=True) for s in stages]})
-    content = job.model_copy(update={"status": status}).model_dump(mode="json", by_alias=True, exclude_none=True)
-    run.storage.write_json(layout.STATUS, content)
 
 
 @contextlib.contextmanager

@@ -39,6 +39,8 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 500
     assert "position 100 (step 13), epoch 1 of captions" in printed
+    assert "position 100 (step 7), epoch 1 of boats" in printed
+    assert "clean: samples 0 to 319 were read once each" in printed
     report = json.loads((tmp_path / "runs" / "tokens" / "report" / "report.json").read_text())
     assert set(report["sources"]) == {"boats", "captions"}
     assert re.search(r"^\d+ tokens, padding included$", printed, re.MULTILINE)

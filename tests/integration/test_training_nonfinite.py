@@ -17,6 +17,7 @@ from pretrain_trainer.auditing.audit import audit
 from pretrain_trainer.context import StageContext, Stopped
 from pretrain_trainer.data.samples import Int64s, Samples
 from pretrain_trainer.objectives import Batch, Objective, Sums
+from pretrain_trainer.objectives.interface import Additive
 from pretrain_trainer.progress import Progress
 from pretrain_trainer.stages import train
 from pretrain_trainer.training import world
@@ -24,7 +25,7 @@ from pretrain_trainer.training.going_back import NonFinite
 from pretrain_trainer.training.loop import Training
 
 
-class Poisoned:
+class Poisoned(Additive):
     """An objective that is NaN in some of its calls, of which each step makes one."""
 
     def __init__(

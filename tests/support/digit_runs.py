@@ -18,6 +18,7 @@ from pretrain_api.stages import Stage
 
 DIGITS = 240
 SIDE = 16
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def digits(folder: Path, count: int = DIGITS) -> str:
@@ -30,7 +31,7 @@ def digits(folder: Path, count: int = DIGITS) -> str:
         png = io.BytesIO()
         Image.fromarray((levels * 15).astype("uint8")).resize((SIDE, SIDE)).save(png, "PNG")
         files[f"{number:04d}.png"] = png.getvalue()
-        files[f"{number:04d}.txt"] = f"the digit {digit}".encode()
+        files[f"{number:04d}.txt"] = f"the digit {NAMES[digit]}, as somebody wrote {digit} by hand".encode()
         files[f"{number:04d}.json"] = json.dumps({"category": str(digit)}).encode()
     folder.mkdir(parents=True)
     (folder / "000000.tar").write_bytes(tar(files))
@@ -47,7 +48,7 @@ class ImageRun(FinishedRun):
         job = json.loads(self.job.read_text())
         del job["spec"]["tokenizer"]
         job["spec"]["training"] = {
-            "globalBatchSize": 8, "steps": 40, "precision": "fp32", "optimizer": {"adamw": {"learningRate": 2e-3}},
+            "sequenceLength": 24, "globalBatchSize": 8, "steps": 40, "precision": "fp32", "optimizer": {"adamw": {"learningRate": 2e-3}},
             "schedule": {"warmupSteps": 5},
         }  # fmt: skip
         job["spec"] |= {"evaluation": {"labels": "category"}, "checkpoint": {"everySeconds": 1}, **spec}

@@ -11,9 +11,11 @@ from support.data_stages import DataStages, a_source
 from support.prepared import a_context
 from support.zygote import Forked
 
+from pretrain_api import layout
 from pretrain_api.events import ENV_EVENTS, ENV_OUTCOME, Outcome
 from pretrain_api.stages import Stage, upstream_of
 from pretrain_api.types import PretrainJob
+from pretrain_api.types.status import PretrainJobStatus, StageStatus
 from pretrain_trainer.context import StageContext
 
 HOSTILE = """</script><script>document.title = "owned"</script><img src=x onerror="document.title='owned'">
@@ -99,3 +101,12 @@ class FinishedRun(DataStages):
         job["spec"] |= {"storage": {"uri": other.storage.root}, **spec}
         other.job.write_text(json.dumps(job))
         return other
+
+
+def record(run: FinishedRun, state: str) -> None:
+    """Write the run's status, as a body does."""
+    job = PretrainJob.model_validate_json(run.job.read_text())
+    stages = [StageStatus(name=name, state="Complete", fingerprint=print_) for name, print_ in run.upstream.items()]
+    status = PretrainJobStatus.model_validate({"state": state, "stages": [s.model_dump(by_alias=True) for s in stages]})
+    content = job.model_copy(update={"status": status}).model_dump(mode="json", by_alias=True, exclude_none=True)
+    run.storage.write_json(layout.STATUS, content)

@@ -13,7 +13,7 @@ from pretrain_api import layout
 from pretrain_api.shards import Manifest
 from pretrain_api.storage import Storage
 from pretrain_trainer.data import fetching
-from pretrain_trainer.data.batches import GlobalBatches
+from pretrain_trainer.data.batches import GlobalBatches, unmade
 from pretrain_trainer.data.order import Mixture, MixtureSource
 from pretrain_trainer.data.patience import Patience
 from pretrain_trainer.data.reader import SampleReader
@@ -30,7 +30,7 @@ def read(storage: Storage, folder: str, rank: int, world: int, batch: int) -> tu
     local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     machine = range(rank - rank % local, rank - rank % local + local)
     found = dict[int, int]()
-    batches = GlobalBatches(reader, mixture, batch, rank, world, 0, machine)
+    batches = GlobalBatches(reader, mixture, batch, rank, world, 0, unmade, machine)
     batches._thread.start()
     steps = iter(batches)
     for _ in range(manifest.train.samples // batch):

@@ -12,12 +12,14 @@ import psutil
 from pydantic import BaseModel
 from support import zygote
 from support.zygote import Forked
+from tokenizers import Tokenizer, models
 
 from pretrain_api import layout
 from pretrain_api.recoveries import Recovery
 from pretrain_api.shards import Manifest, Split
 from pretrain_api.storage import Storage
 from pretrain_trainer.data import shards as token_shards
+from pretrain_trainer.tokenizer import CONFIG_FILE, TOKENIZER_FILE
 
 Told = TypeVar("Told", bound=BaseModel)
 VOCABULARY = 61
@@ -98,9 +100,19 @@ def write_source(
     storage.write_json(f"{folder}/{layout.MANIFEST}", manifest.model_dump(mode="json"))
 
 
+def write_tokenizer(storage: Storage) -> None:
+    """That of the tokens: each is a word of its own, and two of them mark the end of a text and fill rows up."""
+    words = {f"t{token}": token for token in range(VOCABULARY)}
+    folder, model = layout.tokenizer(UPSTREAM["Tokenizer"]), models.WordLevel(words, unk_token="t0")
+    named = {"eos_token": f"t{END_OF_TEXT}", "pad_token": f"t{PADDING}"}
+    storage.write_bytes(f"{folder}/{TOKENIZER_FILE}", Tokenizer(model).to_str().encode())
+    storage.write_json(f"{folder}/{CONFIG_FILE}", {"tokenizer_class": "PreTrainedTokenizerFast", **named})
+
+
 def a_job(root: Path, *, sources: tuple[str, ...] = ("even", "odd"), model: Any = None, **training: Any) -> dict:
     """A job whose Encode stage is done."""
     storage = Storage(str(root))
+    write_tokenizer(storage)
     for number, name in enumerate(sources):
         if not storage.exists(f"{layout.shards(UPSTREAM['Encode'], name)}/{layout.MANIFEST}"):
             write_source(storage, name, seed=number)

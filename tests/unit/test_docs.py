@@ -13,7 +13,8 @@ YAML_BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def whole_jobs() -> list[tuple[str, str]]:
-    """Every printed block that is a whole PretrainJob."""
+    """Every printed block that is a whole PretrainJob. One that becomes valid by what its page builds is written as yml: the page's
+    own test runs it."""
     return [
         (f"{page.relative_to(ROOT)}-{n}", block)
         for page in PAGES

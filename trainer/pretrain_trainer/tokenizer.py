@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from pretrain_api import layout, objectives, spans
 from pretrain_api.errors import UserError
@@ -27,6 +28,7 @@ PADDING = "<|padding|>"
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+_OLD_END_OF_TEXT = 2
 _SPACES = "\u0120\u010a\u0109\u2581"
 """Space, line feed and tab as byte-level vocabularies write them (letters, to Unicode), and SentencePiece's space."""
 
@@ -83,6 +85,11 @@ def check_special_tokens(loaded: LoadedTokenizer, spec: PretrainJobSpec) -> None
     objective, missing = spec.objective, ""
     if objective.masked_lm and loaded.mask in (None, loaded.end_of_text, loaded.padding):
         missing = "mask_token in tokenizer_config.json, with a token of the vocabulary that nothing else is named after"
+    elif objective.clip and loaded.end_of_text == _OLD_END_OF_TEXT:
+        missing = (
+            f"an end of text with another id than {_OLD_END_OF_TEXT}, by which transformers' CLIP knows models of old that "
+            "take the greatest id for the end of a caption"
+        )
     elif objective.span_corruption and not loaded.sentinels:
         missing = f"{SENTINELS[0]}, {SENTINELS[1]} and so on in the vocabulary"
     elif corruption := objective.span_corruption:
@@ -153,6 +160,21 @@ def with_length(files: Mapping[str, bytes], length: int) -> dict[str, bytes]:
     """
     config = _json_object(files.get(CONFIG_FILE, b"{}"), CONFIG_FILE) | {"model_max_length": length}
     return {**files, CONFIG_FILE: (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode()}
+
+
+def ending_captions(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a tokenizer that puts the end of text behind each text of its own accord, within the length it is cut to."""
+    loaded = _loaded(files, TOKENIZER_FILE)
+    description = _json_object(files[TOKENIZER_FILE], TOKENIZER_FILE)
+    end = loaded.tokenizer.id_to_token(loaded.end_of_text)
+    tokenizer = Tokenizer.from_str(json.dumps(description))
+    tokenizer.post_processor = TemplateProcessing(single=f"$A {end}", special_tokens=[(end, loaded.end_of_text)])
+    config = _json_object(files.get(CONFIG_FILE, b"{}"), CONFIG_FILE) | {"padding_side": "right"}
+    return {
+        **files,
+        TOKENIZER_FILE: tokenizer.to_str(pretty=True).encode(),
+        CONFIG_FILE: (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode(),
+    }
 
 
 @functools.lru_cache(maxsize=1)

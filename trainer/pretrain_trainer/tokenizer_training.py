@@ -56,6 +56,14 @@ def train(spec: TrainTokenizer, texts: Callable[[], Iterator[str]], further: Seq
     return _beside_spaces(tokenizer, further) if further else tokenizer
 
 
+def lower_case(tokenizer: Tokenizer) -> Tokenizer:
+    """The same, where upper case is written as lower case first: as in CLIP (arXiv:2103.00020, section 2.4), since captions and
+    labels write the same word in both."""
+    own = [tokenizer.normalizer] if tokenizer.normalizer else []
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
+    return tokenizer
+
+
 def _beside_spaces(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
     """The same, with tokens that take the white space before them: in training they stand for whole tokens, and in most
     vocabularies a word begins with its space. Whoever writes a space before a mask would else ask for what was never seen.

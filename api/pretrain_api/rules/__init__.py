@@ -6,7 +6,7 @@ Shape and bounds of single fields live in `pretrain_api.types`.
 from collections.abc import Iterator
 
 from pretrain_api.problems import Problem
-from pretrain_api.rules import data, images, model, training, unsupported, workers
+from pretrain_api.rules import data, images, model, training, workers
 from pretrain_api.rules.base import Rule
 from pretrain_api.types import PretrainJob
 
@@ -16,7 +16,6 @@ RULES: tuple[Rule, ...] = (
     *images.RULES,
     *training.RULES,
     *workers.RULES,
-    *unsupported.RULES,
 )
 
 

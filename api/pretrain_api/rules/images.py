@@ -120,6 +120,13 @@ def _crops(spec: PretrainJobSpec) -> Iterator[Finding]:
         yield (*path, "minLocalCropArea"), what, f"Write {dino.min_global_crop_area:g} or less."
 
 
+def _whole(spec: PretrainJobSpec) -> Iterator[Finding]:
+    shard = spec.training.parallelism.shard
+    if spec.objective.clip and shard > 1:
+        what = f"shard is {shard}, but clip trains its model whole on every rank: the temperature is one number."
+        yield ("spec", "training", "parallelism", "shard"), what, "Write shard: 1."
+
+
 def _contrast(spec: PretrainJobSpec) -> Iterator[Finding]:
     if (spec.objective.clip or spec.objective.simclr) and spec.training.global_batch_size < 2:
         what = "globalBatchSize is 1, but images are told apart from the others of their batch."
@@ -160,6 +167,7 @@ RULES = (
     Rule("patches-not-dividing", "spec", _patches),
     Rule("mask-of-nothing-or-all", "spec", _mask),
     Rule("local-crop-above-global", "spec", _crops),
+    Rule("clip-not-sharded", "spec", _whole),
     Rule(
         "contrastive-batch-of-one",
         "spec",

@@ -9,7 +9,7 @@ from pretrain_api.types.base import ApiModel, Ratio
 
 
 class TrainTokenizer(ApiModel):
-    """Trains a tokenizer on a weighted sample of the prepared documents."""
+    """Trains a tokenizer on a weighted sample of the prepared documents; of clip, on captions, in lower case."""
 
     algorithm: Literal["bpe", "wordpiece", "unigram"] = "bpe"
     """bpe is byte-level: every text survives a round trip."""

@@ -54,8 +54,6 @@ def command(path: str, recursive: bool) -> None:
         _paragraph(f"Bounds: {field.bounds}.", indent=2)
     if field.choices:
         _paragraph(f"One of: {', '.join(field.choices)}.", indent=2)
-    if not field.supported:
-        _paragraph("Not supported by this version.", indent=2)
     for name, summary in field.examples():
         click.echo(f"  {click.style(f'{name:<14}', bold=True)}{summary}")
     children = field.children()
@@ -68,7 +66,7 @@ def command(path: str, recursive: bool) -> None:
         return
     for child in children:
         click.echo(f"  {click.style(child.path[-1], bold=True)}  {_facts(child)}")
-        _paragraph(child.description + ("" if child.supported else " Not supported by this version."), indent=6)
+        _paragraph(child.description, indent=6)
 
 
 def _facts(field: Explained) -> str:

@@ -39,10 +39,10 @@ def command(
     if is_job_name(target):
         if sets:
             raise click.UsageError("--set goes with a job file.")
+        from pretrain_cli.cluster.on_storage import run_on_storage
         from pretrain_cli.cluster.options import connected
-        from pretrain_cli.cluster.reporting import reported
 
-        return reported(connected(kubeconfig, context, namespace), target, serving)
+        return run_on_storage(connected(kubeconfig, context, namespace), target, "reporting", serving)
     if namespace or context or kubeconfig:
         raise click.UsageError(f"-n, --context and --kubeconfig go with the NAME of a job; {target} is none.")
     from pretrain_cli.target import recorded_job, workplace

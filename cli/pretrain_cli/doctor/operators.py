@@ -14,13 +14,14 @@ from pretrain_api.nouns import counted
 from pretrain_cli.cluster import jobs
 from pretrain_cli.cluster.connection import ApiRefusal, Connection
 from pretrain_cli.cluster.table import moment
+from pretrain_operator.metrics.declared import SILENCE
 
 Json = Mapping[str, Any]
 _UNSEEN_SECONDS = 30.0
 _SILENT_SECONDS = 180.0
 """After which the operator's own health check fails."""
 _ANSWER_SECONDS = 10.0
-_SILENCE = re.compile(rb"^pretrain_operator_watch_silence_seconds(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
+_SILENCE = re.compile(rf"^{SILENCE.name}(?:\{{[^}}]*\}})? (\S+)$".encode(), re.MULTILINE)
 _LOGS = "kubectl logs -n {namespace} {name} shows why"
 
 

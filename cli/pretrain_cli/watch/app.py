@@ -124,7 +124,7 @@ class WatchApp(App[PretrainError]):
 
     def _title_plot(self) -> None:
         plot = self.query_one(LossPlot)
-        plot.border_title = "Loss (nats per token)" + (", log scale" if plot.log_scale else "")
+        plot.border_title = "Loss, log scale" if plot.log_scale else "Loss"
 
     def action_log_scale(self) -> None:
         plot = self.query_one(LossPlot)

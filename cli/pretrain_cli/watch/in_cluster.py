@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pretrain_api import cluster, step_history
-from pretrain_api.errors import PretrainError, UserError
-from pretrain_api.storage import Storage
+from pretrain_api.errors import PretrainError
 from pretrain_api.types.storage import Storage as StorageSpec
-from pretrain_cli.cluster import jobs
-from pretrain_cli.cluster.connection import Connection, Json
+from pretrain_cli.cluster import job_storage, jobs
+from pretrain_cli.cluster.connection import Connection
 from pretrain_cli.cluster.followed import Followed
 from pretrain_cli.cluster.known import Known
 from pretrain_cli.cluster.log_lines import rank_of, without_rank
@@ -79,23 +78,14 @@ class ClusterJob:
 
     def _read_history(self) -> None:
         """The steps before the first look, for the plot. A store that this machine does not reach leaves them out."""
-        storage = _storage(self._job)
-        if storage is None:
+        spec = StorageSpec.model_validate(self._job["spec"]["storage"])
+        if not job_storage.is_within_reach(spec):
             return
         try:
+            storage = job_storage.opened(self._connection, spec)
             self._steps = list(step_history.read_steps(storage, step_history.commits(storage)))
         except Exception:  # noqa: BLE001 - each store's client has errors of its own, and the view does without
             return
-
-
-def _storage(job: Json) -> Storage | None:
-    spec = StorageSpec.model_validate(job["spec"]["storage"])
-    if "://" not in spec.uri:
-        return None  # a folder of the pods
-    try:
-        return Storage.of(spec)
-    except (UserError, ValueError, ImportError):
-        return None
 
 
 def _every(_: JobPod) -> bool:

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
-from typing import Any
 
-import yaml
-from support.cluster.s3 import CREDENTIALS, S3Server, credentials
+from support.cluster.s3 import CREDENTIALS, S3Server
 from support.command_place import CommandPlace
 from support.finished_runs import FinishedRun
+from support.stored_jobs import a_stored_job
 
 from pretrain_api import layout
-
-
-def a_job(place: CommandPlace, server: S3Server, run: FinishedRun, bucket: str) -> Path:
-    """A job in the cluster whose storage holds what the run left; gives the folder behind it."""
-    secret = credentials(server.environment)
-    place.kubectl.apply({**secret, "metadata": {**secret["metadata"], "namespace": place.namespace}})
-    folder = server.buckets / server.make_bucket(bucket).removeprefix("s3://") / "run"
-    shutil.copytree(run.storage.root, folder)
-    spec: dict[str, Any] = json.loads(run.job.read_text())["spec"]
-    spec["storage"] = {"uri": f"s3://{bucket}/run", "endpointUrl": server.url, "secretRef": {"name": CREDENTIALS}}
-    job = {"apiVersion": "pretrain.dev/v1alpha1", "kind": "PretrainJob", "metadata": {"name": "gpt"}, "spec": spec}
-    path = place.folder / "gpt.yaml"
-    path.write_text(yaml.safe_dump(job))
-    assert place.run("submit", str(path)).code == 0
-    stages = [{"name": s.value, "state": "Complete", "fingerprint": f} for s, f in run.upstream.items()]
-    place.status("gpt", state="Evaluating", stages=stages)
-    return folder
 
 
 def test_is_written_beside_the_run_with_the_job_s_own_keys(
     place: CommandPlace, s3_server: S3Server, trained_run: FinishedRun
 ) -> None:
-    folder = a_job(place, s3_server, trained_run, "report-good")
+    folder = a_stored_job(place, s3_server, trained_run, "report-good")
     printed = place.run("report", "gpt")
     assert (printed.code, printed.out.strip()) == (0, f"s3://report-good/run/{layout.REPORT_HTML}"), printed.err
     report = json.loads((folder / layout.REPORT_JSON).read_text())
@@ -45,7 +26,7 @@ def test_is_written_beside_the_run_with_the_job_s_own_keys(
 
 
 def test_a_secret_that_is_gone_is_told(place: CommandPlace, s3_server: S3Server, trained_run: FinishedRun) -> None:
-    a_job(place, s3_server, trained_run, "report-secret")
+    a_stored_job(place, s3_server, trained_run, "report-secret")
     place.kubectl("delete", "secret", CREDENTIALS, "-n", place.namespace)
     printed = place.run("report", "gpt")
     assert (printed.code, CREDENTIALS in printed.err, "Traceback" in printed.err) == (2, True, False)

@@ -77,7 +77,7 @@ def test_in_a_pipe_it_prints_one_table(place: CommandPlace) -> None:
     assert head.startswith("2 jobs (")
     assert columns.split()[:4] == ["NAME", "STATE", "DONE", "PROGRESS"]
     assert [row.split()[0] for row in rows] == ["bert", "gpt"]
-    assert re.search(r"Training .* 3/9 +2\.5 +1500 +2/2", rows[1])
+    assert re.search(r"Training .* 3/9 +2\.5 +1500 tokens/s +2/2", rows[1])
     assert "\x1b" not in printed.out
 
 

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from support.cluster.s3 import S3Server
 from support.command_place import CommandPlace
 from support.eventually import eventually
+from support.finished_runs import FinishedRun
 from support.jobs import a_job
 from support.kubelet_logs import Kubelet
 from support.local_runs import LocalRun
+from support.stored_jobs import a_stored_job
 from textual.pilot import Pilot
 from textual.widgets import RichLog, Static
 
@@ -108,7 +111,7 @@ class TestRunHere:
             await screen.until_curve()
             plot = screen.app.query_one(LossPlot)
             await screen.pilot.press("y")
-            assert (plot.border_title, plot.log_scale) == ("Loss (nats per token), log scale", True)
+            assert (plot.border_title, plot.log_scale) == ("Loss, log scale", True)
             await screen.pilot.press("l")
             assert not plot.region
             await screen.pilot.press("l")
@@ -177,6 +180,18 @@ class TestJobInCluster:
             await screen.until("logs", "after it")
             place.delete("job", "gpt")
             await screen.until("head", "the job was deleted")
+
+        assert watch(ClusterJob(connect(str(place.kubeconfig)), "gpt"), look) is None
+
+    def test_the_curve_begins_with_the_first_step_where_the_storage_is_within_reach(
+        self, place: CommandPlace, s3_server: S3Server, trained_run: FinishedRun
+    ) -> None:
+        a_stored_job(place, s3_server, trained_run, "watch-history")
+
+        async def look(screen: Screen) -> None:
+            await screen.until_curve()
+            last = screen.text("loss").rstrip().splitlines()[-1].split()
+            assert (last[0], last[-1]) == ("1", "40")
 
         assert watch(ClusterJob(connect(str(place.kubeconfig)), "gpt"), look) is None
 

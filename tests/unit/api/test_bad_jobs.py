@@ -247,8 +247,6 @@ SET_TABLE = [
      'spec.workers.resources.limits["nvidia.com/gpu"]', "whole number"),
     ("spec.workers.resources={requests: {nvidia.com/gpu: 1}}", "device-amount",
      'spec.workers.resources.requests["nvidia.com/gpu"]', "nvidia.com/gpu: 1 into limits"),
-    # Not yet.
-    ("spec.objective={clip: {}}", "not-supported-yet", "spec.objective.clip", "causalLM"),
 ]  # fmt: skip
 
 
@@ -260,6 +258,61 @@ def test_a_bad_value_is_named_with_its_path_and_what_to_write(override: str, cod
     assert advice in matching[0]
     if path.startswith(override.split("=")[0]):
         assert f"--set {override}: {path}" in message
+
+
+CLIP = """\
+apiVersion: pretrain.dev/v1alpha1
+kind: PretrainJob
+metadata: {name: pairs}
+spec:
+  storage: {uri: runs/pairs}
+  data:
+    sources:
+      - {name: emoji, shards: shards/manifest.json}
+  tokenizer: {train: {vocabSize: 1024}}
+  model: {preset: clip-nano}
+  objective: {clip: {imageSize: 64}}
+  training: {sequenceLength: 16, globalBatchSize: 64, steps: 100}
+  evaluation: {labels: category}
+"""
+
+# The same for a job of images and captions.
+CLIP_TABLE = [
+    ("spec.tokenizer=null", "tokenizer-for-objective", "spec.tokenizer", "tokenizer: {train:"),
+    ("spec.data.sources[0]={name: emoji, documents: captions.txt}", "images-from-documents",
+     "spec.data.sources[0].documents", "pretrain index"),
+    ("spec.data.sources[0].shards=shards", "shards-address", "spec.data.sources[0].shards", "manifest.json"),
+    ("spec.training={tokens: 100000}", "images-have-no-tokens", "spec.training.tokens", "Write samples or steps"),
+    ("spec.training.globalBatchSize=1", "contrastive-batch-of-one", "spec.training.globalBatchSize", "2 or more"),
+    ("spec.training.parallelism={shard: 2}", "clip-not-sharded", "spec.training.parallelism.shard", "shard: 1"),
+    ("spec.objective.clip.imageSize=60", "patches-not-dividing", "spec.objective.clip.imageSize", "imageSize: 56"),
+    ("spec.objective.clip.imageSize=4", "out-of-bounds", "spec.objective.clip.imageSize", "8 or more"),
+    ("spec.objective.clip.minCropArea=0", "out-of-bounds", "spec.objective.clip.minCropArea", "more than 0"),
+    ("spec.objective.clip.minCropArea=1.5", "out-of-bounds", "spec.objective.clip.minCropArea", "1 or less"),
+    ("spec.objective.clip.minCropAera=0.5", "unknown-field", "spec.objective.clip.minCropAera", "minCropArea"),
+    ("spec.objective={clip: {}, mae: {}}", "objective-kind", "spec.objective", ""),
+    ("spec.evaluation.prompts=[a cat]", "evaluation-for-objective", "spec.evaluation.prompts", "Remove prompts"),
+    ("spec.evaluation.promptTemplates=[a photo]", "evaluation-for-objective", "spec.evaluation.promptTemplates[0]",
+     "a photo of a {}"),
+    ("spec.evaluation.promptTemplates=['{} or {}']", "evaluation-for-objective",
+     "spec.evaluation.promptTemplates[0]", "a photo of a {}"),
+    ("spec.evaluation={promptTemplates: ['a {}']}", "evaluation-for-objective", "spec.evaluation.promptTemplates",
+     "evaluation.labels"),
+    ("spec.training.microBatchSize=128", "micro-batch-above-batch", "spec.training.microBatchSize", "64 or less"),
+    ("spec.model={preset: clip-nona}", "preset-unknown", "spec.model.preset", "clip-nano"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("override", "code", "path", "advice"), CLIP_TABLE, ids=[row[0] for row in CLIP_TABLE])
+def test_a_bad_value_of_a_job_of_captioned_images_too(override: str, code: str, path: str, advice: str) -> None:
+    message, problems = problems_of(CLIP, override)
+    matching = [instead for found, where, instead in problems if (found, where) == (code, path)]
+    assert matching, message
+    assert advice in matching[0]
+
+
+def test_the_job_of_captioned_images_is_valid() -> None:
+    assert parse(CLIP).spec.objective.clip is not None
 
 
 def replaced(old: str, new: str) -> str:

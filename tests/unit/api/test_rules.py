@@ -4,9 +4,8 @@ import re
 
 from support.jobs import a_job
 
-from pretrain_api.explain import explain
+from pretrain_api.left_aside import left_aside
 from pretrain_api.rules import RULES
-from pretrain_api.rules.unsupported import left_aside, paths
 
 
 def test_codes_are_kebab_case() -> None:
@@ -21,11 +20,6 @@ def test_a_rule_in_cel_has_a_message_that_says_what_to_write() -> None:
             assert re.search(r"\b(Write|Raise|Lower|raise|lower)\b", rule.message), rule.code
 
 
-def test_fields_that_are_not_supported_exist_and_are_marked() -> None:
-    for path in paths():
-        assert not explain(".".join(["spec", *map(str, path)])).supported
-
-
 def test_fields_for_clusters_are_valid_and_named_where_they_have_no_effect() -> None:
     asked = {
         "workers": {"max": 4, "resources": {"limits": {"memory": "1Gi"}}, "template": {"nodeSelector": {"a": "b"}}},
@@ -33,7 +27,6 @@ def test_fields_for_clusters_are_valid_and_named_where_they_have_no_effect() -> 
         "ttlSecondsAfterFinished": 60,
     }
     job = a_job().with_spec(**asked).job
-    assert [p for rule in RULES for p in rule.problems(job.spec) if p.code == "not-supported-yet"] == []
     assert [sentence.split()[0] for sentence in left_aside(job.spec)] == [
         "spec.workers.max",
         "spec.workers.resources",

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from support.jobs import a_job
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import AutoTokenizer
 
 from pretrain_api.errors import UserError
 from pretrain_api.storage import Storage
 from pretrain_api.types.model import TrainTokenizer
-from pretrain_trainer.tokenizer import check_special_tokens, load_folder, with_length
-from pretrain_trainer.tokenizer_training import check, train
+from pretrain_trainer.tokenizer import check_special_tokens, ending_captions, load_folder, with_length
+from pretrain_trainer.tokenizer_training import check, lower_case, train
 
 LONG = [Path(argparse.__file__).read_text()[begin : begin + 2000] for begin in range(0, 60000, 2000)]
 WORDS = {"[UNK]": 0, "a": 1, "b": 2, "</s>": 3, "[PAD]": 4}
@@ -96,6 +97,33 @@ class TestLength:
         assert json.loads(with_length({"tokenizer.json": b"{}"}, 64)["tokenizer_config.json"]) == {
             "model_max_length": 64
         }
+
+
+class TestCaptions:
+    @pytest.mark.parametrize("side", ["left", "right"])
+    def test_end_with_the_end_of_text_also_where_they_are_cut(self, tmp_path: Path, side: str) -> None:
+        a_folder(tmp_path, {"eos_token": "</s>", "pad_token": "[PAD]", "padding_side": side})
+        files = with_length(ending_captions({file.name: file.read_bytes() for file in tmp_path.iterdir()}), 3)
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+        found = tokenizer(["a b a b", "b"], padding=True, truncation=True)["input_ids"]
+        assert found == [[1, 2, 3], [2, 3, 4]]
+
+    @pytest.mark.parametrize("algorithm", ["bpe", "wordpiece", "unigram"])
+    def test_are_the_same_in_upper_and_lower_case(self, algorithm: str) -> None:
+        spec = TrainTokenizer.model_validate({"algorithm": algorithm, "vocabSize": 500})
+        tokenizer = lower_case(train(spec, lambda: iter(LONG)))
+        one, other = (tokenizer.encode(text).ids for text in ("A Photo of FLAGS", "a photo of flags"))
+        assert one == other
+
+    def test_an_end_of_text_that_transformers_reads_as_a_sign_of_old_models_is_refused(self, tmp_path: Path) -> None:
+        spec = a_job().with_spec(objective={"clip": {}}).spec
+        check_special_tokens(load_folder(a_folder(tmp_path, {"eos_token": "</s>"}), ""), spec)
+        with pytest.raises(UserError) as error:
+            check_special_tokens(load_folder(a_folder(tmp_path, {"eos_token": "b"}), ""), spec)
+        assert error.value.code == "tokenizer-without-special-tokens"
+        assert "another id than 2" in str(error.value)
 
 
 class TestBadFolder:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,17 @@ class SampleShards:
         opened = self._open(shard)
         content, start = self._span(opened, inside, inside + 1)
         return self._sample(opened, inside, content, start)
+
+    def members(self, record: int, names: Collection[str]) -> Sample:
+        """The record of that number with those of its members alone, in one request. Raises what `read` raises."""
+        shard, inside = self.place(record)
+        opened = self._open(shard)
+        row = opened.rows[inside]
+        wanted = tuple(member for member in opened.members if member[0] in names and row[member[1]])
+        places = [(int(row[offset]), int(row[offset]) + int(row[length])) for _, offset, length, _ in wanted]
+        start, end = min((first for first, _ in places), default=0), max((last for _, last in places), default=0)
+        content = patiently(lambda: self._content(opened, start, end)) if places else b""
+        return self._sample(replace(opened, members=wanted), inside, content, start)
 
     def place(self, record: int) -> tuple[int, int]:
         """The shard of a record, and its number there. IndexError where there is none."""

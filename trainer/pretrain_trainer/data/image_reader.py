@@ -56,12 +56,14 @@ class ImageReader:
         largest = max(source.shards.manifest.bytes // max(1, len(source.shards)) for source in sources)
         self._most = 0 if is_local else max(threads, min(_AHEAD, _AHEAD_BYTES // max(1, largest)))
         self._announced: deque[_Place] = deque()
-        self._coming: dict[_Place, Future[_Read]] = {}
+        self._coming: dict[_Place, deque[Future[_Read]]] = {}
+        """What is fetched ahead: as often as it was announced, for a small source comes round before the next read."""
+        self._fetched = 0
 
     @property
     def wants_more(self) -> bool:
         """Whether it would read further ahead if it knew what comes next."""
-        return len(self._coming) + len(self._announced) < self._most
+        return self._fetched + len(self._announced) < self._most
 
     @property
     def counts(self) -> Counts | None:
@@ -88,10 +90,7 @@ class ImageReader:
         lacks, StorageUnavailable when a store fails for minutes.
         """
         places = list(zip(source.tolist(), index.tolist(), strict=True))
-        coming = [
-            self._coming.pop(place) if place in self._coming else self._pool.submit(self._read, *place)
-            for place in places
-        ]
+        coming = [self._taken(place) for place in places]
         found = [each.result() for each in coming]
         self._fetch_ahead()
 
@@ -109,10 +108,21 @@ class ImageReader:
         )
 
     def _fetch_ahead(self) -> None:
-        while self._announced and len(self._coming) < self._most:
+        while self._announced and self._fetched < self._most:
             place = self._announced.popleft()
-            if place not in self._coming:
-                self._coming[place] = self._pool.submit(self._read, *place)
+            self._coming.setdefault(place, deque()).append(self._pool.submit(self._read, *place))
+            self._fetched += 1
+
+    def _taken(self, place: _Place) -> Future[_Read]:
+        if futures := self._coming.get(place):
+            self._fetched -= 1
+            first = futures.popleft()
+            if not futures:
+                del self._coming[place]
+            return first
+        if self._announced and self._announced[0] == place:  # more is read at once than is fetched ahead
+            self._announced.popleft()
+        return self._pool.submit(self._read, *place)
 
     def _read(self, source: int, index: int) -> _Read:
         of = self._sources[source]

@@ -4,7 +4,7 @@ where they are, and only their indexes are read."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,24 +37,34 @@ class _Wanted:
     """One of these members; empty where no caption is wanted."""
 
 
+@dataclass(frozen=True)
+class Divided:
+    """The records of a source. Numbers rise."""
+
+    one: Given
+    shards: SampleShards
+    caption: str
+    """The field or member that holds the caption; empty where none is wanted."""
+    wanted: _Wanted
+    left_out: Int64s
+    faults: dict[str, int]
+    """How many records lack what."""
+    held_out: Int64s
+
+
 def run(context: StageContext) -> StageResult:
     """Write a manifest for each source. UserError for shards that hold nothing to train on."""
     flows, details = dict[str, Flow](), dict[str, object]()
-    for number, one in enumerate(given.read(context.spec)):
-        field = context.spec.data.sources[number].fields.text if objectives.reads_text(context.spec) else ""
-        wanted = _wanted(one, field)
-        shards = SampleShards(one.uri, context.spec.storage.endpoint_url, one.where)
-        told = _told(context, one.source, len(shards))
-        left_out, faults = _left_out(shards, wanted, told)
-        held_out = _held_out(shards, left_out, context.spec.data.validation.fraction)
+    for found in divided(context):
+        one, shards, left_out, held_out = found.one, found.shards, found.left_out, found.held_out
         manifest = ImageManifest(
             fingerprint=context.fingerprint,
             source=one.source,
             uri=shards.storage.uri(one.uri.rpartition("/")[2]),  # also where the job's is relative
             sha256=one.sha256,
-            images=wanted.images,
-            caption=field,
-            left_out=faults,
+            images=found.wanted.images,
+            caption=found.caption,
+            left_out=found.faults,
             train=ImageSplit(samples=len(shards) - len(held_out) - len(left_out)),
             validation=ImageSplit(samples=len(held_out)),
         )
@@ -69,11 +79,23 @@ def run(context: StageContext) -> StageResult:
         details[one.source] = {
             "samples": manifest.train.samples,
             "validationSamples": manifest.validation.samples,
-            "leftOut": faults,
+            "leftOut": found.faults,
             "shards": len(shards.manifest.shards),
             "bytes": size,
         }
     return StageResult(_total(flows), flows, _message(details), {"bySource": details})
+
+
+def divided(context: StageContext) -> Iterator[Divided]:
+    """The sources of a job of images, one after the other. UserError for shards that lack what the objective learns from."""
+    spec = context.spec
+    for number, one in enumerate(given.read(spec)):
+        field = spec.data.sources[number].fields.text if objectives.reads_text(spec) else ""
+        wanted = _wanted(one, field)
+        shards = SampleShards(one.uri, spec.storage.endpoint_url, one.where)
+        left_out, faults = _left_out(shards, wanted, _told(context, one.source, len(shards)))
+        held_out = _held_out(shards, left_out, spec.data.validation.fraction)
+        yield Divided(one, shards, field, wanted, left_out, faults, held_out)
 
 
 def _wanted(one: Given, caption: str) -> _Wanted:

@@ -53,7 +53,9 @@ class Quarantine:
         path = f"{self._folder}/{source}-{record:08d}.json"
         if self._storage.create_exclusive(path, (json.dumps(note, indent=1) + "\n").encode()):
             _LOGGER.warning("%s; %s in no loss", what, counted(samples, "sample counts", "samples count"))
-        if (count := len(self._storage.names(self._folder))) > self._most:
+        # Not what another thread or rank is about to write.
+        notes = [name for name in self._storage.names(self._folder) if name.endswith(".json")]
+        if (count := len(notes)) > self._most:
             raise CorruptShard(
                 f"{what}. That makes {count} damaged records, more than spec.data.maxBadRecords ({self._most}); they are "
                 f"listed in {self._storage.uri(self._folder)}. Restore the shards, or raise the bound."

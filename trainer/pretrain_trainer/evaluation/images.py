@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +25,7 @@ from pretrain_trainer.objectives.pixels import middles
 from pretrain_trainer.training import precision
 
 _BATCH = 64
-_MOST_TRAINING, _MOST_HELD_OUT = 20_000, 10_000
+MOST_TRAINING, MOST_HELD_OUT = 20_000, 10_000
 """Images of a source that classifiers learn from and are judged by, evenly spread."""
 
 
@@ -77,8 +77,9 @@ def _figures(context: StageContext, places: Places, source: int, model: TrainedM
     if not context.spec.evaluation.labels:
         return figures
     size = image_size(context.spec)
-    training, labels = _images(context, places, source, "train", size, _MOST_TRAINING)
-    judged, held_out_labels = _images(context, places, source, "validation", size, _MOST_HELD_OUT)
+    field = context.spec.evaluation.labels
+    training, labels = read(context, places, source, "train", size, MOST_TRAINING, field)
+    judged, held_out_labels = read(context, places, source, "validation", size, MOST_HELD_OUT, field)
     if len(labels) < 2 or not held_out_labels:
         return figures
 
@@ -105,25 +106,30 @@ def _figures(context: StageContext, places: Places, source: int, model: TrainedM
     return figures
 
 
-def _images(
-    context: StageContext, places: Places, source: int, split: Literal["train", "validation"], size: int, most: int
-) -> tuple[torch.Tensor, Sequence[str]]:
-    """Pixels uint8 [n, 3, size, size] of a source's images that have a label, and the labels."""
-    reader = opened.reader(
-        context.storage, places, split, opened.quarantine(context), field=context.spec.evaluation.labels
-    )
+def read(
+    context: StageContext,
+    places: Places,
+    source: int,
+    split: Literal["train", "validation"],
+    size: int,
+    most: int,
+    field: str | None,
+) -> tuple[torch.Tensor, list[str]]:
+    """Pixels uint8 [n, 3, size, size] of a source's images and the texts beside them: captions, or what `field` names. Those
+    that lack one of the two are left out."""
+    reader = opened.reader(context.storage, places, split, opened.quarantine(context), field=field)
     there = getattr(places[source][1], split).samples
     count = min(there, most)
     index = np.arange(count, dtype=np.int64) * there // max(1, count)
-    parts, labels = [], list[str]()
+    parts, texts = [], list[str]()
     for some in np.array_split(index, max(1, -(-count // 256))):
         context.check_stopping()
         samples: Any = reader.read(np.full(len(some), source, dtype=np.int64), some)
         pixels, is_there = middles(samples, size)
         parts.append(pixels[is_there])
-        labels += [label for label, there in zip(samples.captions, is_there.tolist(), strict=True) if there]
-        context.progress.update("labels", len(labels), count, "images")
-    return torch.cat(parts), labels
+        texts += [text for text, there in zip(samples.captions, is_there.tolist(), strict=True) if there]
+        context.progress.update("read", len(texts), count, "images")
+    return torch.cat(parts), texts
 
 
 def _message(by_source: Mapping[str, Mapping[str, Any]]) -> str:

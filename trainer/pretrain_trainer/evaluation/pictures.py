@@ -33,7 +33,8 @@ def write(context: StageContext, places: Places, model: TrainedModel) -> list[di
     shown = torch.from_numpy(np.stack([middle(image, size) for image in images])).permute(0, 3, 1, 2)
     context.progress.update("pictures", 0, None, "", message="Drawing pictures")
     objective: ImageObjective = model.objective  # type: ignore[assignment]
-    drawn = [*objective.pictures(model, shown[:_SHOWN], captions[:_SHOWN])]
+    some = np.linspace(0, len(shown) - 1, min(_SHOWN, len(shown))).astype(int)
+    drawn = [*objective.pictures(model, shown[some], [captions[place] for place in some])]
     if len(shown) > _SHOWN:
         drawn.append(feature_map(embedded(objective, model.model, shown), shown))
     listed = []

@@ -53,7 +53,8 @@ def untrained(spec: PretrainJobSpec, loaded: LoadedTokenizer | None) -> tuple[nn
         tokenizer.check_special_tokens(loaded, spec)
         return loaded
 
-    objective = objectives.build(spec.objective, Parts(checked, spec.training.seed, model.config))
+    parts = Parts(checked, spec.training.seed, model.config, spec.training.sequence_length)
+    objective = objectives.build(spec.objective, parts)
     return objective.wrapped(model), objective
 
 

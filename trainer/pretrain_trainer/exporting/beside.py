@@ -10,9 +10,10 @@ from pretrain_api import layout, objectives
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
-from pretrain_trainer.tokenizer import read_files, with_length
+from pretrain_trainer.tokenizer import ending_captions, read_files, with_length
 
 IMAGE_PROCESSOR = "preprocessor_config.json"
+PROCESSOR = "processor_config.json"
 
 
 def files(storage: Storage, spec: PretrainJobSpec, upstream: Mapping[Stage, str]) -> dict[str, bytes]:
@@ -21,6 +22,9 @@ def files(storage: Storage, spec: PretrainJobSpec, upstream: Mapping[Stage, str]
     if objectives.reads_text(spec):
         found = read_files(storage, layout.tokenizer(upstream[Stage.TOKENIZER]))
         found = with_length(found, spec.training.sequence_length)
+    if objectives.needs(spec.objective).inputs == "captionedImages":
+        found = ending_captions(found)
+        found[PROCESSOR] = (json.dumps({"processor_class": "CLIPProcessor"}, indent=2) + "\n").encode()
     if not objectives.learns_text(spec):
         content = json.dumps(image_processor(objectives.image_size(spec)), indent=2) + "\n"
         found[IMAGE_PROCESSOR] = content.encode()

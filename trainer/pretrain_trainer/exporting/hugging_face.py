@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, GenerationConfig
+from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, GenerationConfig
 
 from pretrain_api.errors import PretrainError
 from pretrain_trainer.objectives.pixels import middle, normalised
@@ -117,6 +117,19 @@ def compare_images(
 
 def _digest(reloaded: Any) -> str:
     return parameters_sha256(reloaded) if reloaded.dtype == torch.float32 else ""
+
+
+def check_captions(objective: Any, folder: Path, captions: Sequence[str]) -> None:
+    """Raise ExportMismatch unless the reloaded processor makes of captions the tokens that training did. Those that spell out
+    a special token are left out."""
+    processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    special = processor.tokenizer.all_special_tokens
+    plain = [caption for caption in captions if not any(token in caption for token in special)]
+    if not plain:
+        return
+    found = processor(text=plain, padding=True, truncation=True, return_tensors="pt")["input_ids"]
+    if not torch.equal(found, objective.tokens(plain)):
+        raise ExportMismatch(f"The exported processor gives other tokens for captions such as {plain[0][:80]!r}.")
 
 
 def check_tokenizer(trained: Tokenizer, folder: Path, text: str) -> None:

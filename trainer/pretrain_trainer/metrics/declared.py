@@ -39,7 +39,8 @@ READ_BYTES = _counter("data_read_bytes", "Bytes of shards that a store sent.")
 BREAKS_TOTAL = _counter("breaks", "How often an agent began again with its ranks, by the reason.", "reason")
 
 STEPS = _counter("steps", "Optimizer steps, those included that were made again.")
-TOKENS = _counter("tokens", "Tokens in these steps.")
+SAMPLES = _counter("samples", "Samples in these steps.")
+TOKENS = _counter("tokens", "Tokens in these steps; none where images are learned from.")
 SKIPPED = _counter("skipped_steps", "Steps whose loss or gradient was not finite.")
 STAND_INS = _counter("stand_in_samples", "Samples of quarantined records, which count in no loss.")
 WORLD = _gauge("world_size", "Ranks that train together.")
@@ -55,6 +56,6 @@ OF_RANKS = (
     STEP, PHASE, CHECKPOINT, CHECKPOINT_BYTES, MEMORY, REQUESTS, HEDGES, FAULTS, READ_BYTES, BREAKS_TOTAL
 )  # fmt: skip
 OF_FIRST = (
-    STEPS, TOKENS, SKIPPED, STAND_INS, WORLD, LOSS, SOURCE_LOSS, GRADIENT_NORM, LEARNING_RATE, TOKENS_PER_SECOND, MFU, SLOW
+    STEPS, SAMPLES, TOKENS, SKIPPED, STAND_INS, WORLD, LOSS, SOURCE_LOSS, GRADIENT_NORM, LEARNING_RATE, TOKENS_PER_SECOND, MFU, SLOW
 )  # fmt: skip
 METRICS = (*OF_RANKS, *OF_FIRST)

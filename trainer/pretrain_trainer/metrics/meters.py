@@ -73,10 +73,12 @@ class FirstMeters:
 
     def __init__(self, job: tuple[str, str], world_size: int) -> None:
         registry, self._job = CollectorRegistry(), job
-        self._steps, self._tokens, self._skipped, self._stand_ins = (
+        self._steps, self._samples, self._tokens, self._skipped, self._stand_ins = (
             counter(each, registry).labels(*job)
-            for each in (declared.STEPS, declared.TOKENS, declared.SKIPPED, declared.STAND_INS)
-        )
+            for each in (
+                declared.STEPS, declared.SAMPLES, declared.TOKENS, declared.SKIPPED, declared.STAND_INS
+            )
+        )  # fmt: skip
         self._gauges = {
             name: gauge(metric, registry).labels(*job)
             for name, metric in (
@@ -91,9 +93,10 @@ class FirstMeters:
         self._by_source = gauge(declared.SOURCE_LOSS, registry)
         gauge(declared.WORLD, registry).labels(*job).set(world_size)
 
-    def stepped(self, figures: StepFigures, tokens: int, told: Mapping[str, float]) -> None:
-        """A step of so many tokens. `told`: the figures that go to the operator, so that both say the same."""
+    def stepped(self, figures: StepFigures, samples: int, tokens: int, told: Mapping[str, float]) -> None:
+        """A step of so many samples and tokens. `told`: the figures that go to the operator, so that both say the same."""
         self._steps.inc()
+        self._samples.inc(samples)
         self._tokens.inc(tokens)
         self._skipped.inc(figures.skipped)
         self._stand_ins.inc(len(figures.read.stand_ins))

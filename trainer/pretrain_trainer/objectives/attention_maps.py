@@ -13,12 +13,14 @@ from pretrain_trainer.objectives.image_objective import Picture
 from pretrain_trainer.objectives.pixels import normalised, sheet
 
 _MOST_HEADS = 6
-_LIGHT = 0.25
-"""Of an image's brightness, where nobody looks."""
+_COLD, _HOT = (20, 20, 90), (255, 230, 40)
+"""Colours of where a head looks least and most."""
+_SHOWN = 0.4
+"""Share of the image, in grey, in what is shown; the rest is colour."""
 
 
 def attention_maps(model: Any, pixels: Tensor) -> Sequence[Picture]:
-    """Images uint8 [n, 3, size, size], lit up where each head looks; nothing where the model has no class token."""
+    """Images uint8 [n, 3, size, size], coloured by where each head looks; nothing where the model has no class token."""
     attention = last_attention(model, pixels)
     if attention is None:
         return []
@@ -26,11 +28,14 @@ def attention_maps(model: Any, pixels: Tensor) -> Sequence[Picture]:
     rows = [given]
     for looks in (attention.mean(dim=1), *attention.unbind(dim=1)[:_MOST_HEADS]):
         side = round(looks.shape[1] ** 0.5)
-        bright = looks / looks.amax(dim=1, keepdim=True)
-        wide = functional.interpolate(bright.reshape(-1, 1, side, side), given.shape[-2:], mode="bilinear")
-        rows.append((given * (_LIGHT + (1 - _LIGHT) * wide)).round().to(torch.uint8))
+        least, most = looks.aminmax(dim=1, keepdim=True)
+        share = ((looks - least) / (most - least).clamp(min=torch.finfo(looks.dtype).eps)).reshape(-1, 1, side, side)
+        wide = functional.interpolate(share, given.shape[-2:], mode="bilinear")
+        cold, hot = (torch.tensor(each, device=given.device).view(3, 1, 1) for each in (_COLD, _HOT))
+        grey = given.float().mean(dim=1, keepdim=True)
+        rows.append((_SHOWN * grey + (1 - _SHOWN) * (cold + (hot - cold) * wide)).round().to(torch.uint8))
     heads = attention.shape[1]
-    about = "Held-out images, lit up where the class token looks in the last layer: the mean of its heads, then "
+    about = "Held-out images, yellow where the class token looks most in the last layer: the mean of its heads, then "
     about += "each head." if heads <= _MOST_HEADS else f"the first {_MOST_HEADS} of {heads} heads."
     return [Picture("attention", "Attention of the class token", about, sheet(torch.stack(rows)))]
 

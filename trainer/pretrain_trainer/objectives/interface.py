@@ -82,6 +82,8 @@ class Parts:
     seed: int
     config: Any
     """That of the model, as transformers has it; None where only batches are made, which text needs no model for."""
+    length: int = 0
+    """Of a sequence in tokens, for objectives that cut text to it themselves."""
 
 
 class Objective(Protocol[S]):
@@ -115,6 +117,9 @@ class Objective(Protocol[S]):
         """Add the gradient of this rank's slice to that of the parameters, so that the sum over ranks is that of the
         loss over the global batch, times `scale`; float32 [slice], the loss of each sample over its targets."""
 
+    def measure(self, module: nn.Module, passes: Passes) -> Tensor:
+        """The losses that `learn` gives, without a gradient."""
+
     def after_update(self, module: nn.Module, moment: Moment) -> None:
         """The optimizer has made the step."""
 
@@ -141,6 +146,14 @@ class Additive:
             with passes.part("backward"):
                 sums.objective.backward()  # type: ignore[no-untyped-call]
             losses.append(sums.loss[:real])
+        return torch.cat(losses)
+
+    def measure(self, module: nn.Module, passes: Passes) -> Tensor:
+        losses = []
+        for batch, real in passes:
+            with passes.context():
+                # A scale of 0 would make every target one that does not count.
+                losses.append(self.sums(module, batch, 1.0).loss[:real])
         return torch.cat(losses)
 
     def after_update(self, module: nn.Module, moment: Moment) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pretrain_api import objectives
 from pretrain_api.image_shards import ImageManifest
 from pretrain_api.nouns import counted
 from pretrain_api.stages import Stage
@@ -90,7 +91,9 @@ def _tokens(run: RunRecords) -> Tokens:
     if record is None or not record.details:
         return Tokens([], [], [])
     details = record.details
-    encoded = run.records[Stage.ENCODE].details["bySource"] if Stage.ENCODE in run.records else {}
+    # Captions stay text until they are read.
+    is_encoded = Stage.ENCODE in run.records and objectives.learns_text(run.job.spec)
+    encoded = run.records[Stage.ENCODE].details["bySource"] if is_encoded else {}
     facts = [
         ("Made by", details["algorithm"] or details["uri"]),
         ("Vocabulary", f"{details['vocabSize']:,} entries"),

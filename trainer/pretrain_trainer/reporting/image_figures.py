@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pretrain_trainer.reporting.plots import PALETTE, Plot, bar
 from pretrain_trainer.reporting.types import SourceEvaluation
 
-_FIGURES = (("knn_accuracy", "k-NN accuracy"), ("linear_accuracy", "linear accuracy"))
+_FIGURES = (
+    ("knn_accuracy", "k-NN accuracy"),
+    ("linear_accuracy", "linear accuracy"),
+    ("image_to_text_recall1", "image to text, recall@1"),
+    ("image_to_text_recall5", "image to text, recall@5"),
+    ("text_to_image_recall1", "text to image, recall@1"),
+    ("text_to_image_recall5", "text to image, recall@5"),
+    ("zero_shot_accuracy", "zero-shot accuracy"),
+)
 """Shares of the held-out images, more of which is better: field of SourceEvaluation, and what it is called."""
 _OTHERS = {"random": "random weights", "pixels": "raw pixels", "chance": "chance"}
 """How the fields of BaselinesReport begin that stand beside such a figure, and who that is."""

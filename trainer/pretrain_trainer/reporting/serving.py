@@ -22,7 +22,7 @@ from pretrain_trainer.reporting.write import page
 
 _LOGGER = logging.getLogger(__name__)
 _ENDED = ("Succeeded", "Failed")
-_LOOK_SECONDS = 2
+_LOOK_MILLISECONDS = 2000
 _POLICY = "default-src 'none'; img-src data:; frame-src 'self'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 _AROUND = f"""<!doctype html>
 <html lang="en">
@@ -61,7 +61,6 @@ function show(version) {{
 }}
 
 async function look() {{
-  let pause = {_LOOK_SECONDS}000;
   try {{
     const now = await (await fetch("/version")).json();
     if (now.version !== shown) show(shown = now.version);
@@ -70,7 +69,7 @@ async function look() {{
   }} catch (error) {{
     said.textContent = "nobody answers: was pretrain report --serve ended?";
   }}
-  setTimeout(look, pause);
+  setTimeout(look, {_LOOK_MILLISECONDS});
 }}
 look();
 </script>

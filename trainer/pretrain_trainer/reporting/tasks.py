@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pretrain_api.objectives import inputs
 from pretrain_trainer.reporting.units import IMAGES, TOKENS, Units
 
 
@@ -34,6 +35,7 @@ class Task:
         return IMAGES if self.images else TOKENS
 
 
+_OF_IMAGES = Task("encoder of images", "image-feature-extraction", "sees", images=True)
 _CAUSAL = Task("causal language model", "text-generation", "continues")
 
 _TASKS: Mapping[str, Task] = {
@@ -66,6 +68,21 @@ processor = AutoImageProcessor.from_pretrained("path/to/this/folder")
 model = AutoModel.from_pretrained("path/to/this/folder", mask_ratio=0.0)  # the encoder, which sees every patch
 pixels = processor(Image.open("image.png"), return_tensors="pt").pixel_values
 features = model(pixels).last_hidden_state[:, 1:].mean(dim=1)""",
+    ),
+    "clip": Task(
+        "pair of encoders of images and captions",
+        "zero-shot-image-classification",
+        "sees",
+        images=True,
+        about="The loss tells pairs apart by 64 at a time: one that knows nothing has ln 64 = 4.16.",
+        usage="""from PIL import Image
+from transformers import AutoModel, AutoProcessor
+
+processor = AutoProcessor.from_pretrained("path/to/this/folder")
+model = AutoModel.from_pretrained("path/to/this/folder")
+captions = ["a red apple", "a dog"]
+inputs = processor(text=captions, images=Image.open("image.png"), padding=True, truncation=True, return_tensors="pt")
+probabilities = model(**inputs).logits_per_image.softmax(dim=1)""",
     ),
     "simclr": Task(
         "contrastive encoder of images",
@@ -111,4 +128,5 @@ features = model(pixels).last_hidden_state[:, 0]  # the class token""",
 
 def task(objective: str) -> Task:
     """That of an objective, by its field in spec.objective."""
-    return _TASKS.get(objective, _CAUSAL)
+    known = _TASKS.get(objective)
+    return known or (_CAUSAL if inputs(objective) == "text" else _OF_IMAGES)

@@ -76,6 +76,17 @@ class BaselinesReport(_Measured):
     random_linear_accuracy: float | None = None
     pixels_knn_accuracy: float | None = None
     pixels_linear_accuracy: float | None = None
+    random_image_to_text_recall1: float | None = None
+    random_image_to_text_recall5: float | None = None
+    random_text_to_image_recall1: float | None = None
+    random_text_to_image_recall5: float | None = None
+    random_zero_shot_accuracy: float | None = None
+    chance_image_to_text_recall1: float | None = None
+    """Of who answers at random, of whom these are the means."""
+    chance_image_to_text_recall5: float | None = None
+    chance_text_to_image_recall1: float | None = None
+    chance_text_to_image_recall5: float | None = None
+    chance_zero_shot_accuracy: float | None = None
     most_frequent: float | None = None
     """Accuracy of who always says the most frequent label."""
 
@@ -104,6 +115,16 @@ class SourceEvaluation(_Measured):
     """Share of held-out images whose label their nearest neighbours in training tell, by the model's features."""
     linear_accuracy: float | None = None
     """The same of a linear classifier of the features."""
+    image_to_text_recall1: float | None = None
+    """Share of held-out images whose own caption is nearest to them, of the captions of all held-out images."""
+    image_to_text_recall5: float | None = None
+    """The same, where it is among the five nearest."""
+    text_to_image_recall1: float | None = None
+    """Share of held-out captions whose own image is nearest to them."""
+    text_to_image_recall5: float | None = None
+    zero_shot_accuracy: float | None = None
+    """Share of held-out images to which their own label is nearest, of the labels that held-out images have, as
+    evaluation.promptTemplates word them."""
     baselines: BaselinesReport
 
 

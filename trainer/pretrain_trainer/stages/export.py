@@ -94,8 +94,10 @@ def _compared(context: StageContext, loaded: trained.TrainedModel, model: Any, f
 
     places = opened.manifests(context)
     split: Literal["train", "validation"] = "validation" if any(m.validation.samples for _, m in places) else "train"
-    images, _ = some_images(context, places, split, _COMPARED_IMAGES)
+    images, captions = some_images(context, places, split, _COMPARED_IMAGES)
     objective: ImageObjective = loaded.objective  # type: ignore[assignment]
+    if objectives.reads_text(context.spec):
+        hugging_face.check_captions(loaded.objective, folder, captions)
     return hugging_face.compare_images(
         model, auto_class, folder, objective, images, objectives.image_size(context.spec)
     )

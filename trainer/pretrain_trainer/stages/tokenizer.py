@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pretrain_api import layout, objectives
@@ -12,6 +12,7 @@ from pretrain_api.types.model import Tokenizer as TokenizerSpec
 from pretrain_api.types.model import TrainTokenizer
 from pretrain_trainer import tokenizer_training
 from pretrain_trainer.context import StageContext, StageResult
+from pretrain_trainer.data import captions, given, image_splits
 from pretrain_trainer.data.documents import source_texts
 from pretrain_trainer.data.sample import divide_bytes, sample_texts
 from pretrain_trainer.data.split import validation_bound
@@ -26,13 +27,17 @@ from pretrain_trainer.tokenizer import (
 
 CHECKED_BYTES = 1 << 20
 """Text of each source that makes the round trip."""
+Sampled = Callable[[int], Iterator[str]]
+"""Training text of a source, at most so many bytes."""
 
 
 def inputs(context: StageContext) -> str:
-    """Digest of a given tokenizer's files; empty for one that is trained here."""
+    """Digest of a given tokenizer's files, or of the shards whose captions one is trained on; empty for one that is trained on
+    documents."""
     asked = _asked(context)
     if asked.train:
-        return ""
+        # Captions come from shards that lie outside of the run.
+        return "" if objectives.learns_text(context.spec) else given.digest(given.read(context.spec))
     digest = hashlib.sha256()
     for name, content in sorted(_given_files(context, asked.uri).items()):
         digest.update(f"{name} {len(content)}\n".encode() + content)
@@ -46,26 +51,19 @@ def _asked(context: StageContext) -> TokenizerSpec:
 
 def run(context: StageContext) -> StageResult:
     asked, folder = _asked(context), layout.tokenizer(context.fingerprint)
-    fraction = context.spec.data.validation.fraction
-    bounds = {
-        source.name: validation_bound(
-            source_texts(context.storage, context.upstream[Stage.PREPARE], source.name), fraction
-        )
-        for source in context.spec.data.sources
-        if source.documents
-    }
+    sampled = _captions(context) if not objectives.learns_text(context.spec) else _documents(context)
     context.check_stopping()
     spec = asked.train
     flows: Mapping[str, Flow] = {}
     if spec:
-        files, flows = _train(context, spec, bounds)
+        files, flows = _train(context, spec, sampled)
     else:
         files = _given_files(context, asked.uri)
     for name, content in sorted(files.items()):
         context.storage.write_bytes(f"{folder}/{name}", content)
     loaded = load_folder(context.storage, folder)
     check_special_tokens(loaded, context.spec)
-    by_source = _checks(context, loaded, bounds)
+    by_source = _checks(context, loaded, sampled)
     details = {
         "algorithm": spec.algorithm if spec else "",
         "uri": asked.uri,
@@ -86,12 +84,32 @@ def run(context: StageContext) -> StageResult:
     )
 
 
+def _documents(context: StageContext) -> Mapping[str, Sampled]:
+    """Of the sources that have documents."""
+    storage, prepared = context.storage, context.upstream.get(Stage.PREPARE, "")
+
+    def of(source: str) -> Sampled:
+        bound = validation_bound(source_texts(storage, prepared, source), context.spec.data.validation.fraction)
+        return lambda most_bytes: sample_texts(storage, prepared, source, most_bytes, bound)
+
+    return {source.name: of(source.name) for source in context.spec.data.sources if source.documents}
+
+
+def _captions(context: StageContext) -> Mapping[str, Sampled]:
+    """Of the sources of images, in lower case as the tokenizer will see them."""
+
+    def of(source: image_splits.Divided) -> Sampled:
+        return lambda most_bytes: (text.lower() for text in captions.sample_captions(source, most_bytes))
+
+    return {found.one.source: of(found) for found in image_splits.divided(context)}
+
+
 def _given_files(context: StageContext, uri: str) -> dict[str, bytes]:
     return given_files(uri, context.spec.storage.endpoint_url, "spec.tokenizer.uri")
 
 
 def _train(
-    context: StageContext, spec: TrainTokenizer, bounds: Mapping[str, int]
+    context: StageContext, spec: TrainTokenizer, sampled: Mapping[str, Sampled]
 ) -> tuple[dict[str, bytes], Mapping[str, Flow]]:
     """The files of a newly trained tokenizer, and what of each source it was trained on."""
     budgets = divide_bytes(
@@ -103,8 +121,7 @@ def _train(
         done = 0
         for name, budget in budgets.items():
             documents, size_before = 0, done
-            sample = sample_texts(context.storage, context.upstream[Stage.PREPARE], name, budget, bounds[name])
-            for text in sample:
+            for text in sampled[name](budget):
                 context.check_stopping()
                 documents += 1
                 done += len(text.encode())
@@ -115,6 +132,8 @@ def _train(
 
     further = objectives.special_tokens(context.spec)
     tokenizer = tokenizer_training.train(spec, texts, further)
+    if not objectives.learns_text(context.spec):
+        tokenizer = tokenizer_training.lower_case(tokenizer)
     files = {
         TOKENIZER_FILE: tokenizer.to_str(pretty=True).encode(),
         CONFIG_FILE: (json.dumps(tokenizer_training.configuration(spec, further), indent=1) + "\n").encode(),
@@ -122,13 +141,12 @@ def _train(
     return files, flows
 
 
-def _checks(context: StageContext, loaded: LoadedTokenizer, bounds: Mapping[str, int]) -> dict[str, Any]:
-    """Round trip and compression by source of documents; `bounds` has them."""
+def _checks(context: StageContext, loaded: LoadedTokenizer, sampled: Mapping[str, Sampled]) -> dict[str, Any]:
+    """Round trip and compression by source of text."""
     result: dict[str, Any] = {}
-    for name, bound in bounds.items():
+    for name, sample in sampled.items():
         context.check_stopping()
-        sample = sample_texts(context.storage, context.upstream[Stage.PREPARE], name, CHECKED_BYTES, bound)
-        checked = tokenizer_training.check(loaded, sample)
+        checked = tokenizer_training.check(loaded, sample(CHECKED_BYTES))
         result[name] = {
             "documents": checked.documents,
             "bytes": checked.bytes,

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from pretrain_trainer.agent.board import Phase, at, moved
+from pretrain_trainer.agent.board import Phase, at
 from pretrain_trainer.data.batches import Reader, rank_slice
-from pretrain_trainer.objectives import Objective
-from pretrain_trainer.training.numbers import micro_batches
+from pretrain_trainer.objectives import Objective, Passes
 from pretrain_trainer.training.world import World
 
 SEQUENCES_PER_SOURCE = 64
@@ -38,7 +37,7 @@ class Validation:
         """Nats per token by source, for the sources that have held-out sequences. All ranks call it together."""
         sums = [0.0] * (2 * len(self.names))
         model.eval()
-        with torch.no_grad(), self.forward_context():
+        with torch.no_grad():
             for number, available in enumerate(self.samples):
                 loss, targets = self._source(model, number, available, micro_batch_size)
                 sums[2 * number : 2 * number + 2] = loss, targets
@@ -55,11 +54,6 @@ class Validation:
             return 0.0, 0.0
         with at(Phase.READING):
             whole = self.objective.batch(self.reader.read(np.full(len(mine), number, dtype=np.int64), mine), mine)
-        loss, targets = 0.0, 0.0
-        for start, stop in micro_batches(len(mine), -(-count // self.world.size), micro):
-            batch = (whole.rows(start, stop) if stop > start else whole.nothing(1)).to(self.world.device)
-            # A scale of 0 would make every target one that does not count.
-            loss += float(self.objective.sums(model, batch, 1.0).loss.double().sum())
-            targets += float(self.objective.targets(batch).sum())
-            moved()
-        return loss, targets
+        passes = Passes(whole, -(-count // self.world.size), micro, self.world.device, self.forward_context)
+        losses = self.objective.measure(model, passes)
+        return float(losses.double().sum()), float(self.objective.targets(whole).sum())

@@ -33,14 +33,13 @@ def of_job(model: nn.Module, spec: PretrainJobSpec) -> float:
 def per_token(model: nn.Module, sequence_length: int) -> float:
     """Operations per trained token: 6 per parameter of a matrix product, and attention (PaLM, arXiv:2204.02311, app. B).
 
-    The token embedding is a lookup and does not count, the output matrix does, tied or not. Attention counts whole, as in
+    Embeddings, of tokens and of positions, are lookups and do not count; the output matrix does, tied or not. Attention counts whole, as in
     PaLM, though half of it is masked where it is causal; a kernel that leaves that half out makes 12 of `12 width length`
     into 6, and the utilisation of its device is lower by that share.
     """
     config: Any = model.config
-    parameters = sum(p.numel() for p in model.parameters())
-    if not getattr(config, "tie_word_embeddings", False):
-        parameters -= sum(p.numel() for p in model.get_input_embeddings().parameters())  # type: ignore[operator]
+    lookups = _looked_up(model)
+    parameters = sum(p.numel() for p in model.parameters() if id(p) not in lookups)
     width = int(getattr(config, "num_hidden_layers", 0)) * int(getattr(config, "hidden_size", 0))
     return 6.0 * parameters + 12.0 * width * sequence_length
 
@@ -49,18 +48,26 @@ def per_token_of_encoder_decoder(model: nn.Module, cut: Cut) -> float:
     """Like `per_token`, where the encoder and the decoder see different numbers of tokens of a sequence."""
     config: Any = model.config
     encoder = {id(p) for p in model.get_encoder().parameters()}  # type: ignore[operator]
-    looked_up = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    head = {id(p) for p in model.get_output_embeddings().parameters()}  # type: ignore[operator]
+    lookups, head = _looked_up(model), _head(model)
     products = 0
     for name, parameter in model.named_parameters():
         is_encoded = id(parameter) in encoder - head or any(part in name for part in _OF_ENCODED)
-        if id(parameter) not in looked_up - head:
+        if id(parameter) not in lookups:
             products += parameter.numel() * (cut.inputs if is_encoded else cut.targets)
     # T5's heads together need not be as wide as the model.
     width = int(config.num_heads * config.d_kv if hasattr(config, "d_kv") else config.hidden_size)
     encoders, decoders = _layers(config)
     pairs = encoders * cut.inputs**2 + decoders * (cut.targets**2 + cut.targets * cut.inputs)
     return (6.0 * products + 12.0 * width * pairs) / cut.length
+
+
+def _looked_up(model: nn.Module) -> set[int]:
+    """Parameters by identity that only lookups use: an embedding that is tied to the output is a matrix there."""
+    return {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)} - _head(model)
+
+
+def _head(model: nn.Module) -> set[int]:
+    return {id(p) for p in model.get_output_embeddings().parameters()}  # type: ignore[operator]
 
 
 def _layers(config: Any) -> tuple[int, int]:

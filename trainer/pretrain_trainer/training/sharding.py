@@ -65,7 +65,7 @@ def shard(model: nn.Module, world: World, precision: Literal["bf16", "fp32"]) ->
 def recompute_activations(module: nn.Module) -> None:
     """Keep only each layer's input and compute the rest again in the backward pass."""
     for model in models_within(module):
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
 
 
 def compile_blocks(model: nn.Module) -> bool:

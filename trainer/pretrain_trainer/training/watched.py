@@ -61,8 +61,8 @@ class Watched:
         while training.checkpoints.written:
             self._meters.wrote(training.checkpoints.written.pop(0))
         if self._first:
-            settings = training.spec.training
-            self._first.stepped(figures, settings.global_batch_size * tokens_per_sample(training.spec), told)
+            samples = training.spec.training.global_batch_size
+            self._first.stepped(figures, samples, samples * tokens_per_sample(training.spec), told)
 
 
 def of_rank(job: tuple[str, str], rank: int, world_size: int, device: torch.device) -> Watch:

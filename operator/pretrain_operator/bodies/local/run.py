@@ -11,7 +11,7 @@ from types import FrameType
 
 from pretrain_api import layout
 from pretrain_api.events import ProgressEvent
-from pretrain_api.rules import unsupported
+from pretrain_api.left_aside import left_aside
 from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob, PretrainJobStatus
@@ -87,7 +87,7 @@ def run(job: PretrainJob, accept_changes: bool, metrics_port: int | None = None)
         if metrics_port is not None:
             metrics = stack.enter_context(scraped(job, workplace.metrics, metrics_port))
         body = LocalBody(job, workplace, status, metrics)
-        notes = list(unsupported.left_aside(job.spec))
+        notes = list(left_aside(job.spec))
         notes += [f"changed: {change}" for change in changes]
         notes += [f"ended process {p.pid}, left over from an earlier run" for p in body.end_leftovers()]
         notes += [f"metrics: http://127.0.0.1:{metrics.port}/metrics"] if metrics else []

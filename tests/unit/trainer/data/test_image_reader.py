@@ -127,6 +127,25 @@ class TestRead:
             assert read(ahead, *some).images == read(plain, *some).images
         assert ahead.wants_more
 
+    @pytest.mark.parametrize("most", [3, 50])
+    def test_a_source_that_comes_round_is_not_asked_for_without_end_and_leaves_nothing_behind(
+        self, tmp_path: Path, most: int
+    ) -> None:
+        digits = image_runs.digits(7)
+        reader = Given(tmp_path, list(digits)).reader()
+        reader._most = most
+        order = [n % 7 for n in range(60)]
+        announced = 0
+        for begin in range(0, 60, 5):
+            while reader.wants_more and announced < 60:
+                reader.announce(np.zeros(5, dtype=np.int64), np.array(order[announced : announced + 5]))
+                announced += 5
+            announced_ahead = announced - begin
+            assert announced_ahead < most + 5
+            found = read(reader, *order[begin : begin + 5])
+            assert found.images == [digits[n]["png"] for n in order[begin : begin + 5]]
+        assert (reader._coming, list(reader._announced), reader._fetched) == ({}, [], 0)
+
     def test_a_sample_that_is_not_there_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(IndexError, match="samples 0 to 4"):
             read(Given(tmp_path, list(image_runs.digits(5))).reader(), 5)

@@ -1,8 +1,10 @@
 """Which layers of a model are sharded and compiled one by one."""
 
+from support.pictures import a_vit
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from pretrain_api import presets
+from pretrain_trainer.objectives.distillation import Distilled, Head
 from pretrain_trainer.training import sharding
 
 
@@ -14,3 +16,10 @@ def test_the_layers_of_a_decoder() -> None:
 def test_the_layers_of_an_encoder_and_of_its_decoder_not_the_lists_within_them() -> None:
     model = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(**presets.config("t5-nano"), vocab_size=64))
     assert sharding.blocks(model) == [*model.encoder.block, *model.decoder.block]
+
+
+def test_the_layers_of_every_model_in_what_is_trained() -> None:
+    distilled = Distilled(a_vit(), Head(16, 8))
+    assert sharding.blocks(distilled) == [*distilled.student.layers, *distilled.teacher.layers]
+    sharding.recompute_activations(distilled)
+    assert distilled.student.is_gradient_checkpointing

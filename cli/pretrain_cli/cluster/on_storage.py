@@ -1,4 +1,4 @@
-"""The report of a job in a cluster: made on this machine by the trainer's program, from the job's storage and its status."""
+"""Programs of the trainer that work on this machine with the storage of a job in a cluster, and with its status."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pretrain_cli.trainer_program import run
 _NEW_STATUS_SECONDS = 2.0
 
 
-def reported(connection: Connection, name: str, options: Sequence[str]) -> int:
-    """Run the program until it has written the report, or as long as it serves it; gives its exit code.
+def run_on_storage(connection: Connection, name: str, module: str, options: Sequence[str]) -> int:
+    """Run `pretrain_trainer.<module>` with the job's storage, keys and status; gives its exit code.
 
     Raises UserError where the storage is out of this machine's reach.
     """
@@ -35,7 +35,7 @@ def reported(connection: Connection, name: str, options: Sequence[str]) -> int:
     keys = job_storage.variables(connection, storage)
     place = ("--storage", storage.uri, "--endpoint-url", storage.endpoint_url)
     with tempfile.TemporaryDirectory() as folder, _kept_new(connection, job, Path(folder)) as file:
-        return run("reporting", *place, "--job", str(file), *options, environment=keys)
+        return run(module, *place, "--job", str(file), *options, environment=keys)
 
 
 @contextlib.contextmanager

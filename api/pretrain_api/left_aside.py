@@ -1,24 +1,13 @@
-"""What the types know and this version cannot do yet. Each row is one field; asking for it is an error, never silence.
+"""What of a job has no effect on a single machine: `pretrain run` names it and leaves it aside."""
 
-An API server takes these fields, so that a manifest need not change once they work. What has no effect on a single
-machine is named in ONLY_IN_A_CLUSTER.
-"""
-
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from pretrain_api.problems import Path, path_text
-from pretrain_api.rules.base import Finding, Rule
 from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.workers import WorkerTemplate
 
-CODE = "not-supported-yet"
-
 Row = tuple[Path, Callable[[PretrainJobSpec], object], str]
-"""Field below spec, whether the job asks for it, what to write instead."""
-
-_CAUSAL = "Write objective: {causalLM: {}}."
-
-_ROWS: tuple[Row, ...] = ((("objective", "clip"), lambda s: s.objective.clip, _CAUSAL),)
+"""Field below spec, whether the job asks for it, and why it has no effect."""
 
 ONLY_IN_A_CLUSTER: tuple[Row, ...] = (
     (("storage", "secretRef"), lambda s: s.storage.secret_ref,
@@ -34,22 +23,6 @@ ONLY_IN_A_CLUSTER: tuple[Row, ...] = (
     (("ttlSecondsAfterFinished",), lambda s: s.ttl_seconds_after_finished is not None,
      "the folder of storage.uri is deleted by hand"),
 )  # fmt: skip
-"""What `pretrain run` leaves aside: field below spec, whether the job asks for it, and why."""
-
-
-def _unsupported(spec: PretrainJobSpec) -> Iterator[Finding]:
-    what = "not supported by this version."
-    for path, asked_for, instead in _ROWS:
-        if asked_for(spec):
-            yield ("spec", *path), what, instead
-
-
-def paths() -> Iterable[Path]:
-    """The fields below spec that this version does not support, for the reference."""
-    return [row[0] for row in _ROWS]
-
-
-RULES = (Rule(CODE, "spec", _unsupported),)
 
 
 def left_aside(spec: PretrainJobSpec) -> Iterator[str]:
