@@ -73,8 +73,9 @@ def measured(rank: int, world: int) -> Tensor:
     passes = Passes(
         whole().rows(own.start, own.stop), -(-SAMPLES // world), 1, torch.device("cpu"), contextlib.nullcontext
     )
+    trained = module("resnet").eval()
     with torch.no_grad():
-        return OBJECTIVE.measure(module("resnet").eval(), passes)
+        return OBJECTIVE.measure(trained, passes)
 
 
 def reference(one: Tensor, other: Tensor) -> Tensor:
