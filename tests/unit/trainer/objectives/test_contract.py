@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +23,7 @@ from pretrain_api.types import PretrainJobSpec
 from pretrain_trainer import models, objectives
 from pretrain_trainer.data.image_samples import ImageSamples
 from pretrain_trainer.data.samples import Samples
-from pretrain_trainer.objectives import Moment, Objective, Parts
+from pretrain_trainer.objectives import Moment, Objective, Parts, Passes
 from pretrain_trainer.tokenizer import LoadedTokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -198,6 +199,18 @@ class TestEveryObjective:
             update(name, one, each, Moment(SAMPLES, 2 * SAMPLES))
         for key, tensor in module.state_dict().items():
             assert torch.equal(resumed.state_dict()[key], tensor), key
+
+    def test_measures_without_a_trace(self, name: str) -> None:
+        objective, module = built(name)
+        before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+        module.eval()
+        whole = objective.batch(samples(name), POSITIONS)
+        with torch.no_grad():
+            losses = objective.measure(module, Passes(whole, SAMPLES, 4, torch.device("cpu"), contextlib.nullcontext))
+        assert losses.shape == (SAMPLES,)
+        assert bool(losses.isfinite().all())
+        assert all(parameter.grad is None for parameter in module.parameters())
+        assert all(torch.equal(tensor, before[key]) for key, tensor in module.state_dict().items())
 
     def test_exports_a_model_of_transformers(self, name: str) -> None:
         objective, module = built(name)
