@@ -25,7 +25,7 @@ from pretrain_trainer.objectives.attention_maps import attention_maps
 from pretrain_trainer.objectives.crops import GLOBAL_CROPS, crops
 from pretrain_trainer.objectives.distillation import Distilled, Head, cross_entropy
 from pretrain_trainer.objectives.image_objective import Picture
-from pretrain_trainer.objectives.interface import Additive, Batch, Moment, Parts, Sums
+from pretrain_trainer.objectives.interface import Batch, Moment, Parts, Summed, Sums
 from pretrain_trainer.objectives.passes import Passes
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def build(spec: DinoSpec, parts: Parts) -> SelfDistillation:
     return SelfDistillation(spec, parts.seed)
 
 
-class SelfDistillation(Additive):
+class SelfDistillation(Summed):
     """With the settings of `spec`; heads are drawn from `seed`."""
 
     def __init__(self, spec: DinoSpec, seed: int) -> None:

@@ -124,7 +124,22 @@ class Objective(Protocol[S]):
         """The optimizer has made the step."""
 
 
-class Additive:
+class Summed:
+    """Of objectives whose losses are measured sample by sample, whatever the others of the batch are."""
+
+    def sums(self, module: nn.Module, batch: Batch, scale: float) -> Sums:
+        raise NotImplementedError
+
+    def measure(self, module: nn.Module, passes: Passes) -> Tensor:
+        losses = []
+        for batch, real in passes:
+            with passes.context():
+                # A scale of 0 would make every target one that does not count.
+                losses.append(self.sums(module, batch, 1.0).loss[:real])
+        return torch.cat(losses)
+
+
+class Additive(Summed):
     """Of objectives whose model is that of transformers and whose loss is a sum over samples, whatever the others of the
     batch are."""
 
@@ -135,9 +150,6 @@ class Additive:
     def exported(self, module: nn.Module) -> Any:
         return module
 
-    def sums(self, module: nn.Module, batch: Batch, scale: float) -> Sums:
-        raise NotImplementedError
-
     def learn(self, module: nn.Module, passes: Passes, scale: float, moment: Moment) -> Tensor:
         losses = []
         for batch, real in passes:
@@ -146,14 +158,6 @@ class Additive:
             with passes.part("backward"):
                 sums.objective.backward()  # type: ignore[no-untyped-call]
             losses.append(sums.loss[:real])
-        return torch.cat(losses)
-
-    def measure(self, module: nn.Module, passes: Passes) -> Tensor:
-        losses = []
-        for batch, real in passes:
-            with passes.context():
-                # A scale of 0 would make every target one that does not count.
-                losses.append(self.sums(module, batch, 1.0).loss[:real])
         return torch.cat(losses)
 
     def after_update(self, module: nn.Module, moment: Moment) -> None:
