@@ -140,12 +140,15 @@ def test_goes_on_with_the_same_samples_on_other_ranks(encoded: FinishedRun, quie
     assert audit(Storage(str(root))).found == 0
 
 
+@pytest.mark.parametrize("encoded", [name for name in OBJECTIVES if name != "clip"], indirect=True)  # refused for clip
 def test_learns_the_same_where_every_model_within_is_sharded(
     encoded: FinishedRun, quiet: FinishedRun, tmp_path: Path
 ) -> None:
     sharded = encoded.copy(tmp_path / "sharded")
     job = json.loads(sharded.job.read_text())
-    job["spec"]["training"] |= {"parallelism": {"shard": 2}, "activationCheckpointing": "full"}
+    # What recomputes activations is the model of transformers; its ResNet cannot.
+    recomputing = {} if job["spec"]["objective"].get("simclr") else {"activationCheckpointing": "full"}
+    job["spec"]["training"] |= {"parallelism": {"shard": 2}, **recomputing}
     sharded.job.write_text(json.dumps(job))
     process = ImageRun.start_ranks(sharded, 2)
     assert process.wait(timeout=600) == 0, (sharded.folder / "Train.log").read_text()[-4000:]

@@ -46,6 +46,7 @@ def trained(root: Path, job: dict[str, Any], ranks: int, killed: bool = False, t
     if killed:
         done = functools.partial(token_runs.steps_done, root)
         eventually(done, functools.partial(operator.le, KILL_AFTER), within_seconds=120)
+        eventually(functools.partial(token_runs.commits, root), within_seconds=60)
         token_runs.kill_everything(process)
         process = token_runs.start(root, job, then or ranks, **env)
     assert process.wait(timeout=240) == 0, (root / "train.log").read_text()[-3000:]
