@@ -13,6 +13,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from transformers import PreTrainedModel
 
+from pretrain_api.errors import UserError
 from pretrain_trainer.training.world import World
 
 _LOGGER = logging.getLogger(__name__)
@@ -63,9 +64,17 @@ def shard(model: nn.Module, world: World, precision: Literal["bf16", "fp32"]) ->
 
 
 def recompute_activations(module: nn.Module) -> None:
-    """Keep only each layer's input and compute the rest again in the backward pass."""
+    """Keep only each layer's input and compute the rest again in the backward pass. UserError where the model cannot."""
     for model in models_within(module):
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        try:
+            model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        except ValueError as error:
+            raise UserError(
+                "activations-not-recomputed",
+                "spec.training.activationCheckpointing",
+                f"full is written, but the library's {type(model).__name__} cannot compute its activations again.",
+                "Write none, and a smaller microBatchSize or more ranks where memory is short.",
+            ) from error
 
 
 def compile_blocks(model: nn.Module) -> bool:

@@ -1,9 +1,11 @@
 """Which layers of a model are sharded and compiled one by one."""
 
+import pytest
 from support.pictures import a_vit
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from pretrain_api import presets
+from pretrain_api.errors import UserError
 from pretrain_trainer.objectives.distillation import Distilled, Head
 from pretrain_trainer.training import sharding
 
@@ -23,3 +25,13 @@ def test_the_layers_of_every_model_in_what_is_trained() -> None:
     assert sharding.blocks(distilled) == [*distilled.student.layers, *distilled.teacher.layers]
     sharding.recompute_activations(distilled)
     assert distilled.student.is_activation_checkpointing
+
+
+def test_a_model_that_cannot_recompute_is_the_users_mistake() -> None:
+    model = AutoModel.from_config(AutoConfig.for_model("resnet", depths=[1], hidden_sizes=[8], embedding_size=8))
+    with pytest.raises(UserError) as caught:
+        sharding.recompute_activations(model)
+    assert (caught.value.code, caught.value.where) == (
+        "activations-not-recomputed",
+        "spec.training.activationCheckpointing",
+    )
