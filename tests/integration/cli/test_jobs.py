@@ -32,7 +32,8 @@ TRAINING: dict[str, Any] = {
     ],
     "world": {"generation": 2, "workers": 4, "ready": 3, "summary": "3/4"},
     "progress": {"step": 50, "totalSteps": 100, "steps": "50/100", "loss": "3.2100", "tokens": 12800,
-                 "tokensPerSecond": 2560, "updateTime": "2026-01-01T12:05:00Z", "timeLeft": "5m"},
+                 "tokensPerSecond": 2560, "throughput": "2560 tokens/s", "updateTime": "2026-01-01T12:05:00Z",
+                 "timeLeft": "5m"},
     "checkpoint": {"step": 40, "uri": "s3://bucket/gpt/checkpoints", "time": "2026-01-01T12:04:00Z"},
     "recovery": {"failures": 1, "disruptions": 2, "recentFailures": ["2026-01-01T12:03:00Z"],
                  "lastFailure": {"stage": "Train", "worker": "gpt-w3-1", "node": "a17", "rank": 26, "kind": "OutOfMemory",
@@ -146,7 +147,7 @@ class TestList:
         place.status("gpt", **TRAINING)
         header, row = place.run("list").out.splitlines()
         assert header.split() == place.kubectl("get", "pretrainjobs", "-n", place.namespace).splitlines()[0].split()
-        assert row.split()[:6] == ["gpt", "Training", "50/100", "3.2100", "2560", "3/4"]
+        assert row.split()[:7] == ["gpt", "Training", "50/100", "3.2100", "2560", "tokens/s", "3/4"]
 
     def test_of_one_namespace_or_all(self, place: CommandPlace, api_server: ControlPlane) -> None:
         other = new_namespace(api_server)
