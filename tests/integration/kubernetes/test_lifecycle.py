@@ -72,10 +72,10 @@ class TestDeletion:
             cluster.until_none_alive()
 
     def test_of_a_job_that_cannot_be_followed_is_no_problem(self, cluster: Cluster) -> None:
-        cluster.apply(a_cluster_job(objective={"mae": {}}).manifest)
+        cluster.apply(a_cluster_job(model={"preset": "bert-nano"}).manifest)
         cluster.until(lambda s: any(c["type"] == "Accepted" for c in s.get("conditions", [])))
-        assert "objective mae learns from images" in cluster.condition("Accepted")["message"]
-        cluster.edit(objective={"mae": None, "causalLM": {}})
+        assert "bert-nano cannot learn objective causalLM" in cluster.condition("Accepted")["message"]
+        cluster.edit(model={"preset": "llama-nano"})
         cluster.until_state("Collecting")
         cluster.delete()
         eventually(cluster.is_there, lambda there: not there, 60, every_seconds=0.2)
