@@ -93,6 +93,7 @@ def registry() -> str:
         asked = subprocess.run(["npm", "config", "get", "registry"], capture_output=True, text=True)
         if asked.returncode == 0 and asked.stdout.strip().startswith("http"):
             return asked.stdout.strip().rstrip("/")
+    # The public registry is the default that npm itself has where nothing is configured.
     return os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
 
 

@@ -6,7 +6,7 @@ completion record; whoever comes later with the same identity finds the record a
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -184,6 +184,12 @@ class Flow(BaseModel):
     bytes_in: int = 0
     documents_out: int = 0
     bytes_out: int = 0
+
+    @classmethod
+    def total(cls, flows: Iterable["Flow"]) -> "Flow":
+        """All of them together."""
+        counted = list(flows)
+        return cls(**{name: sum(getattr(flow, name) for flow in counted) for name in cls.model_fields})
 
 
 class CompletionRecord(BaseModel):

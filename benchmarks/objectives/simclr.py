@@ -10,15 +10,7 @@ what is compared is CPU time: wall clocks of a machine that others use too say l
 import argparse
 import contextlib
 import io
-import json
-import os
-import platform
-import statistics
-import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,10 +19,10 @@ from lightly.models.modules import SimCLRProjectionHead
 from lightly.transforms import SimCLRTransform
 from lightly.utils.lars import LARS
 from PIL import Image
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import AutoConfig, AutoModel
+from turns import arguments, contest
 
 from pretrain_api import presets
 from pretrain_api.types.model import SimClr as SimClrSpec
@@ -40,18 +32,6 @@ from pretrain_trainer.data.image_samples import ImageSamples
 from pretrain_trainer.objectives import Moment, Passes
 from pretrain_trainer.objectives.simclr import SimClr
 from pretrain_trainer.training import optimizer as optimizers
-
-WARM_STEPS = 2
-
-
-def files(count: int) -> list[bytes]:
-    """Digits as PNG of 64 px, in RGB."""
-    found = []
-    for levels in load_digits().images[:count]:
-        file = io.BytesIO()
-        Image.fromarray((levels * 15).astype(np.uint8)).resize((64, 64)).convert("RGB").save(file, "PNG")
-        found.append(file.getvalue())
-    return found
 
 
 def encoder(preset: str, size: int) -> nn.Module:
@@ -114,51 +94,10 @@ def theirs(options: argparse.Namespace, images: list[bytes]) -> Iterator[float]:
             yield float(loss.detach())
 
 
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
 def main() -> None:
     """Take turns, and print and write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", default="resnet-nano", help="whose features are 128 wide")
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--output", type=Path)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    images = files(options.batch)
-    contenders = {"ours": ours(options, images), "lightly": theirs(options, images)}
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    losses: dict[str, list[float]] = {name: [] for name in contenders}
-    for step in range(options.steps + WARM_STEPS):
-        for name, contender in contenders.items():
-            began = time.process_time()
-            losses[name].append(next(contender))
-            if step >= WARM_STEPS:
-                seconds[name].append(time.process_time() - began)
-        print(step + 1, {name: round(each[-1], 3) for name, each in seconds.items() if each}, flush=True)
-    ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds["lightly"], strict=True)]
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": 1, "loadAverage": os.getloadavg()[0]},
-        "versions": {name: version(name) for name in ("torch", "torchvision", "transformers", "lightly", "pillow")},
-        "settings": {k: v for k, v in vars(options).items() if k != "output"},
-        "cpuSecondsPerStep": seconds,
-        "samplesPerCpuSecond": {n: options.batch / statistics.median(each) for n, each in seconds.items()},
-        "cpuTimeRatio": dict(
-            zip(("lowerQuartile", "median", "upperQuartile"), statistics.quantiles(ratios), strict=True)
-        ),
-        "losses": losses,
-    }
-    print(json.dumps({k: result[k] for k in ("samplesPerCpuSecond", "cpuTimeRatio")}, indent=1))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(result, indent=1) + "\n")
+    options = arguments(__doc__, "resnet-nano", 256, 32).parse_args()  # whose features are 128 wide
+    contest(options, ours, "lightly", theirs, ("lightly",))
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def run(context: StageContext) -> StageResult:
             "shards": len(shards.manifest.shards),
             "bytes": size,
         }
-    return StageResult(_total(flows), flows, _message(details), {"bySource": details})
+    return StageResult(Flow.total(flows.values()), flows, _message(details), {"bySource": details})
 
 
 def divided(context: StageContext) -> Iterator[Divided]:
@@ -175,15 +175,6 @@ def _told(context: StageContext, source: str, records: int) -> Callable[[int], N
         context.progress.update("index", done, records, "records", message=f"Dividing the records of {source}")
 
     return told
-
-
-def _total(flows: dict[str, Flow]) -> Flow:
-    return Flow(
-        documents_in=sum(flow.documents_in for flow in flows.values()),
-        bytes_in=sum(flow.bytes_in for flow in flows.values()),
-        documents_out=sum(flow.documents_out for flow in flows.values()),
-        bytes_out=sum(flow.bytes_out for flow in flows.values()),
-    )
 
 
 def _message(details: dict[str, object]) -> str:

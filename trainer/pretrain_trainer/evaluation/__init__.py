@@ -1,4 +1,4 @@
-"""Figures of a trained language model on held-out text, and of simple compressors on the same text.
+"""Figures of a trained model on held-out text or images, and of simple baselines on the same.
 
 No training and no report pages here.
 """

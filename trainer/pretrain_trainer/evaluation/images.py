@@ -20,7 +20,7 @@ from pretrain_trainer.data.opened import Places
 from pretrain_trainer.evaluation import losses, pictures, probes, trained
 from pretrain_trainer.evaluation.probes import Labelled
 from pretrain_trainer.evaluation.trained import TrainedModel
-from pretrain_trainer.objectives.image_objective import ImageObjective, embedded
+from pretrain_trainer.objectives.image_objective import embedded
 from pretrain_trainer.objectives.pixels import middles
 from pretrain_trainer.training import precision
 
@@ -48,12 +48,11 @@ def run(context: StageContext) -> StageResult:
         manifest.source: Flow(documents_in=manifest.validation.samples, documents_out=manifest.validation.samples)
         for _, manifest in places
     }
-    total = sum(flow.documents_in for flow in flows.values())
-    return StageResult(Flow(documents_in=total, documents_out=total), flows, _message(by_source), details)
+    return StageResult(Flow.total(flows.values()), flows, _message(by_source), details)
 
 
 def _figures(context: StageContext, places: Places, source: int, model: TrainedModel, random: Any) -> dict[str, Any]:
-    objective: ImageObjective = model.objective  # type: ignore[assignment]
+    objective = model.of_images
     manifest = places[source][1]
     held_out = manifest.validation.samples
 

@@ -15,7 +15,7 @@ from pretrain_trainer.context import StageContext
 from pretrain_trainer.data import opened
 from pretrain_trainer.data.opened import Places
 from pretrain_trainer.evaluation.trained import TrainedModel
-from pretrain_trainer.objectives.image_objective import ImageObjective, Picture, embedded
+from pretrain_trainer.objectives.image_objective import Picture, embedded
 from pretrain_trainer.objectives.pixels import middle
 
 _SHOWN = 16
@@ -32,7 +32,7 @@ def write(context: StageContext, places: Places, model: TrainedModel) -> list[di
     size = image_size(context.spec)
     shown = torch.from_numpy(np.stack([middle(image, size) for image in images])).permute(0, 3, 1, 2)
     context.progress.update("pictures", 0, None, "", message="Drawing pictures")
-    objective: ImageObjective = model.objective  # type: ignore[assignment]
+    objective = model.of_images
     some = np.linspace(0, len(shown) - 1, min(_SHOWN, len(shown))).astype(int)
     drawn = [*objective.pictures(model, shown[some], [captions[place] for place in some])]
     if len(shown) > _SHOWN:

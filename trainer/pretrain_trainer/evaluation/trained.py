@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -18,6 +18,9 @@ from pretrain_trainer.context import StageContext
 from pretrain_trainer.objectives import Objective, Parts
 from pretrain_trainer.tokenizer import LoadedTokenizer
 from pretrain_trainer.training import checkpoints
+
+if TYPE_CHECKING:
+    from pretrain_trainer.objectives.image_objective import ImageObjective
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class TrainedModel:
     def tokenizer(self) -> LoadedTokenizer:
         assert self.text is not None
         return self.text
+
+    @property
+    def of_images(self) -> ImageObjective:
+        """The objective, where samples are images."""
+        return cast("ImageObjective", self.objective)
 
     @property
     def device(self) -> torch.device:

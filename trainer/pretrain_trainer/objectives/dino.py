@@ -86,9 +86,10 @@ class SelfDistillation(Summed):
         losses, self._taught = [], torch.zeros(0)
         temperature = self.temperature(moment)
         for batch, real in passes:
-            with passes.context():
+            with passes.part("forward"), passes.context():
                 sums, taught = self._sums(module, batch, scale, temperature)
-            sums.objective.backward()  # type: ignore[no-untyped-call]
+            with passes.part("backward"):
+                sums.objective.backward()  # type: ignore[no-untyped-call]
             self._taught = taught if not len(self._taught) else self._taught + taught
             losses.append(sums.loss[:real])
         if self.is_frozen(moment):

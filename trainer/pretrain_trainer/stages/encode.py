@@ -306,12 +306,7 @@ def _result(
         )
         for m in manifests
     }
-    total = Flow(
-        documents_in=sum(f.documents_in for f in flows.values()),
-        bytes_in=sum(f.bytes_in for f in flows.values()),
-        documents_out=sum(f.documents_out for f in flows.values()),
-        bytes_out=sum(f.bytes_out for f in flows.values()),
-    )
+    total = Flow.total(flows.values())
     every = [*manifests, *elsewhere]
     tokens = sum(m.train.tokens for m in every)
     held_out = sum(m.validation.documents for m in every)

@@ -1,11 +1,12 @@
-"""Evaluate: the trained model on the held-out text of every source, beside baselines, and texts that it writes."""
+"""Evaluate: the trained model on the held-out text of every source, beside baselines, and texts that it writes; on images in
+`pretrain_trainer.evaluation.images`."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -79,7 +80,7 @@ def run(context: StageContext) -> StageResult:
     context.storage.write_json(f"{layout.EVALUATION}/{context.fingerprint}.json", details)
     context.storage.remove(_working_folder(context))
     sources = {manifest.source: _flow(manifest) for _, manifest in held_out}
-    return StageResult(_total(sources.values()), sources, _message(context, by_source), details)
+    return StageResult(Flow.total(sources.values()), sources, _message(context, by_source), details)
 
 
 def _measure_share(context: StageContext) -> None:
@@ -272,13 +273,6 @@ def _openings(context: StageContext, held_out: HeldOut) -> Iterator[tuple[str, s
 
 def _flow(manifest: Manifest) -> Flow:
     documents, size = manifest.validation.documents, manifest.validation.text_bytes
-    return Flow(documents_in=documents, bytes_in=size, documents_out=documents, bytes_out=size)
-
-
-def _total(flows: Iterable[Flow]) -> Flow:
-    documents, size = 0, 0
-    for flow in flows:
-        documents, size = documents + flow.documents_out, size + flow.bytes_out
     return Flow(documents_in=documents, bytes_in=size, documents_out=documents, bytes_out=size)
 
 

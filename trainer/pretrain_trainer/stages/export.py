@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,9 +21,6 @@ from pretrain_trainer.evaluation import texts, trained
 from pretrain_trainer.exporting import beside, folders, hugging_face
 from pretrain_trainer.reporting import card, pictures, records, summary
 from pretrain_trainer.stages.train import parameters_sha256
-
-if TYPE_CHECKING:
-    from pretrain_trainer.objectives.image_objective import ImageObjective
 
 _COMPARED_IMAGES = 16
 _COMPARED_SEQUENCES = 4
@@ -95,7 +92,7 @@ def _compared(context: StageContext, loaded: trained.TrainedModel, model: Any, f
     places = opened.manifests(context)
     split: Literal["train", "validation"] = "validation" if any(m.validation.samples for _, m in places) else "train"
     images, captions = some_images(context, places, split, _COMPARED_IMAGES)
-    objective: ImageObjective = loaded.objective  # type: ignore[assignment]
+    objective = loaded.of_images
     if objectives.reads_text(context.spec):
         hugging_face.check_captions(loaded.objective, folder, captions)
     return hugging_face.compare_images(

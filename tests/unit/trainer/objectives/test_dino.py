@@ -15,7 +15,6 @@ from transformers import AutoConfig, AutoModel
 
 from pretrain_api.errors import UserError
 from pretrain_api.types.model import Dino
-from pretrain_trainer.data.batches import rank_slice
 from pretrain_trainer.objectives import Moment
 from pretrain_trainer.objectives.attention_maps import attention_maps, last_attention
 from pretrain_trainer.objectives.dino import SelfDistillation
@@ -64,15 +63,6 @@ class TestCrops:
         assert batch["small"].shape == (SAMPLES, 3, 3, 8, 8)
         assert len({row.numpy().tobytes() for row in batch["large"].flatten(0, 1)}) == 2 * SAMPLES
         assert len({row.numpy().tobytes() for row in batch["small"].flatten(0, 1)}) == 3 * SAMPLES
-
-    def test_are_the_same_for_every_division_over_ranks(self) -> None:
-        objective = an_objective()
-        expected = objective.batch(images(SAMPLES), positions())
-        for world in (2, 3, 7):
-            rows = [rank_slice(SAMPLES, rank, world) for rank in range(world)]
-            parts = [objective.batch(images(SAMPLES).rows(each), positions()[each]) for each in rows]
-            for name, tensor in expected.tensors.items():
-                assert torch.equal(torch.cat([part[name] for part in parts]), tensor)
 
     def test_are_others_at_another_position_and_with_another_seed(self) -> None:
         found = {

@@ -11,7 +11,6 @@ from torch import Tensor
 from transformers import AutoConfig, ViTMAEForPreTraining
 
 from pretrain_api.types.model import Mae
-from pretrain_trainer.data.batches import rank_slice
 from pretrain_trainer.evaluation.trained import TrainedModel
 from pretrain_trainer.objectives.mae import MaskedAutoencoder
 from pretrain_trainer.objectives.pixels import normalised
@@ -40,15 +39,6 @@ def positions(count: int = SAMPLES) -> np.ndarray:
 
 
 class TestBatch:
-    def test_is_the_same_for_every_division_over_ranks(self) -> None:
-        objective = an_objective()
-        expected = objective.batch(images(SAMPLES), positions())
-        for world in (2, 3, 7):
-            rows = [rank_slice(SAMPLES, rank, world) for rank in range(world)]
-            parts = [objective.batch(images(SAMPLES).rows(each), positions()[each]) for each in rows]
-            for name, tensor in expected.tensors.items():
-                assert torch.equal(torch.cat([part[name] for part in parts]), tensor)
-
     def test_hides_other_patches_at_another_position_and_with_another_seed(self) -> None:
         found = {
             objective.batch(images(1), np.array([place]))["order"].numpy().tobytes()
