@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.foreign import SampleShards
 from pretrain_trainer.data.given import held_out_key
+from pretrain_trainer.data.npy import array_of
 from pretrain_trainer.data.shards import Tokens, token_dtype
 from pretrain_trainer.data.split import split_key
 from pretrain_trainer.data.token_streams import (
@@ -62,7 +62,7 @@ def encode_arrays(piece: ArrayPiece) -> PieceCounts:
     index = shards.manifest.shards[piece.shard].index
     parts: dict[str, list[Tokens]] = {split: [] for split in SPLITS}
     for sample in shards.scan(piece.shard):
-        array = np.load(io.BytesIO(sample.members[piece.member]), allow_pickle=False)
+        array = array_of(sample.members[piece.member])
         is_held_out = split_key(held_out_key(index, sample.key)) < piece.validation_bound
         parts[SPLITS[is_held_out]].append(array.reshape(-1).astype(token_dtype(tokenizer.vocab_size)))
     counts = {}

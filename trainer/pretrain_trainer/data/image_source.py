@@ -11,6 +11,7 @@ import numpy as np
 from pretrain_api.image_shards import HELD_OUT, LEFT_OUT, ImageManifest
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.foreign import SampleShards
+from pretrain_trainer.data.npy import array_of
 from pretrain_trainer.data.samples import Int64s
 
 Split = Literal["train", "validation"]
@@ -58,4 +59,4 @@ def save_numbers(storage: Storage, path: str, numbers: Int64s) -> None:
 
 
 def _numbers(storage: Storage, path: str) -> Int64s:
-    return np.asarray(np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False))
+    return array_of(storage.read_bytes(path))

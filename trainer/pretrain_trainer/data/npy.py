@@ -1,6 +1,7 @@
 """NumPy array files as bytes. Pickled objects are never loaded."""
 
 import io
+import threading
 import tokenize
 from typing import Any
 
@@ -12,11 +13,16 @@ UNREADABLE = (
 )  # fmt: skip
 """What NumPy raises for a header that is damaged, depending on where: it is parsed as Python, by `tokenize` and `ast`."""
 
+_PARSING = threading.Lock()
+"""Python before 3.12 counts the depth of what `ast` parses for all threads together: two at once can end in a SystemError
+(python/cpython#106905)."""
+
 
 def array_of(content: bytes) -> npt.NDArray[Any]:
-    """The array in an `.npy` file. ValueError, with the reason, for anything else."""
+    """The array in an `.npy` file. ValueError, with the reason, for anything else. Any threads may call it at once."""
     try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
+        with _PARSING:
+            array = np.load(io.BytesIO(content), allow_pickle=False)
     except UNREADABLE as error:
         raise ValueError(str(error) or type(error).__name__) from error
     if not isinstance(array, np.ndarray):  # an archive of several, by its first bytes
