@@ -399,7 +399,7 @@ class TestHttp:
                 def log_message(self, format: str, *values: Any) -> None: ...
 
             server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
             servers.append(server)
             return f"http://127.0.0.1:{server.server_address[1]}"
 
@@ -472,7 +472,7 @@ class TestS3:
                 def log_message(self, format: str, *values: Any) -> None: ...
 
             server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
             servers.append(server)
             monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
 

@@ -96,7 +96,7 @@ class TestWebServer:
         captioned(tmp_path / "www", shards=2)
         handler = functools.partial(Quiet, directory=str(tmp_path / "www"))
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
             yield f"http://127.0.0.1:{server.server_port}"
             server.shutdown()
 
