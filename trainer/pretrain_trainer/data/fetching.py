@@ -175,7 +175,9 @@ class Fetching:
         where = uri if start is None else f"bytes {start} to {end} of {uri}"
         try:
             async with self._slots:
-                return await self._patient.read(where, lambda: self._reads.read(path, start, end))
+                return await self._patient.read(
+                    f"spec.storage.uri: {where}", lambda: self._reads.read(path, start, end)
+                )
         except FileNotFoundError as error:
             if type(error.__cause__).__name__ == "NoSuchBucket":  # the whole bucket is gone
                 raise

@@ -15,21 +15,27 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
+from fsspec.asyn import get_loop, sync
 from fsspec.implementations.local import LocalFileSystem
 
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.samples import SampleManifest, SampleShard, index_dtype, kind_of
+from pretrain_api.storage import Storage
 from pretrain_trainer.data import manifest_file
 from pretrain_trainer.data.kept import Kept
 from pretrain_trainer.data.npy import array_of
+from pretrain_trainer.data.patience import PatientReads
+from pretrain_trainer.data.remote import part
 from pretrain_trainer.documents import locations
 from pretrain_trainer.documents.faults import patiently, reading
+from pretrain_trainer.storage_faults import StorageUnavailable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SPAN_BYTES = 8 << 20
 """Of one request for records that follow each other."""
+_S3 = ("s3://", "s3a://")
 _INDEX_BYTES = 256 << 20
 """Of indexes that are kept: at some 80 bytes for an image with a caption those of three million records. Read in random
 order, shards whose index is not kept cost a request for all of it with each record."""
@@ -79,8 +85,19 @@ class SampleShards:
     """The shards of a manifest. For any number of threads; each index is read once, by the first that needs it, and not
     taken along into other processes."""
 
-    def __init__(self, uri: str, endpoint_url: str = "", where: str = "", index_bytes: int = _INDEX_BYTES) -> None:
-        """`uri` is that of manifest.json; `where` is the field that names it. UserError where it cannot be read."""
+    def __init__(
+        self,
+        uri: str,
+        endpoint_url: str = "",
+        where: str = "",
+        index_bytes: int = _INDEX_BYTES,
+        patient: PatientReads | None = None,
+    ) -> None:
+        """`uri` is that of manifest.json; `where` is the field that names it. UserError where it cannot be read.
+
+        `patient` repeats requests of records for minutes, and those that are late at once, and counts them; without it a
+        fault is waited for as long as a person waits.
+        """
         self.uri, self._where = uri, where or uri
         file = manifest_file.read(uri, endpoint_url, where)
         self.storage, parsed = file.storage, file.manifest
@@ -94,6 +111,10 @@ class SampleShards:
         self.manifest: SampleManifest = parsed
         self._first = [0, *accumulate(shard.records for shard in parsed.shards)]
         self._opened: Kept[_Opened] = Kept(index_bytes)
+        self._patient = patient
+        self._beside = self.storage.asking_once() if patient else self.storage
+        self._buckets: dict[str, Storage] = {}
+        """Others than the manifest's, whose requests `patient` repeats."""
 
     def __len__(self) -> int:
         return self.manifest.records
@@ -113,7 +134,7 @@ class SampleShards:
         wanted = tuple(member for member in opened.members if member[0] in names and row[member[1]])
         places = [(int(row[offset]), int(row[offset]) + int(row[length])) for _, offset, length, _ in wanted]
         start, end = min((first for first, _ in places), default=0), max((last for _, last in places), default=0)
-        content = patiently(lambda: self._content(opened, start, end)) if places else b""
+        content = self._content(opened, start, end) if places else b""
         return self._sample(replace(opened, members=wanted), inside, content, start)
 
     def place(self, record: int) -> tuple[int, int]:
@@ -174,11 +195,20 @@ class SampleShards:
         if ends.max(initial=0) > of.bytes or (begins > ends).any() or ends.min(initial=0) < 0:
             what = f"it leads outside of its tar of {of.bytes} bytes"
             raise _other_index(self.storage.uri(of.index), what)
-        fs, path = self.storage.fs, self.storage.path(of.name)
-        if "://" in of.name:
-            fs, path = locations.file_system(address, self._where)
+        fs, path = self._file_system(of.name)
         is_local = isinstance(fs, LocalFileSystem)
         return _Opened(rows, begins, ends, members, address, fs, path, is_local)
+
+    def _file_system(self, name: str) -> tuple[Any, str]:
+        """Of a tar, and its path there."""
+        if "://" not in name:
+            return self._beside.fs, self._beside.path(name)
+        if not self._patient or not name.startswith(_S3):
+            return locations.file_system(name, self._where)
+        bucket = "/".join(name.split("/", 3)[:3])
+        if (place := self._buckets.get(bucket)) is None:
+            place = self._buckets[bucket] = Storage(bucket).asking_once()
+        return place.fs, place.path(name.removeprefix(f"{bucket}/"))
 
     def _read_index(self, shard: SampleShard) -> npt.NDArray[np.void]:
         uri = self.storage.uri(shard.index)
@@ -206,9 +236,24 @@ class SampleShards:
     def _span(self, opened: _Opened, first: int, last: int) -> tuple[bytes, int]:
         """What lies in the tar from record `first` to that before `last`, by one request, and its first byte's place."""
         start, end = int(opened.begins[first]), int(opened.ends[last - 1])
-        return patiently(lambda: self._content(opened, start, end)), start
+        return self._content(opened, start, end), start
 
     def _content(self, opened: _Opened, start: int, end: int) -> bytes:
+        if self._patient is None or opened.is_local:
+            return patiently(lambda: self._asked(opened, start, end))
+        where = f"{self._where}: bytes {start} to {end} of {opened.address}"
+        try:
+            found = sync(get_loop(), self._patient.read, where, lambda: part(opened.fs, opened.path, start, end))
+        except StorageUnavailable:
+            raise
+        except Exception:
+            with reading(self._where, opened.address):
+                raise
+        self._patient.counts.bytes += len(found.content)
+        return bytes(found.content)
+
+    def _asked(self, opened: _Opened, start: int, end: int) -> bytes:
+        """By one request, asked once."""
         with reading(self._where, opened.address):
             if not opened.is_local:
                 return bytes(opened.fs.cat_file(opened.path, start=start, end=end))

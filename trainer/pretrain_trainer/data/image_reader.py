@@ -13,7 +13,7 @@ from pretrain_trainer.cores import usable_cores
 from pretrain_trainer.data.foreign import DamagedRecord, Sample
 from pretrain_trainer.data.image_samples import ImageSamples
 from pretrain_trainer.data.image_source import ImageSource
-from pretrain_trainer.data.patience import Counts
+from pretrain_trainer.data.patience import Counts, PatientReads
 from pretrain_trainer.data.quarantine import NOTHING_DAMAGED, Quarantine
 from pretrain_trainer.data.samples import Int64s
 from pretrain_trainer.documents import webdataset
@@ -46,11 +46,16 @@ class ImageReader:
     """Beyond a batch nothing is won by reading more at a time."""
 
     def __init__(
-        self, sources: Sequence[ImageSource], quarantine: Quarantine = NOTHING_DAMAGED, field: str | None = None
+        self,
+        sources: Sequence[ImageSource],
+        patient: PatientReads,
+        quarantine: Quarantine = NOTHING_DAMAGED,
+        field: str | None = None,
     ) -> None:
-        """`field` names what is read in place of the caption."""
+        """`patient` is what the sources' requests are repeated by; `field` names what is read in place of the caption."""
         self._sources, self._quarantine, self._field = sources, quarantine, field
         is_local = all(source.shards.storage.is_local for source in sources)
+        self._patient = None if is_local else patient
         threads = usable_cores() if is_local else _REMOTE_REQUESTS
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fetch")
         largest = max(source.shards.manifest.bytes // max(1, len(source.shards)) for source in sources)
@@ -67,8 +72,8 @@ class ImageReader:
 
     @property
     def counts(self) -> Counts | None:
-        """Not counted for images."""
-        return None
+        """What reading from remote storage has cost so far."""
+        return self._patient.counts if self._patient else None
 
     def announce(self, source: Int64s, index: Int64s) -> None:
         """Tell which samples this machine reads after those that were announced before."""

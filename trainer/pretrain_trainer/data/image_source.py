@@ -12,6 +12,7 @@ from pretrain_api.image_shards import HELD_OUT, LEFT_OUT, ImageManifest
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.foreign import SampleShards
 from pretrain_trainer.data.npy import array_of
+from pretrain_trainer.data.patience import PatientReads
 from pretrain_trainer.data.samples import Int64s
 
 Split = Literal["train", "validation"]
@@ -30,10 +31,13 @@ class ImageSource:
     split: Split
 
     @classmethod
-    def of(cls, storage: Storage, folder: str, manifest: ImageManifest, split: Split) -> ImageSource:
-        """The source whose manifest lies in a folder of the storage. UserError where its shards cannot be read."""
+    def of(
+        cls, storage: Storage, folder: str, manifest: ImageManifest, split: Split, patient: PatientReads | None = None
+    ) -> ImageSource:
+        """The source whose manifest lies in a folder of the storage, with requests as `patient` repeats them. UserError
+        where its shards cannot be read."""
         held_out, left_out = (_numbers(storage, f"{folder}/{name}") for name in (HELD_OUT, LEFT_OUT))
-        shards = SampleShards(manifest.uri, storage.endpoint_url)
+        shards = SampleShards(manifest.uri, storage.endpoint_url, patient=patient)
         return cls(manifest, shards, held_out, np.union1d(held_out, left_out), split)
 
     @property

@@ -13,6 +13,7 @@ from pretrain_api.shards import Manifest
 from pretrain_api.stages import Stage
 from pretrain_api.types.data import Source
 from pretrain_trainer.data.mixture import read_manifests
+from pretrain_trainer.data.patience import PatientReads
 from pretrain_trainer.data.quarantine import NOTHING_DAMAGED, Quarantine
 from pretrain_trainer.data.reader import SampleReader
 from pretrain_trainer.data.samples import AnySamples, Samples
@@ -59,7 +60,10 @@ def reader(
     from pretrain_trainer.data.image_source import ImageSource
 
     images = [(folder, manifest) for folder, manifest in places if isinstance(manifest, ImageManifest)]
-    return ImageReader([ImageSource.of(storage, *place, split) for place in images], quarantine, field)
+    patient = PatientReads()
+    return ImageReader(
+        [ImageSource.of(storage, *place, split, patient) for place in images], patient, quarantine, field
+    )
 
 
 def quarantine(context: StageContext) -> Quarantine:

@@ -62,7 +62,7 @@ class PatientReads:
         self.counts = Counts()
 
     async def read(self, what: str, ask: Callable[[], Awaitable[Result]]) -> Result:
-        """The result of `ask`. Faults that do not pass are raised as they are, StorageUnavailable when one stays."""
+        """The result of `ask`, which asks for `what`, told with the field that names its place. Faults that do not pass are raised as they are, StorageUnavailable when one stays."""
         began, attempt = time.monotonic(), 0
         while True:
             try:
@@ -74,7 +74,7 @@ class PatientReads:
                     raise
                 if (taken := time.monotonic() - began) > self._patience.seconds:
                     raise StorageUnavailable(
-                        f"spec.storage.uri: {what} could not be read in {attempt} attempts over {taken:.0f} s, "
+                        f"{what} could not be read in {attempt} attempts over {taken:.0f} s, "
                         f"last: {type(error).__name__}: {error}. Training goes on from the newest checkpoint once it can."
                     ) from error
             await asyncio.sleep(self._patience.pause(attempt))

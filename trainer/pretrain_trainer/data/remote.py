@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from pretrain_api.storage import Storage
 
@@ -29,16 +30,20 @@ class RangedReads:
 
     async def read(self, path: str, start: int | None = None, end: int | None = None) -> Part:
         """Bytes start to end, or the whole object. Raises what the file system raises."""
-        fs, full = self._storage.fs, self._storage.path(path)
-        if self._storage.is_s3:
-            bucket, key, _ = fs.split_path(full)
-            # cat_file would do, but does not tell how large the object is.
-            extra = {} if start is None else {"Range": f"bytes={start}-{(end or 0) - 1}"}
-            answer = await fs._call_s3("get_object", Bucket=bucket, Key=key, **extra)
-            async with answer["Body"] as body:
-                content = await body.read()
-            told = _CONTENT_RANGE.match(answer.get("ContentRange", ""))
-            return Part(content, int(told[1]) if told else None)
-        if getattr(fs, "async_impl", False):
-            return Part(bytes(await fs._cat_file(full, start=start, end=end)))
-        return Part(bytes(await asyncio.to_thread(fs.cat_file, full, start=start, end=end)))
+        return await part(self._storage.fs, self._storage.path(path), start, end)
+
+
+async def part(fs: Any, path: str, start: int | None = None, end: int | None = None) -> Part:
+    """The same of an fsspec file system and a path as it takes it."""
+    if hasattr(fs, "_call_s3"):
+        bucket, key, _ = fs.split_path(path)
+        # cat_file would do, but does not tell how large the object is.
+        extra = {} if start is None else {"Range": f"bytes={start}-{(end or 0) - 1}"}
+        answer = await fs._call_s3("get_object", Bucket=bucket, Key=key, **extra)
+        async with answer["Body"] as body:
+            content = await body.read()
+        told = _CONTENT_RANGE.match(answer.get("ContentRange", ""))
+        return Part(content, int(told[1]) if told else None)
+    if getattr(fs, "async_impl", False):
+        return Part(bytes(await fs._cat_file(path, start=start, end=end)))
+    return Part(bytes(await asyncio.to_thread(fs.cat_file, path, start=start, end=end)))
