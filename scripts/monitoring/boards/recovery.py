@@ -7,7 +7,7 @@ _RATE = "[$__rate_interval]"
 
 def _quantile(share: float) -> str:
     buckets = "pretrain_operator_recovery_seconds_bucket[$__range]"
-    return f"histogram_quantile({share}, sum by (le, rung) (increase({buckets})))"
+    return f"histogram_quantile({share}, sum by (le, rung) (increase({buckets}))) >= 0"  # not those of which there was none
 
 
 def _by_job(counter: str) -> str:
@@ -55,7 +55,7 @@ BOARD = Board(
                   ((f"sum by (reason) (increase(pretrain_train_breaks_total{OF_JOB}{_RATE}))", "{{reason}}"),),
                   limits=((1, "orange"),)),
             Panel("Failures by kind", "Of all jobs, in each interval.",
-                  ((f"sum by (kind) (increase(pretrain_operator_failures_total{_RATE}))", "{{kind}}"),),
+                  ((f"sum by (kind) (increase(pretrain_operator_failures_total{_RATE})) > 0", "{{kind}}"),),
                   limits=((1, "orange"),)),
         )),
         ("What it cost", (

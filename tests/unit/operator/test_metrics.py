@@ -139,6 +139,13 @@ def test_answers_are_counted_by_a_bounded_set_of_codes() -> None:
 
 
 class TestHappened:
+    def test_the_first_of_its_kind_is_a_rise_from_zero(self) -> None:
+        """Without a sample before it, `increase` would find nothing."""
+        read = Metrics().registry.get_sample_value
+        assert read(declared.FAILED.name, {"kind": "Hang"}) == 0
+        assert read(f"{declared.RECOVERY.name}_count", {"rung": "Shrink"}) == 0
+        assert read(f"{declared.RECOVERY_PHASE.name}_count", {"rung": "Shrink", "phase": "load"}) == 0
+
     def test_a_failure_is_counted_by_a_bounded_set_of_kinds(self) -> None:
         metrics = Metrics()
         for number, kind in enumerate(("Hang", "ZeroDivisionError", "KeyError"), start=3):
