@@ -52,13 +52,14 @@ class Scraped:
     """The run, what it served while it trained, and the Prometheus that asked it."""
 
     def __init__(self, folder: Path) -> None:
-        self.run = LocalRun(
-            folder, a_job().stored_in(folder / "run").with_steps(STEPS, processes=2), "--metrics-port=0"
-        )
+        job = a_job().stored_in(folder / "run").with_steps(STEPS, processes=2)
+        self.run = LocalRun(folder, job.with_spec(recovery={"hangTimeoutSeconds": 2}), "--metrics-port=0")
         self.prometheus = Prometheus(folder / "prometheus")
         self.prometheus.start(monitoring.RULES)
         self.answers: dict[str, int] = {}
         """How many series each question of the dashboards and rules had while the run trained."""
+        self.hanging: dict[str, str] = {}
+        """Labels of the alert that fired for a frozen rank."""
 
     def train(self) -> None:
         self.run.until("Training")
@@ -73,6 +74,9 @@ class Scraped:
         self.run.ranks()[1].kill()
         eventually(lambda: self.value('pretrain_train_breaks_total{reason="killed"}') == 1, within_seconds=60)
         eventually(lambda: self.value("pretrain_job_restarts_total") == 1, within_seconds=60)
+        self.run.ranks()[1].suspend()
+        fired = 'ALERTS{alertname="PretrainJobHanging",alertstate="firing"}'
+        self.hanging = eventually(lambda: self.prometheus.query(fired), within_seconds=60)[0]["metric"]
         eventually(lambda: self.value("pretrain_train_steps_total") > 600, within_seconds=60)
         boards = [board for name, board in monitoring.BOARDS.items() if name != "operator"]
         asked = [question for board in boards for question in monitoring.asked(board)]
@@ -139,6 +143,11 @@ def test_phases_make_up_most_of_a_step_and_not_more(scraped: Scraped) -> None:
 
 def test_every_panel_and_rule_sees_something_but_those_that_need_what_this_run_lacks(scraped: Scraped) -> None:
     assert {who for who, series in scraped.answers.items() if not series} == EMPTY_HERE
+
+
+def test_an_alert_fires_for_the_rank_that_was_frozen(scraped: Scraped) -> None:
+    assert scraped.hanging["severity"] == "warning"
+    assert (scraped.hanging["namespace"], scraped.hanging["pretrainjob"]) == ("default", "test")
 
 
 def test_a_scrape_of_one_job_is_small(scraped: Scraped) -> None:
