@@ -16,6 +16,9 @@ from support.dashboards.units import written
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_TICK = 36
+"""Width of the name of a tick, with what has to be free beside it, in pixels."""
+
 
 def lines(canvas: Canvas, area: Area, drawn: Drawn) -> None:
     from matplotlib.ticker import MultipleLocator
@@ -45,7 +48,7 @@ def lines(canvas: Canvas, area: Area, drawn: Drawn) -> None:
         if step["value"] is not None and low <= step["value"] <= high:
             axes.axhline(step["value"], color=colours.named(step["color"]), linewidth=1, linestyle=(0, (6, 4)))
     _marked(axes, drawn)
-    _clock(axes, drawn.span)
+    _clock(axes, drawn.span, area.width - 62)
     if unit == "bytes":
         axes.yaxis.set_major_locator(MultipleLocator(2 ** math.floor(math.log2((high - low) / 3))))
     axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= high])
@@ -85,7 +88,7 @@ def states(canvas: Canvas, area: Area, drawn: Drawn) -> None:
                 text = written(value, drawn.defaults["unit"])
                 axes.text(times[first] + width / 2, row, text, ha="center", va="center", fontsize=8, color=colours.TEXT)
     axes.set(ylim=(len(drawn.series) - 0.5, -0.5), yticks=[])
-    _clock(axes, drawn.span)
+    _clock(axes, drawn.span, area.width - names)
 
 
 def pieces(values: NDArray[np.float64]) -> list[tuple[int, int]]:
@@ -103,10 +106,10 @@ def _marked(axes: Axes, drawn: Drawn) -> None:
                 axes.axvspan(first, last, color=mark.colour, alpha=0.07, linewidth=0)
 
 
-def _clock(axes: Axes, span: Span) -> None:
+def _clock(axes: Axes, span: Span, width: float) -> None:
     """Minutes and seconds since the beginning, which say more in a picture than the time of a day."""
     axes.set_xlim(span.start, span.end)
     length = span.end - span.start
-    every = next(each for each in (10, 30, 60, 120, 300, 600, 1800, 3600, math.inf) if length / each <= 8)
+    every = next(each for each in (10, 30, 60, 120, 300, 600, 1800, 3600, math.inf) if length / each * _TICK <= width)
     ticks = np.arange(0, length, every)
     axes.set_xticks(span.start + ticks, [f"{int(tick) // 60}:{int(tick) % 60:02}" for tick in ticks])
