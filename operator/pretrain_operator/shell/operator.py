@@ -81,7 +81,7 @@ class Operator:
             loop.add_signal_handler(number, self._stop.set)
         probes = Probes(self._wrong, lambda: self._is_ready)
         await probes.serve_health(settings.health_address)
-        await probes.serve_metrics(settings.metrics_address, self.metrics.registry)
+        await probes.serve_metrics(settings.metrics_address, self.metrics.text)
         try:
             if not await self._unless_stopped(self._crd_is_there()):
                 return EXIT_OK
