@@ -46,7 +46,7 @@ class TestTraining:
         # kill -9 of the command: every program dies with it; completed stages are not done again.
         run = LocalRun(tmp_path, job).until("Training")
         assert run.output.count("skipped (done before)") == 4
-        assert f"resumed at step {saved}" in run.output
+        eventually(lambda: run.output, lambda output: f"resumed at step {saved}" in output)
         assert run.status["suspendedSeconds"] >= 0
         found = run.programs()
         run.signalled(signal.SIGKILL).exit_code()
