@@ -27,7 +27,6 @@ EMPTY_HERE = {
     "Pretrain / Fleet / MFU", "Pretrain / Job / MFU",
     # Its roster and its failures do not change, and it is too short for a checkpoint.
     "Pretrain / Job / mark Generation", "Pretrain / Job / mark Failure", "Pretrain / Job / mark Checkpoint",
-    "PretrainJobCheckpointOld watches pretrain_job_checkpoint_age_seconds",
     # Only an operator sees failures by kind and recoveries of all jobs.
     "Pretrain / Recovery / Failures by kind", "Pretrain / Recovery / How long recoveries take",
     "Pretrain / Recovery / Phases of a recovery",

@@ -16,6 +16,7 @@ from pretrain_api.types.status import (
     Progress,
     RecoveryRecord,
     RecoveryStatus,
+    StageStatus,
     TimeSpent,
     World,
 )
@@ -86,6 +87,12 @@ def test_of_a_training_job() -> None:
     assert (shown[declared.CHECKPOINT_AGE], shown[declared.CHECKPOINT_INTERVAL]) == (90, 300)
     assert (shown[declared.FAILURES_TOTAL], shown[declared.DISRUPTIONS]) == (2, 1)
     assert (shown[declared.WINDOW], shown[declared.BUDGET]) == (1, 10)
+
+
+def test_without_a_checkpoint_its_age_is_that_of_the_training() -> None:
+    train = StageStatus(name="Train", state="Running", start_time=NOON - timedelta(seconds=70))
+    shown = Shown(TRAINING.model_copy(update={"checkpoint": None, "stages": [train]}))
+    assert shown[declared.CHECKPOINT_AGE] == 70
 
 
 def test_of_its_time_are_the_activities_and_the_phases_of_recoveries() -> None:
