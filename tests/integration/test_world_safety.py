@@ -1,10 +1,6 @@
 """The rules of the world are needed, every one: without any of them a simulated schedule ends badly, or a rule's own test
 fails."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -62,24 +58,12 @@ def is_noticed_by_the_simulation() -> bool:
     return False
 
 
-def is_noticed_by_a_test(module: str, before: str, after: str) -> bool:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(TESTS),
-        mutant.ENV: json.dumps({"module": module, "before": before, "after": after}),
-    }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "support.mutant", "-p", "no:cacheprovider", *RULES]
-    done = subprocess.run(command, env=environment, cwd=TESTS.parent, capture_output=True, text=True, timeout=120)
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    return done.returncode == 1
-
-
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_rule_is_missed(name: str) -> None:
     module, before, after = MUTANTS[name]
     with mutant.changed(module.__name__, before, after):
         is_noticed = is_noticed_by_the_simulation()
-    assert is_noticed or is_noticed_by_a_test(module.__name__, before, after)
+    assert is_noticed or mutant.is_noticed(RULES, module.__name__, before, after)
 
 
 def test_with_all_of_them_nothing_is() -> None:
