@@ -76,6 +76,15 @@ class S3Server:
     def _processes(self) -> list[Process]:
         return [self._process] if self._process else list(processes.recorded(self.folder))
 
+    def freeze(self) -> None:
+        """It hangs: connections are taken by the kernel, and nobody answers."""
+        for process in self._processes():
+            process.process.suspend()
+
+    def thaw(self) -> None:
+        for process in self._processes():
+            process.process.resume()
+
     @contextmanager
     def full(self, bucket: str) -> Iterator[None]:
         """No space for another object in a bucket; what is there can be read. The server writes an object into a folder of the
