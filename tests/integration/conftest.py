@@ -1,7 +1,10 @@
 """Runs that several test modules look at, and Kubernetes without kubelets."""
 
+import contextlib
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from support.cluster.fixtures import api_server_fixture, s3_server_fixture, simulated_nodes
 from support.finished_runs import FinishedRun
@@ -37,3 +40,25 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
 def own_run(trained_run: FinishedRun, tmp_path: Path) -> FinishedRun:
     """A copy of the trained run for one test."""
     return trained_run.copy(tmp_path / "run")
+
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a failed test has left running ends with it: training without end takes a core from every test behind it."""
+    yield
+    folder = request.node.funcargs.get("tmp_path")
+    if folder and request.node.stash.get(_FAILED, False):
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any(str(folder) in word for word in process.cmdline()):
+                    process.kill()

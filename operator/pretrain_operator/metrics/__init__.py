@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from pretrain_api.metrics import bounded, counter, gauge, histogram
 from pretrain_api.types import PretrainJobStatus
@@ -18,12 +18,11 @@ _OWN_CODES = frozenset((0, 200, 201, 403, 404, 409, 410, 422, 429, 500, 503, 504
 
 
 class Metrics:
-    """Every metric of this process, in a registry of its own."""
+    """Every metric of this process. Those of jobs stand apart: they are many, and written in another way."""
 
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry()
         self.jobs = JobFigures()
-        own.register(self.jobs)
         self.queue = gauge(declared.QUEUE, own)
         self.silence = gauge(declared.SILENCE, own)
         self.leading = gauge(declared.LEADING, own)
@@ -33,6 +32,10 @@ class Metrics:
         self._failures = counter(declared.FAILED, own)
         self._recoveries = histogram(declared.RECOVERY, own)
         self._phases = histogram(declared.RECOVERY_PHASE, own)
+
+    def text(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        return generate_latest(self.registry) + self.jobs.text().encode()
 
     def answered(self, verb: str, code: int) -> None:
         """One request was answered; code 0: it was not."""

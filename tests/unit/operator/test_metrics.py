@@ -131,6 +131,38 @@ def test_of_a_deleted_job_are_none() -> None:
     assert shown.names == set()
 
 
+class TestText:
+    """What a scrape of the operator is answered with, against prometheus_client's own writing of the same figures."""
+
+    def test_is_as_the_library_writes_it(self) -> None:
+        recovery = RecoveryStatus(restarts=1, last_recovery=RecoveryRecord(kind='of a "kind" \\', seconds="1234567.5"))
+        shown = Shown(TRAINING.model_copy(update={"recovery": recovery}))
+        for number, state in enumerate(("Suspended", "Recovering", "Pending", "Succeeded", "Failed")):
+            shown.jobs.show(("lab", f"job-{number}"), TRAINING.model_copy(update={"state": state}), a_job().spec)
+        shown.jobs.show(("lab", "new"), PretrainJobStatus())
+        assert shown.jobs.text() == generate_latest(shown.registry).decode()
+
+    def test_without_jobs_as_well(self) -> None:
+        metrics, registry = Metrics(), CollectorRegistry()
+        registry.register(metrics.jobs)
+        assert metrics.jobs.text() == generate_latest(registry).decode()
+
+    def test_follows_the_clock_and_the_newest_status(self) -> None:
+        now = [NOON]
+        jobs, registry = JobFigures(now=lambda: now[0]), CollectorRegistry()
+        registry.register(jobs)
+        jobs.show(KEY, TRAINING)
+        texts = [jobs.text()]
+        now[0] += timedelta(seconds=7)
+        texts.append(jobs.text())
+        jobs.show(KEY, TRAINING.model_copy(update={"state": "Suspended"}))
+        texts.append(jobs.text())
+        now[0] += timedelta(seconds=7)
+        texts.append(jobs.text())
+        assert texts[-1] == generate_latest(registry).decode()
+        assert len(set(texts)) == 4
+
+
 def test_answers_are_counted_by_a_bounded_set_of_codes() -> None:
     metrics = Metrics()
     for code in (200, 409, 418, 419):
@@ -160,7 +192,7 @@ class TestHappened:
 def test_what_is_served_is_what_is_declared() -> None:
     metrics = Metrics()
     metrics.jobs.show(KEY, TRAINING, a_job().spec)
-    served = re.findall(r"^# TYPE (\S+) (\S+)", generate_latest(metrics.registry).decode(), re.MULTILINE)
+    served = re.findall(r"^# TYPE (\S+) (\S+)", metrics.text().decode(), re.MULTILINE)
     # prometheus_client adds when a counter or histogram began.
     own = {(name, kind) for name, kind in served if not name.endswith("_created")}
     assert own == {(metric.name, metric.kind) for metric in declared.METRICS}

@@ -6,6 +6,7 @@ patches alone. Each sample's mask follows from its position in the order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _CROP, _MASK = 0, 1
 """Purposes of random numbers."""
 _EPSILON = 1e-6
+_MOST_PLACES, _MOST_FEATURES = 4, 4096
+"""Places a side that features keep apart, and about how many numbers they may have."""
 
 
 def build(spec: MaeSpec, parts: Parts) -> MaskedAutoencoder:
@@ -74,14 +77,21 @@ class MaskedAutoencoder(Additive):
         return Sums(losses.sum() * scale, losses.detach().float())
 
     def embed(self, model: Any, pixels: Tensor) -> Tensor:
-        """The mean over all patches, none of which is hidden."""
+        """Float [n, places * width]: the mean over the patches of each part of the image, of up to 4 x 4, none of them hidden.
+
+        Patches that predict their neighbours' pixels say what is where, which the mean over all of them forgets; features on
+        a grid of places, of some thousand numbers, are probed by Goyal et al. (2019), arXiv:1905.01235, section 4.1, too.
+        """
         order = torch.arange(self._patches, dtype=torch.float32, device=pixels.device).expand(len(pixels), -1)
         ratio, model.config.mask_ratio = model.config.mask_ratio, 0.0
         try:
             found: Tensor = model.base_model(pixel_values=normalised(pixels), noise=order).last_hidden_state
         finally:
             model.config.mask_ratio = ratio
-        return found[:, 1:].mean(dim=1)
+        side = math.isqrt(self._patches)
+        apart = max(1, min(_MOST_PLACES, side, math.isqrt(_MOST_FEATURES // found.shape[2])))
+        patches = torch.unflatten(found[:, 1:].transpose(1, 2), 2, (side, side))
+        return nn.functional.adaptive_avg_pool2d(patches, apart).flatten(2).transpose(1, 2).flatten(1)
 
     def figures(self, context: StageContext, places: Places, source: int, model: TrainedModel) -> Mapping[str, Any]:
         """The loss says it all."""

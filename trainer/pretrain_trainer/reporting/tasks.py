@@ -61,13 +61,17 @@ _TASKS: Mapping[str, Task] = {
         "sees",
         images=True,
         about="The loss is the mean squared error of hidden patches, in normalised pixels.",
-        usage="""from PIL import Image
+        usage="""import torch
+from PIL import Image
 from transformers import AutoImageProcessor, AutoModel
 
 processor = AutoImageProcessor.from_pretrained("path/to/this/folder")
 model = AutoModel.from_pretrained("path/to/this/folder", mask_ratio=0.0)  # the encoder, which sees every patch
 pixels = processor(Image.open("image.png"), return_tensors="pt").pixel_values
-features = model(pixels).last_hidden_state[:, 1:].mean(dim=1)""",
+side = model.config.image_size // model.config.patch_size
+in_order = torch.arange(side**2).float()[None]
+patches = model(pixels, noise=in_order).last_hidden_state[:, 1:].unflatten(1, (side, side))
+features = patches.mean(dim=(1, 2))  # or, as the figures have them, a mean for each of 4 x 4 parts of the image""",
     ),
     "clip": Task(
         "pair of encoders of images and captions",

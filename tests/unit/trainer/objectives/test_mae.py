@@ -100,9 +100,23 @@ class TestFeatures:
         model, objective = a_model(torch.float32), an_objective()
         pixels = objective.batch(images(3), positions(3))["pixels"]
         found = objective.embed(model, pixels)
-        assert found.shape == (3, VIT["hidden_size"])
+        places = min(4, SIDE // PATCH) ** 2
+        assert found.shape == (3, places * VIT["hidden_size"])
         assert model.config.mask_ratio == 0.75
         torch.testing.assert_close(found, objective.embed(a_model(torch.float32, mask_ratio=0.5), pixels))
+
+    def test_tell_what_is_where(self) -> None:
+        model, objective = a_model(torch.float32), an_objective()
+        pixels = objective.batch(images(1), positions(1))["pixels"]
+        places = min(4, SIDE // PATCH)
+        with torch.no_grad():
+            grid = objective.embed(model, pixels).unflatten(1, (places, places, VIT["hidden_size"]))
+            order = torch.arange((SIDE // PATCH) ** 2).float()[None]
+            model.config.mask_ratio = 0.0
+            patches = model.base_model(pixel_values=normalised(pixels), noise=order).last_hidden_state[0, 1:]
+        own = patches.unflatten(0, (SIDE // PATCH, SIDE // PATCH))
+        part = SIDE // PATCH // places
+        torch.testing.assert_close(grid[0, 0, 1], own[:part, part : 2 * part].mean(dim=(0, 1)))
 
     def test_reconstructions_show_what_is_given_what_is_seen_and_what_is_made_of_it(self) -> None:
         model: Any = a_model(torch.float32)
