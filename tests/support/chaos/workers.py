@@ -61,11 +61,11 @@ def out_of_memory(place: Place) -> None:
     """A worker's limit is what it uses now, and something more in its container needs memory: the kernel kills for it."""
     name = place.a_worker()
     group = f"{place.cluster.network.prefix}/{place.node_of(name).name}"
-    with control_groups.squeezed(group, place.container_of(name)) as kills:
+    with control_groups.squeezed(group, place.container_of(name)) as has_killed:
 
         def have_come() -> bool:
             with contextlib.suppress(Failed):  # it was among those that were killed
                 place.job.kubectl("exec", name, "--", "python", "-c", _HOG)
-            return kills() > 0
+            return has_killed()
 
         eventually(have_come, within_seconds=60, every_seconds=1)

@@ -49,9 +49,9 @@ def existing(name: str) -> list[Path]:
 
 
 @contextmanager
-def squeezed(name: str, part: str) -> Iterator[Callable[[], int]]:
-    """A group somewhere below another one may have hardly more memory than it needs now. Gives a count of the processes that
-    the kernel kills for it meanwhile."""
+def squeezed(name: str, part: str) -> Iterator[Callable[[], bool]]:
+    """A group somewhere below another one may have hardly more memory than it needs now. Gives whether the kernel has killed
+    a process for it meanwhile: with the one that a container lives by the group goes as well."""
     [(folder, limit, usage, events)] = [
         (folder, folder / limit, usage, events)
         for root in roots()
@@ -67,7 +67,7 @@ def squeezed(name: str, part: str) -> Iterator[Callable[[], int]]:
     before, wide = kills(), limit.read_text()
     limit.write_text(str(_figure(folder / "memory.stat", usage) + _ROOM_BYTES))
     try:
-        yield lambda: kills() - before
+        yield lambda: not folder.exists() or kills() > before
     finally:
         with suppress(FileNotFoundError):  # the pod is gone, and its group with it
             limit.write_text(wide)
