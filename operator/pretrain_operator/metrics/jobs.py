@@ -10,8 +10,9 @@ from prometheus_client.registry import Collector
 
 from pretrain_api.goodput import Account
 from pretrain_api.metrics import Metric
+from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
-from pretrain_operator.brain import goodput, lifecycle
+from pretrain_operator.brain import goodput, lifecycle, stages
 from pretrain_operator.metrics import declared, exposition
 from pretrain_operator.metrics.exposition import Family, Key
 
@@ -118,8 +119,9 @@ def aging(status: PretrainJobStatus, now: datetime) -> Iterator[Sample]:
     if status.state in lifecycle.TERMINAL:
         return
     progress = status.progress
-    if status.checkpoint and status.checkpoint.time:
-        yield declared.CHECKPOINT_AGE, (), (now - status.checkpoint.time).total_seconds()
+    since = status.checkpoint.time if status.checkpoint else stages.entry(status, Stage.TRAIN).start_time
+    if since:
+        yield declared.CHECKPOINT_AGE, (), (now - since).total_seconds()
     if goodput.is_open(status):
         yield from _time(goodput.account_at(status, now))
     if status.state == "Training" and progress.update_time:

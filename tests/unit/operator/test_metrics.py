@@ -16,6 +16,7 @@ from pretrain_api.types.status import (
     Progress,
     RecoveryRecord,
     RecoveryStatus,
+    StageStatus,
     TimeSpent,
     World,
 )
@@ -86,6 +87,12 @@ def test_of_a_training_job() -> None:
     assert (shown[declared.CHECKPOINT_AGE], shown[declared.CHECKPOINT_INTERVAL]) == (90, 300)
     assert (shown[declared.FAILURES_TOTAL], shown[declared.DISRUPTIONS]) == (2, 1)
     assert (shown[declared.WINDOW], shown[declared.BUDGET]) == (1, 10)
+
+
+def test_without_a_checkpoint_its_age_is_that_of_the_training() -> None:
+    train = StageStatus(name="Train", state="Running", start_time=NOON - timedelta(seconds=70))
+    shown = Shown(TRAINING.model_copy(update={"checkpoint": None, "stages": [train]}))
+    assert shown[declared.CHECKPOINT_AGE] == 70
 
 
 def test_of_its_time_are_the_activities_and_the_phases_of_recoveries() -> None:
@@ -171,6 +178,13 @@ def test_answers_are_counted_by_a_bounded_set_of_codes() -> None:
 
 
 class TestHappened:
+    def test_the_first_of_its_kind_is_a_rise_from_zero(self) -> None:
+        """Without a sample before it, `increase` would find nothing."""
+        read = Metrics().registry.get_sample_value
+        assert read(declared.FAILED.name, {"kind": "Hang"}) == 0
+        assert read(f"{declared.RECOVERY.name}_count", {"rung": "Shrink"}) == 0
+        assert read(f"{declared.RECOVERY_PHASE.name}_count", {"rung": "Shrink", "phase": "load"}) == 0
+
     def test_a_failure_is_counted_by_a_bounded_set_of_kinds(self) -> None:
         metrics = Metrics()
         for number, kind in enumerate(("Hang", "ZeroDivisionError", "KeyError"), start=3):
