@@ -17,7 +17,7 @@ from pretrain_api import layout
 from pretrain_api.storage import Storage
 from pretrain_trainer.training import commit_log, world
 from pretrain_trainer.training.checkpoints import Position
-from pretrain_trainer.training.log_protocol import Overtaken
+from pretrain_trainer.training.log_protocol import Fenced, Overtaken
 from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, verify
 
 
@@ -176,7 +176,7 @@ def test_a_start_that_was_frozen_behind_its_fence_removes_nothing_of_a_later_one
 ) -> None:
     fence = commit_log.fence
 
-    def frozen(*arguments: Any, **options: Any) -> commit_log.Fenced:
+    def frozen(*arguments: Any, **options: Any) -> Fenced:
         fenced = fence(*arguments, **options)
         monkeypatch.setattr(commit_log, "fence", fence)
         later = begun(run, alone)

@@ -1,9 +1,7 @@
-"""A hundred thousand random schedules of starts that share a commit log: answers lost, requests late, crashes, damage."""
+"""A hundred thousand random schedules of starts that share a commit log: answers lost, requests late, crashes, damage, collection."""
 
 import pytest
 from support.log_model import at_random
-
-from pretrain_trainer.training import log_protocol
 
 _EACH = 12_500
 
@@ -11,11 +9,11 @@ _EACH = 12_500
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
 def test_the_log_stays_in_order(part: int) -> None:
-    """A failure names its seed; `support.log_model.at_random(SEED, log_protocol)` plays it again."""
+    """A failure names its seed; `support.log_model.at_random(SEED)` plays it again."""
     overtaken = records = 0
     for seed in range(part * _EACH, (part + 1) * _EACH):
         try:
-            run = at_random(seed, log_protocol)
+            run = at_random(seed)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
         overtaken += run.overtaken

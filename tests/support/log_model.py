@@ -1,8 +1,9 @@
 """Starts of a training that share a commit log, in a store that loses, delays and repeats: every interleaving, or random ones.
 
-A writer is the program of a start: it lists the log, fences it, goes on from the newest commit and commits. The store
-answers each of its operations; the answer to a creation may be lost, and a creation without an answer may land at any later
-time. A crash is a writer that is not asked any more. `check` says what must hold after each step.
+A writer is the program of a start: it lists the log, fences it, goes on from the newest commit and commits; on request it
+also writes payloads, and removes those that are not needed any more. The store answers each of its operations; the answer to a
+creation may be lost, and a creation without an answer may land at any later time. A crash is a writer that is not asked any
+more. `Log` says what must hold after each step.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from pretrain_api.commits import Bad, Commit, Fence, Record
+from pretrain_trainer.training import collection, log_protocol
+from pretrain_trainer.training.log_protocol import Fenced
 
 _TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -30,6 +33,33 @@ class List:
 
 
 @dataclass(frozen=True)
+class Folders:
+    """Ask which payloads there are."""
+
+
+@dataclass(frozen=True)
+class Put:
+    """Write a payload."""
+
+    folder: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """Read a payload."""
+
+    folder: str
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Remove a payload."""
+
+    folder: str
+    keeps: int
+
+
+@dataclass(frozen=True)
 class Believed:
     """A writer says that its record of that nonce is in the log."""
 
@@ -39,20 +69,29 @@ class Believed:
 
 @dataclass(frozen=True)
 class Writer:
-    """A start: how many commits it makes, and which checkpoint it finds damaged."""
+    """A start: how many commits it makes, which checkpoint it finds damaged, and how many payloads it keeps."""
 
     name: str
     commits: int
     damaged: int = -1
     """Of the commits that it finds, counted from the newest; -1 for none."""
+    keeps: int = 0
+    """0: there are no payloads, and nothing is collected."""
 
-    def program(self, protocol: ModuleType) -> Generator[Any, Any, None]:
+    def program(self, protocol: ModuleType, collection: ModuleType) -> Generator[Any, Any, None]:
         """The operations of a start, and as values sent, the store's answers."""
         known = yield List()
         last = max((record.sequence for record in known), default=0)
         fence, before = yield from protocol.fencing(known, last, "f", f"{self.name}-fence", _TIME)
         bad = {record.of for record in before if isinstance(record, Bad)}
-        whole = [r for r in before if isinstance(r, Commit) and r.sequence not in bad]
+        mine = [record for record in before if isinstance(record, Commit)]
+        if self.keeps:
+            fenced = Fenced([*before, fence], fence.generation, fence.sequence + 1, is_whole=True)
+            there = yield Folders()
+            for folder in collection.abandoned(there, fenced):
+                yield Remove(folder, self.keeps)
+            mine = [commit for commit in mine if _folder(commit) in there]
+        whole = [commit for commit in mine if commit.sequence not in bad]
         sequence = fence.sequence
         if 0 <= self.damaged < len(whole):
             for number, commit in enumerate(reversed(whole)):
@@ -62,18 +101,32 @@ class Writer:
                         nonce=f"{self.name}-bad-{commit.sequence}", of=commit.sequence, reason="a bit",
                     )  # fmt: skip
                     sequence = (yield from protocol.appending(found)).sequence
+                    bad.add(commit.sequence)
             whole = whole[: -self.damaged - 1]
         parent = whole[-1] if whole else None
+        if parent and self.keeps:
+            yield Load(_folder(parent))
         for number in range(self.commits):
             step = parent.step + 1 if parent else 1
             wanted = Commit(
                 sequence=sequence + 1, fingerprint="f", generation=fence.generation, step=step, samples=step, tokens=step,
-                final=False, data=f"checkpoints/data/{self.name}", manifest_sha256="", history="", time=_TIME, nonce=f"{self.name}-{number}",
+                final=False, data=f"checkpoints/data/{step:08d}-{fence.generation}-{self.name}", manifest_sha256="", history="", time=_TIME, nonce=f"{self.name}-{number}",
                 parent=parent.sequence if parent else 0,
             )  # fmt: skip
+            if self.keeps:
+                yield Put(_folder(wanted))
             parent = yield from protocol.appending(wanted)
             sequence = parent.sequence
             yield Believed(wanted.nonce, parent)
+            mine.append(parent)
+            going = (yield from collection.superseded(parent, mine, bad, self.keeps, 0)) if self.keeps else []
+            for commit in going:
+                yield Remove(_folder(commit), self.keeps)
+                mine.remove(commit)
+
+
+def _folder(commit: Commit) -> str:
+    return commit.data.rsplit("/", 1)[-1]
 
 
 class Log:
@@ -85,6 +138,9 @@ class Log:
         self._generation, self._owner = 0, ""
         self._newest: tuple[Commit, ...] = ()
         """Commits that were not found damaged."""
+        self.payloads: frozenset[str] = frozenset()
+        self._overtaken: frozenset[str] = frozenset()
+        """Those who were told that another's record is where theirs would be."""
 
     def copy(self) -> Log:
         log = copy.copy(self)
@@ -101,6 +157,7 @@ class Log:
         if isinstance(record, Fence):
             _must(record.generation > self._generation, f"the fence {record.nonce} is not above what it met")
             self._generation, self._owner = record.generation, owner
+            self._overtaken -= {owner}
         elif (record.generation, owner) != (self._generation, self._owner):
             raise Unsafe(f"{record.nonce} comes behind the fence of {self._owner}")
         elif isinstance(record, Bad):
@@ -108,10 +165,29 @@ class Log:
         else:
             parent = self._newest[-1].sequence if self._newest else 0
             _must(record.parent == parent, f"{record.nonce} does not go on from the newest")
+            _must(not self.payloads or _folder(record) in self.payloads, f"{record.nonce} has lost its payload")
             self._newest += (record,)
         self.slots[record.sequence] = record
         self._nonces |= {record.nonce}
         return True
+
+    def read(self, sequence: int, reader: str) -> Record | None:
+        """What a slot holds."""
+        found = self.slots.get(sequence)
+        if found and found.nonce.partition("-")[0] != reader:
+            self._overtaken |= {reader}
+        return found
+
+    def load(self, folder: str, reader: str) -> None:
+        """Raises Unsafe when the newest start goes on from what is not there; an older one gives up at its next record."""
+        _must(folder in self.payloads or reader != self._owner, f"{folder} is loaded and was removed")
+
+    def remove(self, folder: str, keeps: int, remover: str) -> None:
+        """Remove a payload. Raises Unsafe where somebody may go on from it, or it is not the remover's business."""
+        _must(remover not in self._overtaken, f"{remover} removes {folder} and knows that a newer start is there")
+        stays = self._newest[-keeps:] if remover == self._owner else self._newest[-1:]
+        _must(folder not in map(_folder, stays), f"{remover} removes {folder}, which a start may go on from")
+        self.payloads -= {folder}
 
 
 def _must(holds: bool, what: str) -> None:
@@ -133,14 +209,14 @@ class Asked:
 class Played:
     """Writers as functions of the answers that they got, since a generator cannot be copied. Each is played only once."""
 
-    def __init__(self, protocol: ModuleType) -> None:
-        self.protocol = protocol
+    def __init__(self, protocol: ModuleType, collection: ModuleType) -> None:
+        self.protocol, self.collection = protocol, collection
         self._known: dict[tuple[Writer, tuple[Any, ...]], Asked] = {}
 
     def after(self, writer: Writer, answers: tuple[Any, ...]) -> Asked:
         key = writer, answers
         if key not in self._known:
-            program = writer.program(self.protocol)
+            program = writer.program(self.protocol, self.collection)
             asked = Asked(writer, next(program))
             for answer in answers:
                 asked = advanced(asked, program, answer, self.protocol)
@@ -166,11 +242,11 @@ def advanced(asked: Asked, program: Generator[Any, Any, None], answer: Any, prot
 class Run:
     """One schedule: writers at work on a store."""
 
-    def __init__(self, writers: tuple[Writer, ...], protocol: ModuleType) -> None:
+    def __init__(self, writers: tuple[Writer, ...], protocol: ModuleType, collection: ModuleType) -> None:
         self.protocol = protocol
         self.log = Log()
         self.delayed: tuple[Record, ...] = ()
-        self.programs = [writer.program(protocol) for writer in writers]
+        self.programs = [writer.program(protocol, collection) for writer in writers]
         self.asked = [Asked(writer, next(program)) for writer, program in zip(writers, self.programs, strict=True)]
         self.overtaken = 0
 
@@ -194,14 +270,24 @@ class Run:
             self.delayed = self.delayed[:number] + self.delayed[number + 1 :]
             self.log.create(record)
             return
-        self._told(number, self._answer(what, self.asked[number].operation))
+        self._told(number, self._answer(what, self.asked[number].operation, self.asked[number].writer.name))
 
-    def _answer(self, what: str, operation: Any) -> Any:
-        slots = self.log.slots
-        if isinstance(operation, List):
-            return tuple(slots[n] for n in sorted(slots))
+    def _answer(self, what: str, operation: Any, asker: str) -> Any:
+        log = self.log
+        match operation:
+            case List():
+                return tuple(log.slots[n] for n in sorted(log.slots))
+            case Folders():
+                return log.payloads
+            case Put(folder):
+                log.payloads |= {folder}
+                return None
+            case Load(folder):
+                return log.load(folder, asker)
+            case Remove(folder, keeps):
+                return log.remove(folder, keeps, asker)
         if isinstance(operation, self.protocol.Read):
-            return slots.get(operation.sequence, self.protocol.Found.NOTHING)
+            return log.read(operation.sequence, asker) or self.protocol.Found.NOTHING
         if what == "lose the request":
             self.delayed += (operation.record,)
             return False
@@ -227,7 +313,7 @@ class Branch(Run):
 
     def __init__(self, writers: tuple[Writer, ...], played: Played) -> None:
         self._played, self._answers = played, [()] * len(writers)
-        super().__init__(writers, played.protocol)
+        super().__init__(writers, played.protocol, played.collection)
 
     def copy(self) -> Branch:
         other = copy.copy(self)
@@ -235,17 +321,19 @@ class Branch(Run):
         return other
 
     def state(self) -> Any:
-        return tuple(self._answers), frozenset(self.delayed), len(self.log.slots)
+        return tuple(self._answers), frozenset(self.delayed), len(self.log.slots), self.log.payloads
 
     def _next(self, number: int, answer: Any) -> Asked:
         self._answers[number] = (*self._answers[number], answer)
         return self._played.after(self.asked[number].writer, self._answers[number])
 
 
-def explored(writers: tuple[Writer, ...], protocol: ModuleType, losses: int) -> int:
+def explored(
+    writers: tuple[Writer, ...], losses: int, protocol: ModuleType = log_protocol, collection: ModuleType = collection
+) -> int:
     """Take every way through all interleavings with at most so many lost answers; how many different states there are."""
     seen: set[Any] = set()
-    pending = [(Branch(writers, Played(protocol)), losses)]
+    pending = [(Branch(writers, Played(protocol, collection)), losses)]
     while pending:
         branch, left = pending.pop()
         for choice in branch.choices(losses=left > 0):
@@ -259,12 +347,15 @@ def explored(writers: tuple[Writer, ...], protocol: ModuleType, losses: int) -> 
     return len(seen)
 
 
-def at_random(seed: int, protocol: ModuleType) -> Run:
-    """A random schedule: two to six starts, some of which crash."""
+def at_random(seed: int) -> Run:
+    """A random schedule: two to six starts, some of which crash. In half of them there are payloads, of which one more is
+    kept than may be found damaged in all."""
     rng = random.Random(seed)
     count = rng.randint(2, 6)
-    writers = tuple(Writer("ABCDEFGH"[n], rng.randint(0, 4), rng.choice((-1, -1, -1, 0, 1))) for n in range(count))
-    run = Run(writers, protocol)
+    damaged = [rng.choice((-1, -1, -1, 0, 1)) for _ in range(count)]
+    keeps = rng.choice((0, 1 + sum(each + 1 for each in damaged)))
+    writers = tuple(Writer("ABCDEFGH"[n], rng.randint(0, 5), damaged[n], keeps) for n in range(count))
+    run = Run(writers, log_protocol, collection)
     # Starts come one after the other, mostly: who was not started yet is not asked.
     started, losses = 1, rng.random() < 0.7
     while True:

@@ -7,9 +7,10 @@ import contextlib
 import importlib
 import json
 import os
+import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ENV = "PRETRAIN_MUTANT"
@@ -44,6 +45,21 @@ def changed(name: str, before: str, after: str) -> Iterator[None]:
         yield
     finally:
         importlib.import_module(name).__dict__.update(kept)
+
+
+def is_noticed(tests: Sequence[Path], module: str, before: str, after: str) -> bool:
+    """Whether one of these tests fails in a process of its own in which the module is another one."""
+    root = Path(__file__).resolve().parents[1]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(root),
+        ENV: json.dumps({"module": module, "before": before, "after": after}),
+    }
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "support.mutant", "-p", "no:cacheprovider"]
+    command += ["--timeout=30", "--timeout-method=thread", *map(str, tests)]  # a mutant may wait for ever
+    done = subprocess.run(command, env=environment, cwd=root.parent, capture_output=True, text=True, timeout=120)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.returncode == 1
 
 
 if wanted := os.environ.get(ENV):

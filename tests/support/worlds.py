@@ -25,6 +25,11 @@ def evicted(number: int, is_alive: bool = False) -> Worker:
     return a_worker(number, state="Lost", is_alive=is_alive, reason="EvictionByEvictionAPI")
 
 
+def noticed(number: int, **changes: Any) -> Worker:
+    """One whose machine says that it goes soon."""
+    return a_worker(number, notice="taint karpenter.sh/disrupted", **changes)
+
+
 def killed(number: int, ended: datetime = NOON) -> Worker:
     return a_worker(number, state="Ended", is_alive=False, exit_code=137, reason="OOMKilled", ended=ended)
 

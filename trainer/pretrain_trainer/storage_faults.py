@@ -93,6 +93,10 @@ def _remote(error: BaseException, storage: Storage) -> PretrainError | None:
         )
     if faults.has_wrong_clock(error):
         return UserError("wrong-clock", _FIELD, f"{storage.uri()} refuses requests: {faults.CLOCK}.", faults.SET_CLOCK)
+    if faults.is_full(error):
+        return UserError(
+            "disk-full", _FIELD, f"The store of {storage.uri()} is full.", "Free space there, or raise the quota."
+        )
     if faults.is_refused(error):
         return UserError(
             "no-permission",

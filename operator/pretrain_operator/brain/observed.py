@@ -89,6 +89,8 @@ class Worker:
     last_lines: str = ""
     is_outdated: bool = False
     """As in StageRun."""
+    notice: str = ""
+    """What announces that its machine goes soon (`pretrain_operator.brain.notices`); empty: nothing."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from pretrain_operator.brain.observed import Observed, Worker
 
 def missing(recorded: PretrainJobStatus, observed: Observed, published: World, wanted: int) -> tuple[int, ...]:
     """Numbers of workers to start, so that as many as wanted are there: above all that were ever seen."""
-    members = {m.uid for m in published.roster}
-    there = sum(w.uid in members or not w.is_outdated for w in _there(recorded, observed))
+    there = len(_lasting(recorded, observed, published))
     newest = max([*(w.worker for w in observed.workers), *(m.worker for m in published.roster)])
     return tuple(range(newest + 1, newest + 1 + wanted - there))
 
@@ -26,9 +25,10 @@ def surplus(recorded: PretrainJobStatus, observed: Observed, published: World, w
     members, there = {m.uid for m in published.roster}, _there(recorded, observed)
     others = [w for w in there if w.uid not in members]
     outdated = [w for w in others if w.is_outdated]
-    spare = sorted((w for w in others if not w.is_outdated), key=lambda w: (w.state == "Running", -w.worker))
+    lasting = _lasting(recorded, observed, published)
+    spare = sorted((w for w in lasting if w.uid not in members), key=lambda w: (w.state == "Running", -w.worker))
     left_out = [w for w in roster.others(published, observed) if roster.is_there(w) and w not in there]
-    excess = max(0, len(there) - len(outdated) - wanted)
+    excess = max(0, len(lasting) - wanted)
     return tuple(w.worker for w in (*left_out, *outdated, *spare[:excess]))
 
 
@@ -45,6 +45,20 @@ def pause_seconds(recorded: PretrainJobStatus, observed: Observed, published: Wo
         return 0.0
     pause = failures.pause_after(len(vain))
     return min(pause, pause - _age(vain, observed.now))
+
+
+def _lasting(recorded: PretrainJobStatus, observed: Observed, published: World) -> list[Worker]:
+    """Those that count among the wanted ones. Whose machine goes soon does not, and is left there to go with it. But one
+    that came later than the roster's newest member counts even there: the next one might come to such a machine as well.
+    """
+    members, newest = {m.uid for m in published.roster}, max(m.worker for m in published.roster)
+    leaving = roster.leaving(published, observed)
+    return [
+        w
+        for w in _there(recorded, observed)
+        if (w.uid in members or not w.is_outdated)
+        and (w.uid not in leaving or (w.uid not in members and w.worker > newest))
+    ]
 
 
 def _there(recorded: PretrainJobStatus, observed: Observed) -> list[Worker]:

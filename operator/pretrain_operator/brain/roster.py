@@ -52,6 +52,13 @@ def others(world: World, observed: Observed) -> list[Worker]:
     return sorted((w for w in observed.workers if w.uid not in uids), key=lambda w: w.worker)
 
 
+def leaving(world: World, observed: Observed) -> set[str]:
+    """UIDs of the workers whose machine goes soon and who can be spared. Where all members go nobody can: whoever came
+    in their place would find nobody with the state in memory, and they save it when they are asked to leave."""
+    stays = any(is_there(w) and not w.notice for w in members(world, observed))
+    return {w.uid for w in observed.workers if w.notice} if stays else set()
+
+
 def was_killed(worker: Worker) -> bool:
     """Whether the machine ended it; what its neighbours say is then what the lost connection did to them."""
     return worker.reason == "OOMKilled" or bool(exits.signal_of(worker.exit_code or 0))

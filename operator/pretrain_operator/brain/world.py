@@ -1,8 +1,8 @@
 """Who trains together: a roster of workers, published under a number and replaced by the next one.
 
 Each start of the training stage is an attempt, with workers of its own. Its first roster is published when its workers
-run. A member that is lost is left out of the next roster at once, and workers that come later are taken in. Membership
-is decided here and nowhere else.
+run. A member that is lost is left out of the next roster at once, and workers that come later are taken in. A member whose
+machine goes soon trains until another can take its place. Membership is decided here and nowhere else.
 
 Nobody waits until a member that was left out is gone, as it has to be before another attempt begins: a roster trains
 only while all its members follow it, and the log of checkpoints refuses what is left of an older one.
@@ -76,7 +76,7 @@ def fewest(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> int:
 def _first(
     recorded: PretrainJobStatus, spec: PretrainJobSpec, observed: Observed, attempt: int
 ) -> World | float | None:
-    running = sorted((w for w in observed.workers if _can_join(w)), key=lambda w: w.worker)
+    running = sorted((w for w in observed.workers if _can_join(w)), key=lambda w: (bool(w.notice), w.worker))
     wanted = recorded.world.workers
     size = _greatest_size(spec, min(len(running), wanted))
     if size < fewest(recorded, spec):
@@ -95,7 +95,7 @@ def _following(
     """The roster after one of the same attempt: without those that were lost, with those that came later.
 
     Members keep their order, so that the leader stays if it can. A worker that would not let a larger number of them
-    train stays outside, ready to take the place of a lost one.
+    train stays outside, ready to take the place of a lost one. Whose machine goes soon is the last to be taken.
     """
     members = roster.members(published, observed)
     if not roster.goes_on(members):
@@ -103,18 +103,24 @@ def _following(
     lost = {w.uid: w for w in members if roster.is_lost(w)}
     counted_as_lost = set(recorded.world.lost)
     joiners = [w for w in roster.others(published, observed) if _can_join(w) and w.uid not in counted_as_lost]
-    candidates = [*(m for m in published.roster if m.uid not in lost), *(_member(w) for w in joiners)]
+    candidates = [*(w for w in members if w.uid not in lost), *joiners]
     wanted = recorded.world.workers
     size = _greatest_size(spec, min(len(candidates), wanted))
-    if size < fewest(recorded, spec) or (not lost and size <= len(published.roster)):
+    leaving = roster.leaving(published, observed)
+    taken = {w.uid for w in sorted(candidates, key=lambda w: w.uid in leaving)[:size]}
+    chosen, known = [w for w in candidates if w.uid in taken], {m.uid for m in published.roster}
+    is_better = size > len(known) or (size == len(known) and taken != known)
+    if size < fewest(recorded, spec) or not (lost or is_better):
         return None
-    if not lost and len(candidates) < wanted and (left := _settling(joiners, observed.now)) > 0:
+    lasting = sum(w.uid not in leaving for w in candidates)
+    if not lost and lasting < wanted and (left := _settling(joiners, observed.now)) > 0:
         return left
-    chosen, known = candidates[:size], {m.uid for m in published.roster}
-    who = [w.pod for w in lost.values()] or [m.pod for m in chosen if m.uid not in known]
-    reason = f"{named(who)} {'lost' if lost else 'joined'}; {size} of {counted(wanted, 'worker')} train."
+    relieved = [w for w in members if w.uid not in lost and w.uid not in taken]
+    who = [w.pod for w in (*lost.values(), *relieved)] or [w.pod for w in chosen if w.uid not in known]
+    what = "lost" if lost else f"relieved ({relieved[0].notice})" if relieved else "joined"
+    reason = f"{named(who)} {what}; {size} of {counted(wanted, 'worker')} train."
     is_planned = all(w.is_alive for w in lost.values())
-    return _world(recorded, observed, published.attempt, chosen, reason, is_planned)
+    return _world(recorded, observed, published.attempt, [_member(w) for w in chosen], reason, is_planned)
 
 
 def named(pods: Sequence[str]) -> str:

@@ -17,12 +17,13 @@ import kopf
 from pretrain_api.cluster import GROUP, PLURAL, VERSION
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, UserError
 from pretrain_operator import tracing
-from pretrain_operator.bodies.kubernetes import seen
+from pretrain_operator.bodies.kubernetes import observe, seen
 from pretrain_operator.bodies.kubernetes.body import KubernetesBody, Surroundings
 from pretrain_operator.bodies.kubernetes.children import PodSettings
 from pretrain_operator.bodies.kubernetes.client import (
     CONFIG_MAPS,
     JOBS,
+    NODES,
     PODS,
     PRETRAIN_JOBS,
     ApiError,
@@ -69,7 +70,9 @@ class Operator:
             Informer(client, JOBS, settings.namespaces, seen.BATCH_JOB, self._wake),
             Informer(client, CONFIG_MAPS, settings.namespaces, seen.CONFIG, self._wake),
             PodSettings(settings.trainer_image, settings.image_pull_policy, settings.image_pull_secrets),
+            None if settings.namespaces else Informer(client, NODES, (), seen.NODE, self._wake_those_on),
         )
+        self._leaving_nodes: set[str] = set()
         self._neighbours_known_at = math.inf
         self._is_ready = False
         self._is_ending = False
@@ -103,7 +106,10 @@ class Operator:
     async def _lead(self, leadership: Leadership | None) -> int:
         self.metrics.leading.set(1)
         informers = (self._surroundings.pods, self._surroundings.jobs, self._surroundings.configs)
-        async with _ended_with([i.run() for i in informers] + [self._events.run(), self._sample()]) as helpers:
+        # Nobody waits until the nodes are known: whoever may not read them goes on without notices.
+        nodes = [self._surroundings.nodes.run()] if self._surroundings.nodes else []
+        followed = [*(informer.run() for informer in informers), *nodes]
+        async with _ended_with([*followed, self._events.run(), self._sample()]) as helpers:
             lost = asyncio.create_task(_cannot_lead(leadership, helpers))
             synced = asyncio.gather(*(informer.synced() for informer in informers))
             try:
@@ -186,6 +192,17 @@ class Operator:
     def _wake(self, key: Key) -> None:
         if daemon := self._daemons.get(key):
             daemon.wake()
+
+    def _wake_those_on(self, key: Key) -> None:
+        """A node has changed: wake the jobs that have pods there, if it says that it goes, or does not say so any more."""
+        _, name = key
+        nodes = self._surroundings.nodes
+        is_leaving = bool(nodes and observe.notices_of(nodes.of(key).values()))
+        if is_leaving or name in self._leaving_nodes:
+            (self._leaving_nodes.add if is_leaving else self._leaving_nodes.discard)(name)
+            for job, daemon in self._daemons.items():
+                if any(pod.node == name for pod in self._surroundings.pods.of(job).values()):
+                    daemon.wake()
 
     async def _stop_daemons(self) -> None:
         self._is_ending = True

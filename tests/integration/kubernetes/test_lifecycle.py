@@ -171,6 +171,33 @@ class TestLostWorker:
             assert part in message
 
 
+class TestNotice:
+    def test_that_a_node_goes_lets_its_worker_be_relieved_before_it_is_evicted(self, cluster: Cluster) -> None:
+        term = {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": {"matchLabels": {"pretrain.dev/stage": "train"}},
+        }
+        apart = {"preferredDuringSchedulingIgnoredDuringExecution": [{"podAffinityTerm": term, "weight": 100}]}
+        cluster.apply(a_cluster_job(workers=TWO | {"template": {"affinity": {"podAntiAffinity": apart}}}).manifest)
+        with Programs(cluster, succeeds_except("train")).playing() as programs:
+            stays, goes = sorted(cluster.training(2, attempt=1), key=lambda pod: pod["metadata"]["name"])
+            node = f"/api/v1/nodes/{goes['spec']['nodeName']}"
+            cluster.api.merge(node, {"spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]}})
+            try:
+                world = eventually(cluster.world, lambda world: world["generation"] == 2, 60)
+                new = next(p for p in cluster.training(3, attempt=1) if p["metadata"]["name"] == "test-w2-1")
+            finally:
+                cluster.api.merge(node, {"spec": {"taints": None}})
+            assert [member["uid"] for member in world["roster"]] == [p["metadata"]["uid"] for p in (stays, new)]
+            assert world["planned"]
+            assert "test-w1-1 relieved (taint karpenter.sh/disrupted)" in world["reason"]
+            assert new["spec"]["nodeName"] != goes["spec"]["nodeName"]
+            programs.fate = succeeds
+            status = cluster.until_state("Succeeded", "Failed")
+        assert status["state"] == "Succeeded"
+        assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (0, 0)
+
+
 class TestUserError:
     def test_of_the_data_ends_the_job(self, cluster: Cluster) -> None:
         wrong = {"outcome": "userError", "code": "unknown-format", "message": "x.bin: unknown. [unknown-format]"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from support.cluster.remote_job import RemoteJob
 from support.eventually import eventually
 
 TRAINING = "pretrain.dev/stage=train"
+Break = Callable[["Place"], contextlib.AbstractContextManager[None]]
+"""Something to break, and mended at its end."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,19 @@ class Place:
         names = sorted({pod["spec"]["nodeName"] for pod in self._training()})
         return self.cluster.node(self.chance.choice(names))
 
+    def node_of(self, pod: str) -> Node:
+        return self.cluster.node(self._pod(pod)["spec"]["nodeName"])
+
+    def container_of(self, pod: str) -> str:
+        """The container's id, by which its control group is called as well."""
+        return str(self._pod(pod)["status"]["containerStatuses"][0]["containerID"]).rpartition("/")[2]
+
     def a_worker(self) -> str:
         """A pod that trains."""
         return self.chance.choice(sorted(pod["metadata"]["name"] for pod in self._training()))
+
+    def _pod(self, name: str) -> dict[str, Any]:
+        return next(pod for pod in self.job.pods(TRAINING) if pod["metadata"]["name"] == name)
 
     def _training(self) -> list[dict[str, Any]]:
         """Workers that run. An event may come right behind another one that has left none for a moment."""

@@ -5,11 +5,18 @@ A node sees its own group as the whole tree. So everything that runs on it is be
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support.eventually import eventually
 
+_MEMORY = (
+    ("memory.limit_in_bytes", "total_rss", "memory.oom_control"),
+    ("memory.max", "anon", "memory.events"),
+)
+"""In version 1 and 2: the limit, what in `memory.stat` cannot be dropped, and the file that counts kills."""
+_ROOM_BYTES = 32 << 20
 LEAF = "machine"
 """Where a node's own programs are: with version 2 a group with children has no processes itself."""
 
@@ -39,6 +46,38 @@ def remove(name: str) -> None:
 
 def existing(name: str) -> list[Path]:
     return [root / name for root in roots() if (root / name).exists()]
+
+
+@contextmanager
+def squeezed(name: str, part: str) -> Iterator[Callable[[], bool]]:
+    """A group somewhere below another one may have hardly more memory than it needs now. Gives whether the kernel has killed
+    a process for it meanwhile: with the one that a container lives by the group goes as well."""
+    [(folder, limit, usage, events)] = [
+        (folder, folder / limit, usage, events)
+        for root in roots()
+        for folder in (root / name).rglob(part)
+        for limit, usage, events in _MEMORY
+        if (folder / limit).exists()
+    ]
+
+    def kills() -> int:
+        """In the group and those below it."""
+        return sum(_figure(file, "oom_kill") for file in folder.rglob(events))
+
+    before, wide = kills(), limit.read_text()
+    limit.write_text(str(_figure(folder / "memory.stat", usage) + _ROOM_BYTES))
+    try:
+        yield lambda: not folder.exists() or kills() > before
+    finally:
+        with suppress(FileNotFoundError):  # the pod is gone, and its group with it
+            limit.write_text(wide)
+
+
+def _figure(file: Path, name: str) -> int:
+    """One of those that a file lists; 0 once it is gone."""
+    with suppress(FileNotFoundError):
+        return next((int(line.split()[1]) for line in file.read_text().splitlines() if line.split()[0] == name), 0)
+    return 0
 
 
 def _made(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 from support.cluster.missing import MissingPart
 
@@ -14,6 +15,13 @@ def require_mounts() -> None:
             f"mounts cannot be made here ({done.stderr.strip()}): a container needs the capability SYS_ADMIN, a chroot "
             "a root that is mounted, for example by `mount --bind ROOT ROOT` before"
         )
+
+
+def unmount_below(folder: Path) -> None:
+    """Take down whatever is mounted at a folder or below it, even while somebody has a file there open."""
+    places = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for place in reversed([each for each in places if Path(each).is_relative_to(folder)]):
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def require_no_chroot() -> None:

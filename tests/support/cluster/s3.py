@@ -2,14 +2,15 @@
 
 import json
 import secrets
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from support.cluster import places, processes, programs
+from support.cluster import mounts, places, processes, programs
 from support.cluster.ports import free_port
 from support.cluster.processes import Process
 
@@ -69,8 +70,35 @@ class S3Server:
         return f"s3://{name}"
 
     def stop(self) -> None:
-        for process in [self._process] if self._process else processes.recorded(self.folder):
+        for process in self._processes():
             process.kill()
+
+    def _processes(self) -> list[Process]:
+        return [self._process] if self._process else list(processes.recorded(self.folder))
+
+    def freeze(self) -> None:
+        """It hangs: connections are taken by the kernel, and nobody answers."""
+        for process in self._processes():
+            process.process.suspend()
+
+    def thaw(self) -> None:
+        for process in self._processes():
+            process.process.resume()
+
+    @contextmanager
+    def full(self, bucket: str) -> Iterator[None]:
+        """No space for another object in a bucket; what is there can be read. The server writes an object into a folder of the
+        bucket first, and there a file system without a free byte lies over it meanwhile."""
+        over = self.buckets / bucket / ".sgwtmp"
+        over.mkdir(exist_ok=True)
+        mounts.require_mounts()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", over], check=True)
+        try:
+            with suppress(OSError):  # it fills up before all of this is in it
+                (over / "full").write_bytes(bytes(8192))
+            yield
+        finally:
+            mounts.unmount_below(over)
 
     def _answers(self) -> bool:
         try:
@@ -96,6 +124,7 @@ def s3_server(address: str = "127.0.0.1") -> Iterator[S3Server]:
     """A server of its own, gone at the end."""
     for folder, lock in places.left_behind("s3"):
         S3Server(folder).stop()
+        mounts.unmount_below(folder)
         places.remove_folder(folder, lock)
     folder, lock = places.new_folder("s3")
     server = S3Server(folder, address)

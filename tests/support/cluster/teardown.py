@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from support.cluster import control_groups, places, processes
+from support.cluster import control_groups, mounts, places, processes
 from support.cluster.network import Network
 from support.cluster.places import Lock
 
@@ -30,6 +30,7 @@ def tear_down(network: Network) -> None:
     for process in [*first, *others]:
         process.kill()
     processes.wait_for_end(running)
+    mounts.unmount_below(folder)  # an interrupted run may have left its S3 server full
     network.delete()
     control_groups.remove(network.prefix)
     shutil.rmtree(folder, ignore_errors=True)

@@ -47,11 +47,12 @@ DISRUPTED = {"conditions": [{"type": "DisruptionTarget", "status": "True", "reas
 COMPLETE = '{"outcome": "complete", "fingerprint": "f"}'
 
 
-def worker(**status: Any) -> Worker:
+def worker(leaving: dict[str, str] | None = None, **status: Any) -> Worker:
     recorded = stages.changed(
         stages.listed(PretrainJobStatus(), a_pretrain_job().spec), Stage.TRAIN, state="Running", attempts=1
     )
-    [found] = observe.workers(Children([seen.POD.of(a_pod(**status))], {}, {}), recorded, OWN, "", NOON)
+    children = Children([seen.POD.of(a_pod(**status))], {}, {})
+    [found] = observe.workers(children, recorded, OWN, "", NOON, leaving or {})
     return found
 
 
@@ -59,6 +60,24 @@ class TestWorker:
     def test_that_runs_has_an_address_and_a_node(self) -> None:
         found = worker(**RUNNING)
         assert (found.state, found.address, found.node, found.is_alive) == ("Running", "10.0.0.9", "a17", True)
+
+    def test_knows_what_its_node_says_of_its_end(self) -> None:
+        node = seen.NODE.of(
+            {
+                "metadata": {"name": "a17", "uid": "uid-a17"},
+                "spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]},
+                "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+            }
+        )
+        going, other = observe.notices_of([node]), {"a18": "taint karpenter.sh/disrupted"}
+        assert worker(leaving=going, **RUNNING).notice == "taint karpenter.sh/disrupted"
+        assert worker(leaving=other, **RUNNING).notice == worker(**RUNNING).notice == ""
+
+    @pytest.mark.parametrize(("status", "notice"), [("True", "condition PreemptScheduled"), ("False", None)])
+    def test_knows_what_is_scheduled_for_its_node_and_what_is_not(self, status: str, notice: str | None) -> None:
+        scheduled = {"conditions": [{"type": "PreemptScheduled", "status": status}]}
+        node = seen.NODE.of({"metadata": {"name": "a17", "uid": "uid-a17"}, "status": scheduled})
+        assert observe.notices_of([node]).get("a17") == notice
 
     def test_that_is_not_placed_yet_waits(self) -> None:
         assert worker(phase="Pending").state == "Waiting"

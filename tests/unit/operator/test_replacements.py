@@ -2,7 +2,7 @@
 
 import pytest
 from support.stage_runs import NOON
-from support.worlds import a_worker, a_world, after, evicted, killed, waiting
+from support.worlds import a_worker, a_world, after, evicted, killed, noticed, waiting
 
 from pretrain_api.events import Outcome
 from pretrain_api.types import PretrainJobStatus
@@ -75,6 +75,32 @@ class TestSurplus:
 
     def test_are_those_that_never_ran_and_would_be_made_otherwise(self) -> None:
         assert surplus(a_worker(0), a_worker(1), waiting(3, is_outdated=True)) == (3,)
+
+
+class TestNotice:
+    """A member whose machine goes soon trains on, and another one is started for its place."""
+
+    def test_is_made_up_for_before_it_goes(self) -> None:
+        assert missing(a_worker(0), noticed(1), a_worker(2)) == (3,)
+
+    def test_is_made_up_for_once(self) -> None:
+        assert missing(a_worker(0), noticed(1), a_worker(2), waiting(3)) == ()
+
+    def test_of_a_spare_is_made_up_for_as_well(self) -> None:
+        view = Observed(NOON, workers=(a_worker(0), a_worker(1), a_worker(3), noticed(2)))
+        assert replacements.missing(BEGUN, view, a_world(0, 1, 3), 4) == (4,)
+
+    def test_where_the_new_one_came_too_starts_no_chain_of_others(self) -> None:
+        assert missing(a_worker(0), noticed(1), a_worker(2), noticed(3)) == ()
+
+    def test_of_all_members_moves_nobody(self) -> None:
+        assert missing(noticed(0), noticed(1), noticed(2)) == ()
+
+    def test_leaves_the_relieved_one_to_go_with_its_machine(self) -> None:
+        assert surplus(a_worker(0), noticed(1), a_worker(2), a_worker(3), roster=(0, 2, 3)) == ()
+
+    def test_that_is_taken_back_makes_the_new_one_too_many(self) -> None:
+        assert surplus(a_worker(0), a_worker(1), a_worker(2), waiting(3)) == (3,)
 
 
 class TestPause:

@@ -21,6 +21,7 @@ class TestLostWorker:
         [
             (("kill", 15.0), (1, 0)),
             *(((kind, 15.0), (0, 1)) for kind in ("evict", "vanish", "freeze", "unheard")),
+            (("notice", 15.0), (0, 0)),  # it is relieved before it is evicted
         ],
     )
     def test_costs_no_start_and_nothing_that_was_learned(

@@ -224,6 +224,49 @@ class TestJoin:
         assert world.next_world(recorded, spec(1, 2), seen, 1) is None
 
 
+def going(worker: Worker) -> Worker:
+    return replace(worker, notice="taint cloud.google.com/impending-node-termination")
+
+
+class TestNotice:
+    def test_alone_changes_nothing(self) -> None:
+        assert following(W0, going(W1), W2, before=THREE) is None
+
+    def test_lets_one_that_has_come_relieve_the_member(self) -> None:
+        found = following(W0, going(W1), W2, W3, before=THREE)
+        assert isinstance(found, World)
+        assert (numbers(found), found.planned) == ([0, 2, 3], True)
+        assert found.reason == (
+            "worker w1 relieved (taint cloud.google.com/impending-node-termination); 3 of 3 workers train."
+        )
+
+    def test_of_the_leader_makes_the_next_member_the_leader(self) -> None:
+        assert numbers(following(going(W0), W1, W2, W3, before=THREE)) == [1, 2, 3]
+
+    def test_of_two_waits_a_moment_for_the_second_who_relieves(self) -> None:
+        (late,) = running(3, since_seconds=2)
+        assert following(W0, going(W1), going(W2), late, before=THREE) == world.SETTLE_SECONDS - 2
+        (settled,) = running(3, since_seconds=5)
+        assert numbers(following(W0, going(W1), going(W2), settled, before=THREE)) == [0, 1, 3]
+
+    def test_of_all_members_relieves_nobody_as_nobody_would_have_the_state(self) -> None:
+        assert following(going(W0), going(W1), W3, W4, before=a_world(W0, W1), most=2) is None
+
+    def test_of_the_only_one_left_keeps_it_beside_those_who_come(self) -> None:
+        assert numbers(following(going(W0), W3, W4, before=a_world(W0, W1), most=2)) == [0, 3]
+
+    def test_of_the_one_who_came_relieves_nobody(self) -> None:
+        assert following(W0, going(W1), W2, going(W3), before=THREE) is None
+
+    def test_is_no_reason_to_train_with_fewer(self) -> None:
+        (settled,) = running(3, since_seconds=5)
+        assert numbers(following(W0, going(W1), settled, before=a_world(W0, W1), most=3)) == [0, 1, 3]
+
+    def test_makes_a_worker_the_last_to_be_taken_first(self) -> None:
+        seen = Observed(NOON, workers=(going(W0), W1, W2))
+        assert numbers(world.next_world(planned(2), spec(1, 2), seen, 1)) == [1, 2]
+
+
 class TestWhole:
     def test_is_an_attempt_with_all_its_workers(self) -> None:
         assert not world.is_whole(planned(2), spec(1, 2), Observed(NOON, workers=running(0)), 1)

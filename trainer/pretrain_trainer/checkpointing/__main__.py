@@ -17,7 +17,7 @@ from pretrain_trainer.checkpointing.catalogue import Entry
 from pretrain_trainer.checkpointing.target import Target
 from pretrain_trainer.command_program import FORMS, answer, document, exit_code, on_storage
 from pretrain_trainer.terminal import Bar
-from pretrain_trainer.training import commit_log
+from pretrain_trainer.training import collection
 from pretrain_trainer.training.payload_files import (
     CorruptCheckpoint,
     OtherVersion,
@@ -167,7 +167,7 @@ def _prune(storage: Storage, options: argparse.Namespace) -> int:
     for training in dict.fromkeys(entry.commit.fingerprint for entry in found):  # each training keeps its own
         own = [entry for entry in found if entry.commit.fingerprint == training]
         whole = _down_from_a_sound_one(storage, own)
-        stay = commit_log.kept([entry.commit for entry in whole], options.keep_last, options.keep_every_steps)
+        stay = collection.kept([entry.commit for entry in whole], options.keep_last, options.keep_every_steps)
         newest = max((entry.commit.sequence for entry in whole), default=0)
         going += [
             entry

@@ -56,6 +56,8 @@ _REFUSALS = frozenset(
 )
 """What S3 servers call keys that they do not know or that may not do this. s3fs knows only some of the names."""
 _WRONG_CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
+_FULL = frozenset({"InsufficientStorage", "XMinioStorageFull", "QuotaExceeded"})
+"""Codes of versitygw, MinIO and Ceph for a store, or its user's share of it, that takes no more."""
 _PASSING_STATUSES = (408, 429)
 CLOCK = "this machine's clock is more than some minutes from the store's"
 SET_CLOCK = "Set the clock of the machine, or of the cluster's node, by NTP."
@@ -116,6 +118,11 @@ def is_refused(error: BaseException | None) -> bool:
         if isinstance(each, PermissionError) or _status(each) in (401, 403) or _code(each) in _REFUSALS:
             return True
     return False
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a store refuses a write because there is no space for it."""
+    return any(_code(each) in _FULL for each in chain(error))
 
 
 def has_wrong_clock(error: BaseException | None) -> bool:

@@ -29,8 +29,9 @@ from pretrain_api import layout
 from pretrain_api.commits import Bad, Commit, Record, WeightSegment
 from pretrain_api.storage import Storage
 from pretrain_api.types.training import Checkpoint as CheckpointSpec
-from pretrain_trainer.training import commit_log
+from pretrain_trainer.training import collection, commit_log
 from pretrain_trainer.training.history import StepFigures, write_history
+from pretrain_trainer.training.log_protocol import Fenced
 from pretrain_trainer.training.payload import PayloadReader, PayloadWriter
 from pretrain_trainer.training.payload_files import CorruptCheckpoint, read_manifest, remove_payload, write_manifest
 from pretrain_trainer.training.spent import Spent
@@ -252,10 +253,10 @@ class Checkpoints:
         self._mine.append(commit)
         self.newest = commit
         self._parent_sha256 = commit_log.sha256(self._storage, commit.sequence)
-        if not commit_log.is_newest(self._storage, commit.sequence):
-            return  # a newer start has come: what stays is its business
-        stay = commit_log.kept(self._whole, self._spec.keep_last, self._spec.keep_every_steps)
-        self._mine = [c for c in self._mine if c.data in stay or not _removed(self._storage, c)]
+        going = commit_log.superseded(
+            self._storage, commit, self._mine, self._damaged, self._spec.keep_last, self._spec.keep_every_steps
+        )
+        self._mine = [c for c in self._mine if c not in going or not _removed(self._storage, c)]
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -288,8 +289,8 @@ def load_model(storage: Storage, fingerprint: str, model: nn.Module) -> Commit:
     raise CorruptCheckpoint(_nothing_left(storage))
 
 
-def _remove_abandoned(storage: Storage, fenced: commit_log.Fenced) -> None:
-    for folder in commit_log.abandoned(storage.names(layout.CHECKPOINT_DATA), fenced):
+def _remove_abandoned(storage: Storage, fenced: Fenced) -> None:
+    for folder in collection.abandoned(storage.names(layout.CHECKPOINT_DATA), fenced):
         storage.remove(f"{layout.CHECKPOINT_DATA}/{folder}")
 
 

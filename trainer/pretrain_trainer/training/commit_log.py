@@ -1,7 +1,7 @@
 """The log of checkpoints in a run's storage: read whole, fenced by each start of training, appended to.
 
-What writers do to each other is decided in `log_protocol`; here its operations are carried out, each again while its
-faults may pass. No torch here.
+What writers do to each other is decided in `log_protocol`, what is not needed any more in `collection`; here their operations
+are carried out, each again while its faults may pass. No torch here.
 """
 
 import hashlib
@@ -9,8 +9,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Generator, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -22,8 +21,8 @@ from pretrain_api.commits import RECORDS, VERSION, Bad, Commit, Record
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.patience import Patience, may_pass
-from pretrain_trainer.training import log_protocol
-from pretrain_trainer.training.log_protocol import AnyRecord, Create, Found, Read
+from pretrain_trainer.training import collection, log_protocol
+from pretrain_trainer.training.log_protocol import AnyRecord, Fenced, Found, Read
 
 _LOGGER = logging.getLogger(__name__)
 _PATIENCE = Patience()
@@ -48,18 +47,6 @@ def damaged(records: Iterable[Record]) -> dict[int, str]:
 def sha256(storage: Storage, sequence: int) -> str:
     """SHA-256 of the bytes of a record, which its successor names."""
     return hashlib.sha256(_patiently(partial(storage.read_bytes, layout.commit(sequence)))).hexdigest()
-
-
-@dataclass(frozen=True)
-class Fenced:
-    """The log as a start of training finds it: nothing of an earlier start is added to it any more."""
-
-    records: list[Record]
-    generation: int
-    """Of this start."""
-    next_sequence: int
-    is_whole: bool
-    """Whether every slot before the fence could be read."""
 
 
 def fence(storage: Storage, fingerprint: str, nonce: str, *, external_lock: bool = False) -> Fenced:
@@ -93,37 +80,16 @@ def append(storage: Storage, record: AnyRecord) -> AnyRecord:
     return _carried_out(storage, log_protocol.appending(record))
 
 
-def is_newest(storage: Storage, sequence: int) -> bool:
-    """Whether nobody has put a record behind that one. Reads the slot: to ask whether it exists would list the log."""
-    return _patiently(partial(_slot, storage, sequence + 1)) is Found.NOTHING
-
-
-def kept(commits: Sequence[Commit], keep_last: int, keep_every_steps: int) -> set[str]:
-    """Payload folders that stay: of the newest `keep_last` commits and of the first commit in each interval of steps."""
-    newest_first = sorted(commits, key=lambda c: c.sequence, reverse=True)
-    stay = {commit.data for commit in newest_first[:keep_last]}
-    if keep_every_steps:
-        first_in_interval: dict[int, Commit] = {}
-        for commit in reversed(newest_first):
-            first_in_interval.setdefault(commit.step // keep_every_steps, commit)
-        stay |= {commit.data for commit in first_in_interval.values() if commit.step >= keep_every_steps}
-    return stay
-
-
-def abandoned(folders: Iterable[str], fenced: Fenced) -> list[str]:
-    """Payload folders of starts before this one that no record names: their writers died before the commit, and can never
-    commit again. Those of later starts are not this one's business, however long it was frozen behind its fence. None where a
-    record cannot be read, which may name any of them."""
-    if not fenced.is_whole:
-        return []
-    named = {record.data.rsplit("/", 1)[-1] for record in fenced.records if isinstance(record, Commit)}
-    return [folder for folder in folders if folder not in named and 0 < _generation_of(folder) < fenced.generation]
-
-
-def _generation_of(folder: str) -> int:
-    """Of the start that wrote a payload `<step>-<generation>-<nonce>`; 0 for a folder of another kind."""
-    parts = folder.split("-")
-    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else 0
+def superseded(
+    storage: Storage,
+    newest: Commit,
+    commits: Sequence[Commit],
+    damaged: Container[int],
+    keep_last: int,
+    keep_every_steps: int,
+) -> list[Commit]:
+    """The commits to remove the payloads of (`pretrain_trainer.training.collection.superseded`)."""
+    return _carried_out(storage, collection.superseded(newest, commits, damaged, keep_last, keep_every_steps))
 
 
 def _numbers(storage: Storage) -> list[int]:
@@ -164,7 +130,7 @@ def _version(content: bytes) -> int:
     return version if isinstance(version, int) else 0
 
 
-def _carried_out(storage: Storage, operations: Generator[Create | Read, Any, Result]) -> Result:
+def _carried_out(storage: Storage, operations: Generator[Any, Any, Result]) -> Result:
     answer: Any = None
     faults = _Faults()
     while True:

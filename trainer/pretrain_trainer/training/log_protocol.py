@@ -53,6 +53,18 @@ class Read:
     sequence: int
 
 
+@dataclass(frozen=True)
+class Fenced:
+    """The log as a start of training finds it: nothing of an earlier start is added to it any more."""
+
+    records: list[Record]
+    generation: int
+    """Of this start."""
+    next_sequence: int
+    is_whole: bool
+    """Whether every slot before the fence could be read."""
+
+
 Answer = Record | Found | bool
 Operations = Generator[Create | Read, Answer, AnyRecord]
 """What to do, one after the other. To a Read, send what was found; to a Create, whether it is known to have taken the slot."""

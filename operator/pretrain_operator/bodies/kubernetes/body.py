@@ -31,7 +31,7 @@ from pretrain_operator.bodies.kubernetes.informer import Informer, Key
 from pretrain_operator.bodies.kubernetes.limits import Limiter
 from pretrain_operator.bodies.kubernetes.neighbours import Neighbours
 from pretrain_operator.bodies.kubernetes.observe import Children
-from pretrain_operator.bodies.kubernetes.seen import POD, BatchJob, Config, Pod
+from pretrain_operator.bodies.kubernetes.seen import POD, BatchJob, Config, Node, Pod
 from pretrain_operator.brain import edits, progress, stages, tenants
 from pretrain_operator.brain.observed import Observed, Trouble, Worker
 from pretrain_operator.brain.plan import (
@@ -68,6 +68,8 @@ class Surroundings:
     jobs: Informer[BatchJob]
     configs: Informer[Config]
     settings: PodSettings
+    nodes: Informer[Node] | None = None
+    """None where the operator may not read them: what is served is some namespaces, and nodes are in none."""
     neighbours: Neighbours = field(default_factory=Neighbours)
     questions: Limiter = field(default_factory=lambda: Limiter(rate=1, burst=10))
     """About events, which the API server looks for among all of a namespace: dear where thousands of pods start."""
@@ -154,7 +156,7 @@ class KubernetesBody:
         now, seen, made_with = self.around.now(), self._children(), self.around.settings.digest
         published = observe.world(seen.configs.get(cluster.world_name(self.key[1])))
         attempt = stages.entry(recorded, Stage.TRAIN).attempts
-        workers = observe.workers(seen, recorded, self.uid, made_with, now)
+        workers = observe.workers(seen, recorded, self.uid, made_with, now, self._leaving(seen))
         if published and published.attempt == attempt:
             workers = _with_unconfirmed(workers, published, self._gone)
         told = seen.configs.get(cluster.report_name(self.key[1]))
@@ -438,6 +440,11 @@ class KubernetesBody:
 
     def _training_pods(self, attempt: int) -> list[Pod]:
         return [p for p in self._children().pods if p.worker >= 0 and p.attempt == attempt and p.owner == self.uid]
+
+    def _leaving(self, seen: Children) -> dict[str, str]:
+        """What announces the end of nodes, of those where the job has pods."""
+        nodes, names = self.around.nodes, {pod.node for pod in seen.pods}
+        return observe.notices_of(node for name in names for node in nodes.of(("", name)).values()) if nodes else {}
 
     def _take_config(self, manifest: object) -> None:
         if isinstance(manifest, dict) and manifest.get("kind") == "ConfigMap":

@@ -57,6 +57,7 @@ class Resource:
 
 PRETRAIN_JOBS = Resource(f"{GROUP}/{VERSION}", "PretrainJob", PLURAL)
 PODS = Resource("v1", "Pod", "pods")
+NODES = Resource("v1", "Node", "nodes")
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
 SERVICES = Resource("v1", "Service", "services")
 SERVICE_ACCOUNTS = Resource("v1", "ServiceAccount", "serviceaccounts")

@@ -12,7 +12,6 @@ from typing import Generic
 import msgspec
 
 from pretrain_api import jitter
-from pretrain_api.cluster import LABEL_JOB
 from pretrain_operator.bodies.kubernetes.client import ApiError, Client, Manifest, Resource
 from pretrain_operator.bodies.kubernetes.manifests import Metadata, Object
 from pretrain_operator.bodies.kubernetes.seen import Kind, Value
@@ -25,11 +24,11 @@ _BOOKMARKS = msgspec.json.Decoder(Object)
 _LOG = logging.getLogger(__name__)
 
 Key = tuple[str, str]
-"""Namespace and name of a PretrainJob."""
+"""Namespace and name of a PretrainJob; of what belongs to none, its own."""
 
 
 class Informer(Generic[Value]):
-    """The children of one kind, in the given namespaces or in all."""
+    """The children of one kind, in the given namespaces or in all; of a kind without a job, all objects."""
 
     def __init__(
         self,
@@ -43,6 +42,7 @@ class Informer(Generic[Value]):
         self._kind: Kind[Value] = kind
         self._objects = msgspec.json.Decoder(kind.content)
         self._namespaces = list(namespaces) or [""]
+        self._selector = {"labelSelector": kind.label} if kind.label else {}
         self._groups: dict[Key, dict[str, Value]] = {}
         self._synced = {namespace: asyncio.Event() for namespace in self._namespaces}
         self._heard: dict[str, float] = {}
@@ -67,7 +67,7 @@ class Informer(Generic[Value]):
     def add(self, manifest: Manifest) -> None:
         """Take in an object that somebody else has read or made, unless the watch was faster."""
         found = msgspec.convert(manifest, self._kind.content)
-        if key := _key(found.metadata):
+        if key := self._key(found.metadata):
             value, group = self._kind.reduced(found), self._groups.setdefault(key, {})
             if value.name not in group or group[value.name].uid != value.uid:
                 group[value.name] = value
@@ -113,11 +113,11 @@ class Informer(Generic[Value]):
 
     async def _list(self, namespace: str) -> str:
         found: dict[Key, dict[str, Value]] = {}
-        query = {"labelSelector": LABEL_JOB, "limit": _PAGE}
+        query = {**self._selector, "limit": _PAGE}
         while True:
             page = await self._client.page_of(self._kind.content, self._resource, namespace, **query)
             for item in page.items:
-                if key := _key(item.metadata):
+                if key := self._key(item.metadata):
                     value = self._kind.reduced(item)
                     found.setdefault(key, {})[value.name] = value
             self._hear(namespace)
@@ -135,7 +135,7 @@ class Informer(Generic[Value]):
     async def _watch(self, namespace: str, version: str) -> str:
         """Follow one stream to its end; gives the place to go on from."""
         seconds = str(round(_WATCH_SECONDS * jitter.between(0.8, 1.2)))
-        query = {"labelSelector": LABEL_JOB, "resourceVersion": version, "timeoutSeconds": seconds}
+        query = {**self._selector, "resourceVersion": version, "timeoutSeconds": seconds}
         try:
             async with contextlib.aclosing(self._client.watch(self._resource, namespace, **query)) as events:
                 async for event in events:
@@ -156,7 +156,7 @@ class Informer(Generic[Value]):
         return version
 
     def _take(self, kind: str, found: Object) -> None:
-        key = _key(found.metadata)
+        key = self._key(found.metadata)
         if key is None:
             return
         if kind == "DELETED":
@@ -174,11 +174,12 @@ class Informer(Generic[Value]):
     def _hear(self, namespace: str) -> None:
         self._heard[namespace] = asyncio.get_running_loop().time()
 
+    def _key(self, metadata: Metadata) -> Key | None:
+        if not self._kind.label:
+            return metadata.namespace, metadata.name
+        job = metadata.labels.get(self._kind.label)
+        return (metadata.namespace, job) if job else None
+
 
 def _pause(faults: int) -> float:
     return jitter.between(0, min(_LONGEST_PAUSE_SECONDS, 0.2 * 2**faults))
-
-
-def _key(metadata: Metadata) -> Key | None:
-    job = metadata.labels.get(LABEL_JOB)
-    return (metadata.namespace, job) if job else None

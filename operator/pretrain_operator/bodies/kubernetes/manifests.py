@@ -97,6 +97,23 @@ class Pod(Object, frozen=True):
     status: PodStatus = PodStatus()
 
 
+class Taint(_Part, frozen=True):
+    key: str
+
+
+class NodeSpec(_Part, frozen=True):
+    taints: tuple[Taint, ...] = ()
+
+
+class NodeStatus(_Part, frozen=True):
+    conditions: tuple[Condition, ...] = ()
+
+
+class Node(Object, frozen=True):
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
 class JobSpec(_Part, frozen=True):
     suspend: bool = False
 

@@ -2,9 +2,10 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,8 +18,8 @@ from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus
 from pretrain_api.world import World
-from pretrain_operator.bodies.kubernetes.seen import BatchJob, Config, Pod
-from pretrain_operator.brain import stages
+from pretrain_operator.bodies.kubernetes.seen import BatchJob, Config, Node, Pod
+from pretrain_operator.brain import notices, stages
 from pretrain_operator.brain.observed import StageRun, Start, Worker
 
 Said = TypeVar("Said", bound=BaseModel)
@@ -146,19 +147,30 @@ def _failed(running: StageRun, job: BatchJob, pods: Sequence[Pod]) -> StageRun:
     )
 
 
+def notices_of(nodes: Iterable[Node]) -> dict[str, str]:
+    """What announces their end, of those machines that go soon."""
+    told = ((node.name, notices.notice(node.taints, node.conditions)) for node in nodes)
+    return {name: notice for name, notice in told if notice}
+
+
 def workers(
-    children: Children, recorded: PretrainJobStatus, uid: str, made_with: str, now: datetime
+    children: Children,
+    recorded: PretrainJobStatus,
+    uid: str,
+    made_with: str,
+    now: datetime,
+    leaving: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Worker, ...]:
-    """The training workers of the recorded attempt."""
+    """The training workers of the recorded attempt. `leaving`: what announces the end of machines that go soon, by name."""
     attempt = stages.entry(recorded, Stage.TRAIN).attempts
     return tuple(
-        _worker(pod, made_with, now)
+        _worker(pod, made_with, now, leaving.get(pod.node, ""))
         for pod in children.pods
         if pod.worker >= 0 and pod.attempt == attempt and pod.owner == uid
     )
 
 
-def _worker(pod: Pod, made_with: str, now: datetime) -> Worker:
+def _worker(pod: Pod, made_with: str, now: datetime, notice: str) -> Worker:
     is_alive = pod.is_alive(now)
     said = pod.outcome
     is_complete = said is not None and said.outcome == "complete"
@@ -185,6 +197,7 @@ def _worker(pod: Pod, made_with: str, now: datetime) -> Worker:
         reason=pod.taken_away or ("Deleted" if state == "Lost" else pod.reason),
         last_lines=_last_lines(pod),
         is_outdated=pod.began is None and pod.made_with != made_with,
+        notice=notice,
     )
 
 

@@ -117,7 +117,19 @@ class Config:
     data: dict[str, str] = field(default_factory=dict)
 
 
-Value = TypeVar("Value", Pod, BatchJob, Config)
+@dataclass(frozen=True)
+class Node:
+    """A machine, as far as it says that it goes."""
+
+    name: str
+    uid: str
+    taints: tuple[str, ...] = ()
+    """Their keys."""
+    conditions: tuple[str, ...] = ()
+    """Types of those that are true."""
+
+
+Value = TypeVar("Value", Pod, BatchJob, Config, Node)
 
 
 @dataclass(frozen=True)
@@ -128,6 +140,8 @@ class Kind(Generic[Value]):
     """What is read of an object; whatever else is in it costs nothing."""
     reduced: Callable[[Any], Value]
     """From an object of that type."""
+    label: str = cluster.LABEL_JOB
+    """The label that names the job that it belongs to; empty: it belongs to none, and all of them are followed."""
 
     def of(self, manifest: Manifest) -> Value:
         """The object, where all of it was read."""
@@ -189,9 +203,16 @@ def _config(found: manifests.ConfigMap) -> Config:
     return Config(metadata.name, metadata.uid, _owner(metadata), metadata.resource_version, found.data)
 
 
+def _node(found: manifests.Node) -> Node:
+    taints = tuple(taint.key for taint in found.spec.taints)
+    true = tuple(condition.type for condition in found.status.conditions if condition.status == "True")
+    return Node(found.metadata.name, found.metadata.uid, taints, true)
+
+
 POD = Kind(manifests.Pod, _pod)
 BATCH_JOB = Kind(manifests.Job, _batch_job)
 CONFIG = Kind(manifests.ConfigMap, _config)
+NODE = Kind(manifests.Node, _node, label="")
 
 
 def _common(metadata: manifests.Metadata) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pretrain_api.world import World
 from pretrain_operator.bodies.body import look
 from pretrain_operator.bodies.kubernetes import observe
 from pretrain_operator.bodies.kubernetes.observe import Children
-from pretrain_operator.bodies.kubernetes.seen import BatchJob, Pod
+from pretrain_operator.bodies.kubernetes.seen import BatchJob, Node, Pod
 from pretrain_operator.brain import edits, stages
 from pretrain_operator.brain.observed import Observed, Worker
 from pretrain_operator.brain.plan import (
@@ -55,9 +55,14 @@ _NOTICE_SECONDS = 10.0
 """After which its neighbours tell of a worker that is frozen."""
 _EVICT_SECONDS = 60.0
 """After which its node does."""
-Fate = tuple[Literal["crash", "kill", "evict", "vanish", "freeze", "unheard", "userError", "missing"], float]
+NOTICE = "karpenter.sh/disrupted"
+"""Taint of a machine that goes."""
+_TAKEN_SECONDS = 25.0
+"""After which it is gone: the shortest notice that clouds give of a spot machine."""
+Fate = tuple[Literal["crash", "kill", "evict", "vanish", "freeze", "unheard", "notice", "userError", "missing"], float]
 """What happens to a pod, and how many seconds after it began to run. freeze: it looks as before and does nothing any more;
-unheard: its neighbours say so of it, and it does not; missing: storage is not there."""
+unheard: its neighbours say so of it, and it does not; notice: its machine goes a while later, and says so; missing: storage
+is not there."""
 
 
 class OperatorKilled(PretrainError):
@@ -77,6 +82,8 @@ class Life:
     fate: Fate | None
     asked: datetime | None = None
     frozen: datetime | None = None
+    told: datetime | None = None
+    """When its machine said that it goes."""
     roster: World | None = None
     """The one that it follows: the newest that named it, a moment after it was published."""
 
@@ -90,6 +97,8 @@ class Views:
     world: World | None = None
     report: Report | None = None
     silence: Silence | None = None
+    nodes: tuple[Node, ...] = ()
+    """Those that say that they go."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +239,9 @@ class SimulatedKubernetes:
         if not pod.is_running:
             if now >= life.begins:
                 address = f"10.0.0.{self._number()}"
-                life.pod = replace(pod, state="Running", is_running=True, began=now, address=address, node="node")
+                life.pod = replace(
+                    pod, state="Running", is_running=True, began=now, address=address, node=f"node-of-{pod.name}"
+                )
             return
         assert pod.began is not None
         seconds = (now - pod.began).total_seconds()
@@ -241,6 +252,8 @@ class SimulatedKubernetes:
                 del self.lives[pod.name]
         elif life.asked and now >= min(life.asked + timedelta(seconds=SAVE_SECONDS), pod.leave_by or now):
             del self.lives[pod.name]
+        elif life.told and now >= life.told + timedelta(seconds=_TAKEN_SECONDS):
+            self._evict(life)
         elif life.fate and seconds >= life.fate[1]:
             self._strike(life, life.fate[0])
         elif pod.stage is Stage.TRAIN:
@@ -276,8 +289,9 @@ class SimulatedKubernetes:
             case "vanish" | "freeze" | "unheard":
                 del self.lives[pod.name]
             case "evict":
-                life.pod = replace(pod, taken_away="EvictionByEvictionAPI")
-                self._end(life, 143, None)
+                self._evict(life)
+            case "notice":
+                life.told = self.now
             case "kill":
                 life.pod = replace(pod, reason="OOMKilled")
                 self._end(life, 137, None)
@@ -287,6 +301,10 @@ class SimulatedKubernetes:
                 self._end(life, 2, Outcome(outcome="userError", code="unreachable", message="no storage"))
             case _:
                 self._end(life, 1, Outcome(outcome="failed", kind="Runtime", message="boom", rank=max(0, pod.worker)))
+
+    def _evict(self, life: Life) -> None:
+        life.pod = replace(life.pod, taken_away="EvictionByEvictionAPI")
+        self._end(life, 143, None)
 
     def _tell_of(self, pods: Sequence[Pod]) -> None:
         """Members say that they do not hear these others any more."""
@@ -388,7 +406,8 @@ class SimulatedKubernetes:
 
     def _view(self) -> Views:
         pods = {name: life.pod for name, life in self.lives.items()}
-        return Views(pods, dict(self.jobs), self.world, self.report, self.silence)
+        leaving = tuple(Node(life.pod.node, "", (NOTICE,)) for life in self.lives.values() if life.told)
+        return Views(pods, dict(self.jobs), self.world, self.report, self.silence, leaving)
 
     def _number(self) -> int:
         self._numbers += 1
@@ -438,7 +457,7 @@ class SimulatedOperator:
         run = observe.stage_run(seen, recorded, JOB, "", now)
         if run and run.outcome is None and run.state == "Lost" and self._view < len(cluster.views) - 1:
             run = None if run.reason != "PodGone" else observe.stage_run(self._fresh(), recorded, JOB, "", now)
-        workers = observe.workers(seen, recorded, UID, "", now)
+        workers = observe.workers(seen, recorded, UID, "", now, observe.notices_of(view.nodes))
         attempt = stages.entry(recorded, Stage.TRAIN).attempts
         if view.world and view.world.attempt == attempt:
             known = {w.uid for w in workers}

@@ -1,5 +1,6 @@
 """Agents that agree on starting their ranks again, over real connections: the leader here, the others on threads."""
 
+import errno
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -145,6 +146,23 @@ def test_so_does_the_loss_of_the_leader(world: World) -> None:
         assert follower.decision(0, LOSS) is None
         assert follower.has_lost_one
         assert follower.begin(1, 1) is None
+
+
+def test_a_machine_whose_kernel_does_not_answer_is_silent_and_one_that_closes_is_not(world: World) -> None:
+    """Its kernel's silence is what the own kernel ends a connection with, after the probes."""
+    world.begin(0)
+    vanished = TimeoutError(errno.ETIMEDOUT, "no answer to the probes")
+    world.followers[0].close()
+    world.leader._wait(30)
+    assert (world.leader.has_lost_one, world.leader.silent) == (True, frozenset())
+    world.leader._links[2]._lose(vanished)
+    assert world.leader.call(0)
+    assert world.leader.silent == {2}
+    link = world.followers[1]._link
+    assert link is not None
+    link._lose(vanished)
+    assert world.followers[1].call(0)
+    assert world.followers[1].silent == {0}
 
 
 def test_once_the_end_was_told_nobody_is_lost(world: World) -> None:
