@@ -9,6 +9,7 @@ with the padding token; only its first `tokens` tokens count.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -97,6 +98,11 @@ class Manifest(BaseModel):
     so that the manifests of a job's own shards stay what they were."""
 
     @model_validator(mode="after")
+    def _has_each_shard_once(self) -> Manifest:
+        refuse_twice(shard.name for split in (self.train, self.validation) for shard in split.shards)
+        return self
+
+    @model_validator(mode="after")
     def _has_full_records(self) -> Manifest:
         """All records of a split but its last are full: where a sample lies is computed from that."""
         for split in (self.train, self.validation):
@@ -106,3 +112,12 @@ class Manifest(BaseModel):
                     f"{split.samples} samples do not fill {records} records of {self.samples_per_record} samples"
                 )
         return self
+
+
+def refuse_twice(names: Iterable[str]) -> None:
+    """Raise ValueError for a name that comes twice: a shard that is listed twice would be trained on twice."""
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{name} stands in it twice")
+        seen.add(name)

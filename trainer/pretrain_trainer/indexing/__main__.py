@@ -14,6 +14,7 @@ from pretrain_trainer import tokenizer
 from pretrain_trainer.command_program import Stopping, exit_code
 from pretrain_trainer.cores import usable_cores
 from pretrain_trainer.indexing import checking, places, work
+from pretrain_trainer.indexing.names import shown
 from pretrain_trainer.terminal import say
 
 _MOST_TOLD = 20
@@ -71,7 +72,7 @@ def _tell(manifest: SampleManifest, uri: str) -> None:
     for name, member in manifest.members.items():
         missing = manifest.records - member.records
         _print(
-            f"  {name}: {member.kind}, {member.bytes:,} bytes"
+            f"  {shown(name)}: {member.kind}, {member.bytes:,} bytes"
             + (f", {_array(member.array.model_dump())}" if member.array else "")
             + (f", missing in {counted(missing, 'record')}" if missing else "")
         )
