@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from pretrain_api.shards import refuse_twice
+from pretrain_api.shards import check_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,8 +146,8 @@ class SampleManifest(BaseModel):
         for what in ("records", "samples", "bytes"):
             if (total := sum(getattr(shard, what) for shard in self.shards)) != getattr(self, what):
                 raise ValueError(f"the {what} of its shards are {total}, not {getattr(self, what)}")
-        refuse_twice(shard.name for shard in self.shards)
-        refuse_twice(shard.index for shard in self.shards)
+        check_names(shard.name for shard in self.shards)
+        check_names(shard.index for shard in self.shards)
         together = joined(shard.members for shard in self.shards)
         for name in sorted({*together, *self.members}):
             if together.get(name) != self.members.get(name):

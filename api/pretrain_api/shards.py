@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pretrain_api.problems import is_encodable
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -99,7 +101,7 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _has_each_shard_once(self) -> Manifest:
-        refuse_twice(shard.name for split in (self.train, self.validation) for shard in split.shards)
+        check_names(shard.name for split in (self.train, self.validation) for shard in split.shards)
         return self
 
     @model_validator(mode="after")
@@ -114,10 +116,13 @@ class Manifest(BaseModel):
         return self
 
 
-def refuse_twice(names: Iterable[str]) -> None:
-    """Raise ValueError for a name that comes twice: a shard that is listed twice would be trained on twice."""
+def check_names(names: Iterable[str]) -> None:
+    """Raise ValueError for a name that no file can have, and for one that comes twice: such a shard would be trained on
+    twice."""
     seen = set[str]()
     for name in names:
+        if "\0" in name or not is_encodable(name):
+            raise ValueError(f"{name!r} is the name of no file: it holds a zero byte, or is not UTF-8")
         if name in seen:
             raise ValueError(f"{name} stands in it twice")
         seen.add(name)

@@ -61,7 +61,9 @@ def _check(found: places.Places, options: argparse.Namespace, stopping: Stopping
     for difference in differences:
         say(difference)
     if differences:
-        say(f"{counted(len(differences), 'difference')}; `pretrain index` without --check mends them")
+        say(
+            f"{counted(len(differences), 'difference')}; `pretrain index` without --check mends them, once an .idx that is wrong is removed"
+        )
         return EXIT_FAILURE
     _print(f"{counted(len(found.tars), 'tar')} indexed as they are")
     return EXIT_OK

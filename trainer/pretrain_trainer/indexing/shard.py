@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pretrain_api.errors import UserError
+from pretrain_api.nouns import counted
 from pretrain_api.samples import ArrayFormat, Member, index_dtype, kind_of
 from pretrain_trainer.indexing import arrays
 from pretrain_trainer.indexing.names import shown, split_name
@@ -19,6 +20,8 @@ from pretrain_trainer.indexing.tars import Hashed, content, members
 
 MOST_MEMBERS = 64
 """Different members of the records of one tar."""
+_MOST_NAMES = 9_000
+"""Characters that the index's names of columns may take in its header: NumPy reads headers of up to 10,000."""
 MOST_ARRAY_BYTES = 64 << 20
 """An array is read and its checksum compared as a whole."""
 
@@ -105,8 +108,16 @@ def index_tar(stream: IO[bytes], where: str) -> Indexed:
         if len(found) > MOST_MEMBERS:
             raise _too_many(sorted(found), where, key)
     summary = _summary(records)
+    rows = _rows(records, sorted(summary))
+    if len(str(rows.dtype.descr)) > _MOST_NAMES:
+        raise UserError(
+            "too-many-members",
+            where,
+            f"the names of its {counted(len(summary), 'different member')} are too long for one index.",
+            "Write the tar again with names like 000001.jpg and 000001.txt.",
+        )
     return Indexed(
-        _rows(records, sorted(summary)),
+        rows,
         tape.tell(),
         tape.sha256(),
         sum(record.samples for record in records),

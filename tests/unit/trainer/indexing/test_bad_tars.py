@@ -216,6 +216,11 @@ BAD_TARS: dict[str, tuple[bytes, str]] = {
         tar({"0001.npy": npy(np.asfortranarray(np.zeros((3, 4), np.uint16)))}),
         "x.tar, member 0001.npy: the array is in Fortran's order. Save it with numpy.ascontiguousarray(array). [npy-order]",
     ),
+    "names that NumPy would not read again": (
+        tar({f"1.{i}{'m' * 60}": b"a" for i in range(50)}),
+        "x.tar: the names of its 50 different members are too long for one index. Write the tar again with names like "
+        "000001.jpg and 000001.txt. [too-many-members]",
+    ),
     "numbers behind the first dot": (
         tar({f"img.{i:04d}.jpg": b"a" for i in range(70)}),
         "x.tar: its records have more than 64 different members (0000.jpg, 0001.jpg, 0002.jpg ...): all behind the first "
@@ -491,6 +496,14 @@ BAD_MANIFESTS |= {
         f"m.json: the records of its shards are 1, not 2. {_WRITE}",
     ),
     "a tar twice": (of_samples(SHARD, SHARD), f"m.json: a.tar stands in it twice. {_WRITE}"),
+    "a name that no file has": (
+        of_samples(SHARD | {"name": "a\0.tar"}),
+        rf"m.json: 'a\x00.tar' is the name of no file: it holds a zero byte, or is not UTF-8. {_WRITE}",
+    ),
+    "a name that is no text": (
+        of_samples(SHARD | {"name": "a\ud800.tar"}),
+        rf"m.json: 'a\ud800.tar' is the name of no file: it holds a zero byte, or is not UTF-8. {_WRITE}",
+    ),
     "an index of two tars": (
         of_samples(SHARD, SHARD | {"name": "./a.tar"}),
         f"m.json: a.idx stands in it twice. {_WRITE}",
