@@ -6,13 +6,17 @@ all that another program needs to check a run (docs/reference/data-order.md).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 BLOCKS = 8
 """Parts of a step's batch that have a digest each."""
+
+
+_Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+_Some = Annotated[int, Field(ge=1, lt=1 << 63)]
 
 
 class _Record(BaseModel):
@@ -26,9 +30,9 @@ class OrderedSource(_Record):
     folder: str
     """Where its manifest.json lies, relative to the storage; the shards lie there too, or where the manifest says."""
     manifest_sha256: str
-    samples: int
+    samples: _Count
     """Training samples in one epoch."""
-    samples_per_record: int
+    samples_per_record: _Some
     max_epochs: int | None
 
 
@@ -38,20 +42,20 @@ class DataOrder(_Record):
     version: Literal[1] = 1
     fingerprint: str
     seed: int
-    global_batch_size: int
-    sequence_length: int
+    global_batch_size: _Some
+    sequence_length: _Count
     sources: tuple[OrderedSource, ...]
 
 
 class StepRead(_Record):
     """What a step read: positions `samples[0]` to `samples[1]` - 1 of the order."""
 
-    samples: tuple[int, int]
-    segment: int
+    samples: tuple[_Count, _Count]
+    segment: _Count
     """Number of the weights that held, from 0, in the commit's `segments`."""
-    taken: dict[str, tuple[int, int]]
+    taken: dict[str, tuple[_Count, _Count]]
     """By source: which of its samples (k), first and one behind the last. Sources without a sample in the step are left out."""
-    digests: tuple[str, ...]
+    digests: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...]
     """Of the `BLOCKS` parts of the batch, 16 hexadecimal digits each."""
-    stand_ins: tuple[int, ...] = ()
+    stand_ins: tuple[_Count, ...] = ()
     """Positions whose record was damaged: they were read as a stand-in and count in no loss and no digest."""

@@ -11,6 +11,10 @@ Kind = Literal["Restart", "Shrink", "Replace", "Grow"]
 """The rung of the ladder. Restart: the ranks were started again in place. Shrink: the workers that were left went on;
 Replace: with others in the place of those that were lost; Grow: more came to those that were there."""
 
+PHASES = ("stop", "start", "join", "load", "step")
+"""What a recovery goes through: `stop` the ranks that are left and decide, `start` new ones, `join` them, `load` the state, make a
+`step`."""
+
 
 class Recovery(BaseModel):
     """From a loss to the next step."""
@@ -35,5 +39,4 @@ class Recovery(BaseModel):
     lost_steps: int
     """Steps that were done before the loss and had to be done again."""
     phases: dict[str, float]
-    """Seconds, one phase after the other: `stop` the ranks that are left and decide, `start` new ones, `join` them,
-    `load` the state, make a `step`."""
+    """Seconds by PHASES, one after the other; what there was none of is left out."""

@@ -18,11 +18,13 @@ from grafana_foundation_sdk.builders import (
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.common import (
+    BigValueGraphMode,
     BigValueTextMode,
     GraphTresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
     StackingMode,
+    VisibilityMode,
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
@@ -33,10 +35,37 @@ OF_JOB = '{namespace=~"$namespace",pretrainjob=~"$pretrainjob"}'
 """Selector of the jobs that are chosen."""
 JOB_LEGEND = "{{namespace}}/{{pretrainjob}}"
 
+Colours = Sequence[tuple[str, str]]
+"""Regular expressions of the names of series, and the colour that these have; the last one that fits holds."""
+STATE_COLOURS: Colours = (
+    (".", "purple"),  # the other stages
+    ("(Pending|Queued|Starting|Suspended)$", "blue"),
+    ("(Training|Succeeded)$", "green"),
+    ("Recovering$", "orange"),
+    ("(Stalled|Failed)$", "red"),
+)
+"""Of series that are named by a job's state, whatever stands before it."""
+ACTIVITY_COLOURS: Colours = (
+    ("Productive", "green"),
+    ("DataWait", "yellow"),
+    ("CheckpointStall|Evaluation|Compilation", "purple"),
+    ("Queued|Starting|Suspended|OtherStages", "blue"),
+    ("Recovery", "orange"),
+    ("Lost", "red"),
+)
+"""Of series that are named by what a job's time goes into."""
+WORKER_COLOURS: Colours = (("ready", "green"), ("missing", "red"))
+
 
 def of_job(*matchers: str) -> str:
     """The selector of the chosen jobs, with more matchers."""
     return "{" + ",".join([OF_JOB[1:-1], *matchers]) + "}"
+
+
+def each(metric: str, *labels: str, where: Sequence[str] = ()) -> str:
+    """A gauge of each chosen job, and of each value of more labels: one series, whichever pod tells it. Without that another
+    operator, or another worker with the first rank, would begin another series beside the one that ended."""
+    return f"max by ({', '.join(('namespace', 'pretrainjob', *labels))}) ({metric}{of_job(*where)})"
 
 
 @dataclass(frozen=True)
@@ -56,8 +85,11 @@ class Panel:
     height: int = 8
     below: str = "green"
     """The colour below the first limit."""
+    lowest: float | None = 0
+    """Where the axis begins at most; None: where the values do."""
     columns: Sequence[tuple[str, str]] = ()
     """Of a table, for each query: name and unit of its column."""
+    colours: Colours = ()
 
 
 @dataclass(frozen=True)
@@ -175,6 +207,9 @@ def _built(panel: Panel, number: int) -> Any:
         .thresholds(thresholds)
         .grid_pos(models.GridPos(h=panel.height, w=panel.width))
     )
+    for pattern, colour in panel.colours:
+        fixed = {"mode": models.FieldColorModeId.FIXED.value, "fixedColor": colour}
+        found = found.override_by_regexp(f"/{pattern}/", [models.DynamicConfigValue("color", fixed)])
     for place, (expression, legend) in enumerate(panel.queries):
         query = prometheus.Dataquery().ref_id(chr(ord("A") + place)).expr(expression).legend_format(legend)
         if panel.kind in ("stat", "bars", "table"):
@@ -189,11 +224,14 @@ def _of_kind(panel: Panel) -> Any:
     match panel.kind:
         case "stat":
             names = any(legend for _, legend in panel.queries)
-            return stat.Panel().text_mode(BigValueTextMode.NAME if names else BigValueTextMode.AUTO)
+            found = stat.Panel().text_mode(BigValueTextMode.NAME if names else BigValueTextMode.AUTO)
+            return found.graph_mode(BigValueGraphMode.NONE)  # one moment is asked for, not a course
         case "bars":
             return bargauge.Panel()
         case "states":
-            return statetimeline.Panel()
+            # The name of a row says what it is; its value is 1 for as long as it lasts.
+            by_thresholds = dashboard.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)
+            return statetimeline.Panel().show_value(VisibilityMode.NEVER).color_scheme(by_thresholds)
         case "table":
             return _table(panel)
     found = timeseries.Panel().legend(
@@ -205,6 +243,8 @@ def _of_kind(panel: Panel) -> Any:
     if panel.limits:
         style = common.GraphThresholdsStyleConfig().mode(GraphTresholdsStyleMode.DASHED)
         found = found.thresholds_style(style)
+    if panel.lowest is not None:
+        found = found.axis_soft_min(panel.lowest)
     if panel.kind == "stacked":
         found = found.stacking(common.StackingConfig().mode(StackingMode.NORMAL)).fill_opacity(40)
     return found
@@ -214,7 +254,7 @@ def _table(panel: Panel) -> table.Panel:
     """One row for each job, one column for each query."""
     names = {f"Value #{chr(ord('A') + place)}": name for place, (name, _) in enumerate(panel.columns)}
     hidden = dict.fromkeys(("Time", "__name__", "instance", "job", "endpoint", "container", "pod", "service"), True)
-    found = table.Panel().with_transformation(models.DataTransformerConfig("merge", options={}))
+    found = table.Panel().show_header(True).with_transformation(models.DataTransformerConfig("merge", options={}))
     found = found.with_transformation(
         models.DataTransformerConfig("organize", options={"excludeByName": hidden, "renameByName": names})
     )

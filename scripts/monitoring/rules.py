@@ -1,6 +1,8 @@
 """Alerts and recording rules. Names are `Pretrain` + subject + symptom; the runbook's place follows from the name.
 
 Critical: act now, somebody's machines stand still or work is lost. Warning: today. Info: context for the other two.
+
+Rules are by job: an operator that takes over tells of the same job from another pod, and what was counted, or lasts, goes on.
 """
 
 from dataclasses import dataclass
@@ -59,7 +61,7 @@ ALERTS = (
         "warning",
         "A PretrainJob waits for something that a person has to mend.",
         f"{JOB} is stalled; the message of its condition Stalled says what to change.",
-        'pretrain_job_condition{type="Stalled"} == 1',
+        f'max {BY_JOB} (pretrain_job_condition{{type="Stalled"}}) == 1',
         "5m",
     ),
     Alert(
@@ -67,7 +69,7 @@ ALERTS = (
         "critical",
         "A PretrainJob says that it trains and makes no step.",
         f"{JOB} has told of no step for {{{{ $value | humanizeDuration }}}}.",
-        f"pretrain_job_progress_age_seconds > 600 and {TRAINS}",
+        f"max {BY_JOB} (pretrain_job_progress_age_seconds) > 600 and {TRAINS}",
         "5m",
     ),
     Alert(
@@ -90,7 +92,7 @@ ALERTS = (
         "warning",
         "The loss of a PretrainJob is far above what it was.",
         f"The loss of {JOB} is {{{{ $value | humanize }}}} times its least of the last six hours.",
-        "avg_over_time(pretrain_job_loss[10m]) / min_over_time(pretrain_job_loss[6h]) > 1.5",
+        f"avg {BY_JOB} (avg_over_time(pretrain_job_loss[10m])) / min {BY_JOB} (min_over_time(pretrain_job_loss[6h])) > 1.5",
         "15m",
     ),
     Alert(
@@ -113,7 +115,8 @@ ALERTS = (
         "warning",
         "The newest checkpoint of a PretrainJob is much older than it should be.",
         f"The newest checkpoint of {JOB} is {{{{ $value | humanizeDuration }}}} old.",
-        f"pretrain_job_checkpoint_age_seconds > 3 * pretrain_job_checkpoint_interval_seconds + 300 and {TRAINS}",
+        f"max {BY_JOB} (pretrain_job_checkpoint_age_seconds)"
+        f" > max {BY_JOB} (3 * pretrain_job_checkpoint_interval_seconds + 300) and {TRAINS}",
         "5m",
     ),
     Alert(
@@ -121,8 +124,8 @@ ALERTS = (
         "critical",
         "A PretrainJob recovers again and again.",
         f"{JOB} broke off {{{{ $value | humanize }}}} times within an hour.",
-        "increase(pretrain_job_restarts_total[1h]) + increase(pretrain_job_failures_total[1h])"
-        " + increase(pretrain_job_disruptions_total[1h]) > 6",
+        f"sum {BY_JOB} (increase(pretrain_job_restarts_total[1h]) + increase(pretrain_job_failures_total[1h])"
+        " + increase(pretrain_job_disruptions_total[1h])) > 6",
     ),
     Alert(
         "PretrainJobBudgetNearlyUsed",
@@ -136,14 +139,15 @@ ALERTS = (
         "critical",
         "A PretrainJob has failed.",
         f"{JOB} has failed within the last hour; the message of its condition Succeeded says why.",
-        'pretrain_job_state{state="Failed"} == 1 unless pretrain_job_state{state="Failed"} offset 1h == 1',
+        'pretrain_job_state{state="Failed"} == 1'
+        ' unless on (namespace, pretrainjob) pretrain_job_state{state="Failed"} offset 1h == 1',
     ),
     Alert(
         "PretrainJobDataStarved",
         "warning",
         "A PretrainJob waits for data.",
         f"{JOB} spends {{{{ $value | humanizePercentage }}}} of its steps waiting for batches.",
-        "avg_over_time(pretrain_job_data_wait_ratio[15m]) > 0.1",
+        f"avg {BY_JOB} (avg_over_time(pretrain_job_data_wait_ratio[15m])) > 0.1",
         "15m",
     ),
     Alert(
@@ -158,7 +162,7 @@ ALERTS = (
         "warning",
         "A PretrainJob has not begun to work for long.",
         f"{JOB} has been {{{{ $labels.state }}}} for an hour.",
-        'pretrain_job_state{state=~"Pending|Queued|Starting"} == 1',
+        'max by (namespace, pretrainjob, state) (pretrain_job_state{state=~"Pending|Queued|Starting"}) == 1',
         "1h",
     ),
     Alert(

@@ -4,7 +4,7 @@
     PRETRAIN_CHAOS_ONLY="node cut off,rank killed" pytest tests/chaos -s
     make soak SECONDS=7200                                                    # for hours
 
-The timeline is drawn into `build/chaos/`.
+The timeline is drawn into `build/chaos/`, and beside it the dashboards as Grafana would have shown them.
 """
 
 import os
@@ -12,12 +12,13 @@ import random
 from pathlib import Path
 
 import pytest
-from support.chaos import events, play, timeline
+from support.chaos import events, monitored, play, timeline
 from support.chaos.place import Place
 from support.charts import overlaid
 from support.cluster.cluster import DevelopmentCluster
 from support.cluster.foreign import AnyCluster
 from support.cluster.remote_job import RemoteJob, a_corpus, a_spec
+from support.eventually import eventually
 
 SEED = int(os.environ.get("PRETRAIN_TEST_SEED", random.SystemRandom().randrange(1 << 30)))
 ONLY = os.environ.get("PRETRAIN_CHAOS_ONLY", "")
@@ -25,6 +26,9 @@ ONLY = os.environ.get("PRETRAIN_CHAOS_ONLY", "")
 SECONDS = float(os.environ.get("PRETRAIN_CHAOS_SECONDS", "75"))
 BUILD = Path(__file__).resolve().parents[2] / "build" / "chaos"
 MANY = 1_000_000
+RANK_KILLED = next(event for event in events.EVENTS if event.name == "rank killed")
+MOST_BREAKS = 8
+"""After more than six within an hour PretrainJobRecoveryLoop fires, if no other alert did before."""
 
 pytestmark = pytest.mark.timeout(SECONDS + 1500)
 
@@ -56,17 +60,29 @@ def a_job(cluster: AnyCluster) -> RemoteJob:
 def test_training_goes_on_and_reads_every_sample_once(
     installed: AnyCluster, development_cluster: DevelopmentCluster, tmp_path: Path
 ) -> None:
-    job = a_job(installed)
-    job.until("Training")
-    place = Place(development_cluster, job, random.Random(SEED))
-    play.until_steps(place, 1)
-    print(f"PRETRAIN_TEST_SEED={SEED}")
-    chosen = [event for event in events.EVENTS if not ONLY or event.name in ONLY.split(",")]
-    happened = play.play(place, chosen, SECONDS, print)
-    timeline.draw(BUILD / f"{SEED}.svg", happened, place.seen, f"{SECONDS:.0f} s of chaos, seed {SEED}")
+    """And what Prometheus saw of it: panels and rules that show what happened, and an alert that fired."""
+    with monitored.monitored(development_cluster) as seen:
+        job = a_job(installed)
+        job.until("Training")
+        place = Place(development_cluster, job, random.Random(SEED))
+        play.until_steps(place, 1)
+        print(f"PRETRAIN_TEST_SEED={SEED}")
+        chosen = [event for event in events.EVENTS if not ONLY or event.name in ONLY.split(",")]
+        happened = play.play(place, chosen, SECONDS, print)
+        for _ in range(MOST_BREAKS):
+            if seen.fired():
+                break
+            happened.append(play.broken(place, [RANK_KILLED]))
+        fired = eventually(seen.fired, within_seconds=60, every_seconds=1)
+        timeline.draw(BUILD / f"{SEED}.svg", happened, place.seen, f"{SECONDS:.0f} s of chaos, seed {SEED}")
+        seen.draw(BUILD / f"{SEED}", job)
+        unanswered = seen.unanswered()
 
     job.edit(suspend=True)
     job.until("Suspended", 180)
     found = job.audited(tmp_path)
     assert found["steps"] >= place.seen[-1].step
     job.delete()
+    print(f"fired: {sorted(fired)}; no answer: {sorted(unanswered)}")
+    names = {name for event in happened for name in event.name.split(" + ")}
+    assert monitored.unexplained(unanswered, names) == set()

@@ -12,7 +12,7 @@ from support.ledger_runs import FINGERPRINT, LedgerRun
 from support.token_runs import UPSTREAM
 
 from pretrain_api import layout
-from pretrain_api.errors import UserError
+from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.audit import Audit, audit
 from pretrain_trainer.auditing.contents import chosen_steps
@@ -114,6 +114,12 @@ def other_weights(lines: Lines) -> None:
     lines[0]["read"]["segment"] = 1
 
 
+def named_stand_ins(lines: Lines) -> None:
+    """So that nobody looks at what was read."""
+    for line in lines:
+        line["read"] |= {"standIns": list(range(*line["read"]["samples"])), "digests": ["0" * 16] * 8}
+
+
 # What is done to the lines of the second commit (steps 5 to 8), and what the audit names first.
 LINES: list[tuple[Callable[[Lines], Lines | None], str]] = [
     (moved, "step 6, sample 60: it has samples 72 to 83 where 60 to 71 are due"),
@@ -125,6 +131,7 @@ LINES: list[tuple[Callable[[Lines], Lines | None], str]] = [
         other_digest,
         "step 6, sample 64, source s0, shard 000002.tar, record 1, slot 3: one of samples 64 to 65 was read",
     ),
+    (named_stand_ins, "step 5, sample 48, source s0: it is named a stand-in, but there is no quarantine/"),
     (other_weights, "step 5, sample 48: it has weights number 1 where 0 hold"),
 ]
 
@@ -182,6 +189,63 @@ class TestTamperedWith:
         order = run.storage.read_json(path)
         order[field] = order[field][::-1] if field == "sources" else order[field] + 1
         run.storage.write_json(path, order)
+        assert texts(audit(run.storage))
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            (["step"], "4"), (["step"], None), (["step"], [1]), (["step"], 4.0), (["step"], 1 << 70), (["step"], 0),
+            (["skipped"], "yes"), (["skipped"], None), (["skipped"], 5), (["read"], []), (["read", "digests"], ["zz"] * 8),
+            (["read", "digests"], ["-1"] * 8), (["read", "digests"], ["0" * 40] * 8), (["read", "standIns"], [1 << 63, -1]),
+            (["read", "samples"], [-1, 1]), (["read", "taken"], {"s0": [-3, 9]}), (["read", "segment"], 1 << 80),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_a_line_that_is_none_is_named_with_its_field(self, run: LedgerRun, path: list[str], value: object) -> None:
+        run.train(12)
+
+        def edit(lines: Lines) -> None:
+            at = lines[1]
+            for name in path[:-1]:
+                at = at[name]
+            at[path[-1]] = value
+
+        edit_lines(run, 2, edit)
+        run.seal_again()
+        assert [text for text in texts(audit(run.storage)) if f"line 2 cannot be read: {'.'.join(path)}" in text]
+
+    def test_a_line_of_brackets_is_named(self, run: LedgerRun) -> None:
+        run.train(12)
+        path = commit_log.read_log(run.storage)[1].history
+        run.storage.write_bytes(path, b"[" * 200_000 + b"\n")
+        run.seal_again()
+        assert [text for text in texts(audit(run.storage)) if "line 1 cannot be read" in text]
+
+    @pytest.mark.parametrize("value", [0, -1, 10**12, 10**30])
+    @pytest.mark.parametrize("field", ["globalBatchSize", "samples", "samplesPerRecord"])
+    def test_an_order_that_cannot_be_is_named(self, run: LedgerRun, field: str, value: int) -> None:
+        run.train(6)
+        path = layout.ledger_order(FINGERPRINT)
+        order = run.storage.read_json(path)
+        (order if field in order else order["sources"][0])[field] = value
+        run.storage.write_json(path, order)
+        assert [text for text in texts(audit(run.storage)) if "order.json" in text or "describes other samples" in text]
+
+    def test_a_log_of_which_nothing_can_be_read_is_told_as_such(self, run: LedgerRun) -> None:
+        run.train(4)
+        edit_commit(run, 1, history=".")
+        with pytest.raises(
+            PretrainError, match=r"no commit can be read; the record .*000000000001\.json cannot be read"
+        ):
+            audit(run.storage)
+
+    @pytest.mark.parametrize("what", ["log", "history", "order"])
+    def test_a_folder_in_place_of_a_file_is_named(self, run: LedgerRun, what: str) -> None:
+        run.train(12)
+        commits = commit_log.read_log(run.storage)
+        paths = {"log": layout.commit(2), "history": commits[1].history, "order": layout.ledger_order(FINGERPRINT)}
+        run.storage.remove(paths[what])
+        Path(run.storage.path(paths[what])).mkdir()
         assert texts(audit(run.storage))
 
     @pytest.mark.parametrize("what", ["log", "history", "order"])

@@ -5,6 +5,7 @@ import functools
 import json
 import operator
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from pretrain_api.types import PretrainJob
 from pretrain_trainer.auditing.audit import audit
 
 STEPS = 200
+FINE_TUNE = Path(__file__).resolve().parents[2] / "examples" / "finetune_images.py"
 SHAPE = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 4,
     "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
@@ -177,3 +179,16 @@ def test_loads_as_the_card_says_and_its_pictures_are_there(quiet: FinishedRun, t
     for picture in pictures:
         with Image.open(Path(quiet.storage.root) / picture["path"]) as image:
             assert min(image.size) > 64
+
+
+def test_is_fine_tuned_by_the_example(
+    quiet: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plot = tmp_path / "gain.svg"
+    arguments = [quiet.storage.root, "--steps", "2", "--seeds", "1", "--plot", str(plot)]
+    monkeypatch.setattr("sys.argv", [str(FINE_TUNE), *arguments])
+    runpy.run_path(str(FINE_TUNE), run_name="__main__")
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert head == "10 labels, 48 images for the score, 2 steps, 1 seeds"
+    assert [row.split()[0] for row in rows] == ["100", "192"]
+    assert plot.read_text().count("<svg") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from support.eventually import eventually
 from support.jobs import JobBuilder, a_job
 from support.local_runs import LocalRun
@@ -112,15 +113,24 @@ class TestTraining:
             job = a_job().stored_in(tmp_path / "run").with_steps(ENDLESS)
             return job.with_spec(data={"sources": sources}, checkpoint={"everySeconds": 1})
 
-        def trained(weight: int) -> None:
-            """Up to one more commit than there was, and stopped."""
-            before = len(commits(tmp_path / "run"))
-            run = LocalRun(tmp_path, weighing(weight))
-            eventually(lambda: len(commits(tmp_path / "run")), lambda count: count > before, 120)
-            assert run.signalled(signal.SIGINT).exit_code() == 130, run.output
+        def committed_with(segments: int) -> None:
+            """Wait for a commit whose history has so many weights."""
+            eventually(
+                lambda: [len(commit["segments"]) for commit in commits(tmp_path / "run")][-1:],
+                lambda newest: newest == [segments],
+                within_seconds=120,
+            )
 
-        trained(3)
-        trained(1)
+        run = LocalRun(tmp_path, weighing(3))
+        committed_with(1)
+        # A mistake on the way is told, and changes nothing.
+        run.file.write_text("spec: [")
+        eventually(lambda: run.output, lambda output: "was edited; the job goes on as it was: " in output)
+        run.file.write_text(yaml.safe_dump(weighing(1).manifest))
+        committed_with(2)
+        assert "was edited: saving what there is, and going on with it" in run.output
+        assert "changed: spec.data.sources[name=json].weight: 3.0 -> 1.0" in run.output
+        assert run.signalled(signal.SIGINT).exit_code() == 130, run.output
         segments = commits(tmp_path / "run")[-1]["segments"]
         assert [segment["weights"] for segment in segments] == [[3, 1], [1, 1]]
         assert segments[1]["start"] > 0

@@ -25,15 +25,25 @@ STEPS = 2500
 EMPTY_HERE = {
     # The peak of a processor is not known.
     "Pretrain / Fleet / MFU", "Pretrain / Job / MFU",
-    # Its roster and its failures do not change, and it is too short for a second checkpoint.
+    # Its roster and its failures do not change, and it is too short for a checkpoint.
     "Pretrain / Job / mark Generation", "Pretrain / Job / mark Failure", "Pretrain / Job / mark Checkpoint",
     # Only an operator sees failures by kind and recoveries of all jobs.
     "Pretrain / Recovery / Failures by kind", "Pretrain / Recovery / How long recoveries take",
     "Pretrain / Recovery / Phases of a recovery",
     # Nothing is read from a store.
     "Pretrain / Data / Hedges",
+    # What these rules watch for has not happened, or there is no operator.
+    'PretrainJobStalled watches pretrain_job_condition{type="Stalled"}',
+    'PretrainJobFailed watches pretrain_job_state{state="Failed"}',
+    'PretrainJobPending watches pretrain_job_state{state=~"Pending|Queued|Starting"}',
+    "PretrainOperatorDown watches pretrain_operator_leading",
+    "PretrainOperatorWatchStale watches pretrain_operator_leading",
+    "PretrainOperatorWatchStale watches pretrain_operator_watch_silence_seconds",
+    "PretrainOperatorDefect watches pretrain_operator_errors_total",
+    # It has not worked for half an hour.
+    "PretrainJobGoodputLow watches namespace_pretrainjob:pretrain_job_goodput:ratio_1h",
 }  # fmt: skip
-"""Panels that are to be empty in a run like this one."""
+"""Panels and selectors of rules that are to be empty in a run like this one."""
 ONLY_ON_AN_ACCELERATOR = {declared.MFU.name}
 
 
@@ -41,13 +51,14 @@ class Scraped:
     """The run, what it served while it trained, and the Prometheus that asked it."""
 
     def __init__(self, folder: Path) -> None:
-        self.run = LocalRun(
-            folder, a_job().stored_in(folder / "run").with_steps(STEPS, processes=2), "--metrics-port=0"
-        )
+        job = a_job().stored_in(folder / "run").with_steps(STEPS, processes=2)
+        self.run = LocalRun(folder, job.with_spec(recovery={"hangTimeoutSeconds": 2}), "--metrics-port=0")
         self.prometheus = Prometheus(folder / "prometheus")
         self.prometheus.start(monitoring.RULES)
         self.answers: dict[str, int] = {}
         """How many series each question of the dashboards and rules had while the run trained."""
+        self.hanging: dict[str, str] = {}
+        """Labels of the alert that fired for a frozen rank."""
 
     def train(self) -> None:
         self.run.until("Training")
@@ -62,10 +73,15 @@ class Scraped:
         self.run.ranks()[1].kill()
         eventually(lambda: self.value('pretrain_train_breaks_total{reason="killed"}') == 1, within_seconds=60)
         eventually(lambda: self.value("pretrain_job_restarts_total") == 1, within_seconds=60)
+        self.run.ranks()[1].suspend()
+        fired = 'ALERTS{alertname="PretrainJobHanging",alertstate="firing"}'
+        self.hanging = eventually(lambda: self.prometheus.query(fired), within_seconds=60)[0]["metric"]
         eventually(lambda: self.value("pretrain_train_steps_total") > 600, within_seconds=60)
-        for board in (board for name, board in monitoring.BOARDS.items() if name != "operator"):
-            for who, expression in monitoring.asked(board):
-                self.answers[who] = self.answers.get(who, 0) + len(self.prometheus.query(expression))
+        boards = [board for name, board in monitoring.BOARDS.items() if name != "operator"]
+        asked = [question for board in boards for question in monitoring.asked(board)]
+        watched = [question for rule in monitoring.rules() for question in monitoring.watched(rule)]
+        for who, expression in (*asked, *watched):
+            self.answers[who] = self.answers.get(who, 0) + len(self.prometheus.query(expression))
         assert self.run.exit_code(within_seconds=300) == 0, self.run.output[-3000:]
 
     def value(self, expression: str) -> float:
@@ -124,8 +140,13 @@ def test_phases_make_up_most_of_a_step_and_not_more(scraped: Scraped) -> None:
     assert 0.5 < phases / scraped.value("max_over_time(pretrain_train_step_seconds_sum[10m])") < 1.01
 
 
-def test_every_panel_shows_something_but_those_that_need_what_this_run_lacks(scraped: Scraped) -> None:
+def test_every_panel_and_rule_sees_something_but_those_that_need_what_this_run_lacks(scraped: Scraped) -> None:
     assert {who for who, series in scraped.answers.items() if not series} == EMPTY_HERE
+
+
+def test_an_alert_fires_for_the_rank_that_was_frozen(scraped: Scraped) -> None:
+    assert scraped.hanging["severity"] == "warning"
+    assert (scraped.hanging["namespace"], scraped.hanging["pretrainjob"]) == ("default", "test")
 
 
 def test_a_scrape_of_one_job_is_small(scraped: Scraped) -> None:

@@ -100,6 +100,21 @@ def test_killed_between_and_during_checkpoints_none_of_them_is_lost(tmp_path: Pa
     assert sorted(losses(tmp_path)) == list(range(1, STEPS + 1))
 
 
+def test_kills_in_quick_succession_do_not_put_off_the_checkpoint(tmp_path: Path) -> None:
+    """No start lives as long as the interval."""
+    job = a_job(tmp_path, steps=100_000)
+    job["spec"]["checkpoint"]["everySeconds"] = 4
+    agent, rng = start(tmp_path, job, ranks=2), random.Random(SEED)
+    try:
+        for _ in range(40):
+            one_killed(tmp_path, agent, rng)
+            if commits(tmp_path):
+                break
+        assert commits(tmp_path), f"PRETRAIN_TEST_SEED={SEED}"
+    finally:
+        kill_everything(agent)
+
+
 def test_ranks_that_die_again_and_again_are_left_to_the_operator(tmp_path: Path) -> None:
     agent, killed = start(tmp_path, a_job(tmp_path, steps=10_000), ranks=2), 0
 

@@ -272,7 +272,15 @@ class Programs:
 class OperatorProcess:
     """The real operator in a process of its own."""
 
-    def __init__(self, kubeconfig: Path, folder: Path, *flags: str, namespace: str = "") -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        folder: Path,
+        *flags: str,
+        namespace: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environment`: variables beside those of this process."""
         self.health, self.metrics = free_port(), free_port()
         self.log = folder / f"operator-{self.health}.log"
         serve = [f"--health-address=127.0.0.1:{self.health}", f"--metrics-address=127.0.0.1:{self.metrics}"]
@@ -280,7 +288,7 @@ class OperatorProcess:
         election = [] if any("lease" in flag for flag in flags) else ["--no-leader-election"]
         self._command = [sys.executable, "-m", "pretrain_operator", "--trainer-image=trainer:test", *serve, *only]
         self._command += [*election, *flags]
-        self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+        self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig), **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> OperatorProcess:

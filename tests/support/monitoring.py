@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "manifests" / "monitoring" / "rules.yaml"
 BOARDS = {path.stem: json.loads(path.read_text()) for path in
           sorted((ROOT / "charts/pretrain-operator/files/dashboards").glob("*.json"))}  # fmt: skip
-_CHOSEN = {"$__rate_interval": "1m", "$__range": "5m", "$namespace": ".*", "$pretrainjob": ".*"}
+_NAME = r"(?<![\w:])(?:[a-z_]+:)?pretrain_[a-z_]+(?::\w+)?"
+EVERYTHING = {"$__rate_interval": "1m", "$__range": "5m", "$namespace": ".*", "$pretrainjob": ".*"}
+"""Values of the dashboards' variables when every job is chosen."""
 
 
 def rules() -> list[dict[str, Any]]:
@@ -37,14 +39,20 @@ def asked(board: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{board['title']} / mark {note['name']}", as_sent(note["expr"])
 
 
-def as_sent(expression: str) -> str:
+def watched(rule: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The rule, and each selector of its expression: an alert that is quiet gives no series, what it watches has to."""
+    for selector in dict.fromkeys(re.findall(rf"{_NAME}(?:{{[^}}]*}})?", rule["expr"])):
+        yield f"{rule.get('alert') or rule['record']} watches {selector}", selector
+
+
+def as_sent(expression: str, chosen: Mapping[str, str] = EVERYTHING) -> str:
     """With the variables of the dashboard replaced."""
-    for name, value in _CHOSEN.items():
+    for name, value in chosen.items():
         expression = expression.replace(name, value)
     return expression
 
 
 def metrics_in(expression: str) -> set[str]:
     """Names of our metrics and recorded series, of a histogram without what it is made of."""
-    names = re.findall(r"(?<![\w:])(?:[a-z_]+:)?pretrain_[a-z_]+(?::\w+)?", expression)
+    names = re.findall(_NAME, expression)
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}

@@ -2,6 +2,7 @@
 errors become messages and exit codes."""
 
 import errno
+import json
 import os
 import signal
 import sys
@@ -33,6 +34,10 @@ class OutputLost(PretrainError):
     """Standard output takes no more: whoever read it has left, or the disk below it is full."""
 
 
+FORMS = ("text", "json", "yaml")
+"""Of an answer."""
+
+
 def answer(lines: Iterable[str]) -> None:
     """Print what was asked for. Raises OutputLost."""
     try:
@@ -45,6 +50,16 @@ def answer(lines: Iterable[str]) -> None:
         if error.errno == errno.EPIPE:
             raise OutputLost from error
         raise OutputLost(f"the output cannot be written: {os.strerror(error.errno or 0)}") from error
+
+
+def document(found: object, form: str) -> str:
+    """What was found, as "json" or "yaml"."""
+    text = json.dumps(found, indent=1, allow_nan=False)
+    if form == "json":
+        return text
+    import yaml  # takes its time, and is rarely asked for
+
+    return str(yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)).rstrip("\n")
 
 
 def on_storage(uri: str, endpoint_url: str, work: Callable[[Storage], int]) -> int:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from pretrain_api.nouns import counted
 from pretrain_api.types import PretrainJobStatus
+from pretrain_cli.cluster.connection import Json
 from pretrain_cli.cluster.table import age, moment
 from pretrain_cli.cluster.waiting import ENDED
 from pretrain_cli.display.wording import per_second
@@ -122,6 +125,12 @@ def ordered(rows: Iterable[Row], key: str, reverse: bool) -> list[Row]:
     """The rows by a key, by name where it is equal."""
     by_name, by_key = SORT_KEYS["name"][0], SORT_KEYS[key][0]
     return sorted(sorted(rows, key=by_name), key=by_key, reverse=reverse)
+
+
+def document(rows: Sequence[Row]) -> Json:
+    """The rows and their sum for programs, by the names that fields of the API have."""
+    jobs = [{to_camel(name): value for name, value in asdict(row).items()} for row in rows]
+    return {"summary": summary(rows), "jobs": jobs}
 
 
 def summary(rows: Sequence[Row]) -> str:

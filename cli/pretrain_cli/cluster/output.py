@@ -71,7 +71,7 @@ def name(job: Json) -> str:
     return f"{jobs.KIND}/{job['metadata']['name']}"
 
 
-def text(document: Json, form: str) -> str:
+def text(document: Json | list[Json], form: str) -> str:
     """A document as JSON or YAML."""
     if form == "json":
         return json.dumps(document, indent=2, ensure_ascii=False)

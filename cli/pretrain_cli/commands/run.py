@@ -34,7 +34,8 @@ Examples:
 def command(file: str, sets: tuple[str, ...], accept_changes: bool, metrics_port: int | None, quiet: bool) -> int:
     """Run the job in FILE ("-": standard input) on this machine, or go on with it where it was.
 
-    Ctrl-C saves a checkpoint and stops; a second one stops at once. The same command goes on.
+    Ctrl-C saves a checkpoint and stops; a second one stops at once. The same command goes on. Edits of FILE that a run may
+    follow, such as weights of sources, are followed meanwhile.
     Exit codes: 0 succeeded, 1 failed, 2 something you wrote is wrong, 130 and 143 stopped by a signal.
     """
     from pretrain_api.parse import load
@@ -44,6 +45,7 @@ def command(file: str, sets: tuple[str, ...], accept_changes: bool, metrics_port
     from pretrain_cli.display.lasting import LastingDisplay
     from pretrain_cli.display.live import LiveDisplay
     from pretrain_cli.display.plain import PlainDisplay
+    from pretrain_operator.bodies.local.edited import JobFile
     from pretrain_operator.bodies.local.run import run
 
     job = load(file, sets)
@@ -51,7 +53,8 @@ def command(file: str, sets: tuple[str, ...], accept_changes: bool, metrics_port
     terminal = sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
     display = LastingDisplay(LiveDisplay(job.metadata.name, status) if terminal else PlainDisplay(status, quiet))
     told = False
-    views = run(job, accept_changes, metrics_port)
+    read = JobFile(file, lambda: load(file, sets)) if file != "-" else None
+    views = run(job, accept_changes, metrics_port, read)
     view = next(views)  # refused jobs raise here, before anything is drawn
     with display:
         display.show(view)

@@ -27,7 +27,8 @@ _WIDE_COLUMNS = 160
 Examples:
   pretrain top
   pretrain top -A --sort-by goodput
-  pretrain top --once -l team=search"""
+  pretrain top --once -l team=search
+  pretrain top -A -o json"""
 )
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Jobs of all namespaces.")
 @click.option("-l", "--selector", metavar="LABELS", help="Only jobs with these labels: team=search,!draft.")
@@ -36,6 +37,13 @@ Examples:
 )
 @click.option("--reverse", is_flag=True, help="The other way round.")
 @click.option("--once", is_flag=True, help="Print one table and end, as where there is no terminal.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "wide", "json", "yaml"]),
+    default="text",
+    help="Form of the result; all but text are printed once.",
+)
 @connection_options
 def command(
     everywhere: bool,
@@ -43,6 +51,7 @@ def command(
     key: str,
     reverse: bool,
     once: bool,
+    output: str,
     namespace: str | None,
     context: str | None,
     kubeconfig: str | None,
@@ -56,25 +65,30 @@ def command(
     from pretrain_cli.cluster.options import connected
 
     connection = connected(kubeconfig, context, namespace, everywhere)
-    if once or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
-        return _printed(connection, selector or "", everywhere, key, reverse)
+    if once or output != "text" or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return _printed(connection, selector or "", everywhere, key, reverse, output)
     return _live(connection, selector or "", everywhere, key, reverse)
 
 
-def _printed(connection: Connection, selector: str, everywhere: bool, key: str, reverse: bool) -> int:
+def _printed(connection: Connection, selector: str, everywhere: bool, key: str, reverse: bool, output: str) -> int:
     from rich.console import Console
 
     from pretrain_cli.cluster import fleet, jobs
+    from pretrain_cli.cluster.output import text
     from pretrain_cli.display.fleet_table import table
 
     now = datetime.now(UTC)
     rows = [fleet.row(job, jobs.status(job), now) for job in jobs.listed(connection, selector)]
+    rows = fleet.ordered(rows, key, reverse)
+    if output in ("json", "yaml"):
+        click.echo(text(fleet.document(rows), output))
+        return EXIT_OK
     if not rows:
         say("No PretrainJobs " + ("in any namespace." if everywhere else f"in namespace {connection.namespace}."))
         return EXIT_OK
     console = Console(width=None if sys.stdout.isatty() else _WIDE_COLUMNS)
     console.print(fleet.summary(rows))
-    console.print(table(fleet.ordered(rows, key, reverse), everywhere))
+    console.print(table(rows, everywhere, wide=output == "wide"))
     return EXIT_OK
 
 

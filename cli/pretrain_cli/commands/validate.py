@@ -1,6 +1,5 @@
 """`pretrain validate`: check job files without running anything."""
 
-import json
 from typing import Any
 
 import click
@@ -25,7 +24,7 @@ Examples:
     multiple=True,
     help="Change a field before validating; VALUE is YAML, null removes the field. May be given again.",
 )
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the result.")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", help="Form of the result.")
 def command(files: tuple[str, ...], sets: tuple[str, ...], output: str) -> int:
     """Check job FILEs ("-": standard input): fields, bounds, and rules between fields.
 
@@ -51,8 +50,10 @@ def command(files: tuple[str, ...], sets: tuple[str, ...], output: str) -> int:
                 click.echo(f"{file}: valid")
                 for remark in said:
                     say(f"{file}: note: {remark}")
-    if output == "json":
-        click.echo(json.dumps(results, indent=2))
+    if output != "text":
+        from pretrain_cli.cluster.output import text
+
+        click.echo(text(results, output))
     return EXIT_USER_ERROR if invalid else EXIT_OK
 
 

@@ -28,8 +28,8 @@ _FRAME_LINES = 4
 _LOW_GOODPUT = 0.8
 
 
-def table(rows: Sequence[Row], all_namespaces: bool) -> Table:
-    """The rows in the order given."""
+def table(rows: Sequence[Row], all_namespaces: bool, wide: bool = False) -> Table:
+    """The rows in the order given. Wide: with all columns, and texts in full."""
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     if all_namespaces:
         shown.add_column("NAMESPACE", overflow="ellipsis", no_wrap=True)
@@ -38,9 +38,13 @@ def table(rows: Sequence[Row], all_namespaces: bool) -> Table:
         shown.add_column(name, no_wrap=True)
     for name in ("LOSS", "THROUGHPUT", "WORKERS", "GOODPUT", "ETA", "INCIDENTS"):
         shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("LAST INCIDENT", overflow="ellipsis", no_wrap=True)
+    if wide:
+        shown.add_column("AGE", justify="right", no_wrap=True)
+    shown.add_column("LAST INCIDENT", overflow="fold" if wide else "ellipsis", no_wrap=not wide)
     for row in rows:
-        shown.add_row(*([row.namespace] if all_namespaces else []), *_cells(row))
+        *cells, incident = _cells(row)
+        more = [duration(row.age_seconds)] if wide else []
+        shown.add_row(*([row.namespace] if all_namespaces else []), *cells, *more, incident)
     return shown
 
 

@@ -1,5 +1,6 @@
 """What every body can do, and the one reconcile that is the same for all of them."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
@@ -60,9 +61,12 @@ def reconcile(body: Body, spec: PretrainJobSpec) -> Decision:
     return decision
 
 
-async def reconcile_remote(body: RemoteBody, spec: PretrainJobSpec | None) -> Decision:
-    """Look, decide, record, act, where recording and acting take time."""
+async def reconcile_remote(
+    body: RemoteBody, spec: PretrainJobSpec | None, on_decision: Callable[[Decision], None] = lambda decision: None
+) -> Decision:
+    """Look, decide, record, act, where recording and acting take time. `on_decision` is told before either begins."""
     decision, news = look(body, spec)
+    on_decision(decision)
     if news is not None:
         await body.record(news)
     for action in decision.actions:

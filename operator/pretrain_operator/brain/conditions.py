@@ -27,6 +27,8 @@ ACCEPTED = "Accepted"
 SUSPENDED = "Suspended"
 """Whether the job is suspended and nothing of it runs."""
 
+RESTARTING = "Restarting"
+"""Reason of RECOVERING: the stage is started anew, and training goes on from its newest checkpoint."""
 SHRINKING = "Shrinking"
 """Reason of RECOVERING: a worker was lost, and fewer go on in the same start."""
 REPLACING = "Replacing"

@@ -58,7 +58,8 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
     """
     decision = _decided(spec, recorded, observed)
     # Last, whatever was decided: the time since the recorded status is put down to what it was spent on.
-    train = endings.current(recorded, observed, Stage.TRAIN)
+    told = gang.joined(recorded, spec, roster.heard(observed)) if spec else observed
+    train = endings.current(recorded, told, Stage.TRAIN)
     return replace(decision, recorded=goodput.accounted(recorded, decision.recorded, train, observed.now))
 
 

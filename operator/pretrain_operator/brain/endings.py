@@ -77,7 +77,7 @@ def stepping(recorded: PretrainJobStatus, train: StageRun | None, observed: Obse
 def _recovering(recorded: PretrainJobStatus, run: StageRun, message: str, observed: Observed) -> PretrainJobStatus:
     if run.stage is not Stage.TRAIN:
         return recorded
-    return conditions.stated(recorded, conditions.RECOVERING, "True", "Restarting", message, observed.now)
+    return conditions.stated(recorded, conditions.RECOVERING, "True", conditions.RESTARTING, message, observed.now)
 
 
 def _recovered(recorded: PretrainJobStatus, run: StageRun | None, observed: Observed) -> PretrainJobStatus:

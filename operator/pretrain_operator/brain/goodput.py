@@ -57,14 +57,21 @@ def unwatched(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
     return _kept(recorded, goodput.account_of(recorded.goodput, recorded.start_time).passed(now, goodput.SUSPENDED))
 
 
+def is_open(status: PretrainJobStatus) -> bool:
+    """Whether time passes that is known and not recorded yet. What training is at is not known before it tells; it tells
+    often."""
+    return status.completion_time is None and status.state != "Training"
+
+
+def account(status: PretrainJobStatus) -> Account | None:
+    """The account as it is recorded; None before the job began."""
+    return None if status.start_time is None else goodput.account_of(status.goodput, status.start_time)
+
+
 def account_at(status: PretrainJobStatus, now: datetime) -> Account | None:
     """The account with the stretch that is not closed yet; None before the job began."""
-    if status.start_time is None:
-        return None
-    account = goodput.account_of(status.goodput, status.start_time)
-    # What training is at is not known before it tells; it tells often.
-    is_open = status.completion_time is None and status.state != "Training"
-    return account.passed(now, _meanwhile(status)) if is_open else account
+    recorded = account(status)
+    return recorded.passed(now, _meanwhile(status)) if recorded and is_open(status) else recorded
 
 
 def _meanwhile(status: PretrainJobStatus) -> Item:

@@ -88,6 +88,18 @@ class Requeue:
 Action = StartStage | StopStage | KillStage | PublishWorld | DropWorkers | KeepSpec | ReleaseJob | DeleteJob | Requeue
 
 
+def named(action: Action) -> str:
+    """An action in a few words: StartStage Train 2, PublishWorld 3."""
+    kind = type(action).__name__
+    match action:
+        case StartStage() | StopStage() | KillStage():
+            return f"{kind} {action.stage} {action.attempt}"
+        case PublishWorld():
+            return f"{kind} {action.world.generation}"
+        case _:
+            return kind
+
+
 @dataclass(frozen=True)
 class Decision:
     """The status to record and the actions to carry out."""

@@ -1,10 +1,13 @@
-"""Recoveries within a start of training, as recorded status. They cost no budget by themselves: the stage went on."""
+"""Recoveries within a start of training, as recorded status: they cost no budget by themselves, the stage went on. And all
+that are over, told from what was recorded."""
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import RecoveryRecord
+from pretrain_operator.brain import conditions
 from pretrain_operator.brain.observed import StageRun
 
 _SAME = timedelta(seconds=1)
@@ -43,3 +46,37 @@ def phases(record: RecoveryRecord) -> Iterator[tuple[str, float]]:
     for part in filter(None, record.phases.split(", ")):
         name, seconds = part.split(" ")
         yield name, float(seconds)
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A recovery that is over: from the loss to the next step."""
+
+    rung: str
+    began: datetime
+    seconds: float
+    phases: tuple[tuple[str, float], ...]
+    """What the seconds were spent on, one after the other."""
+    described: Mapping[str, str | int] = field(default_factory=dict)
+    """Who, why and what it cost, by snake_case names."""
+
+
+def between(before: PretrainJobStatus, after: PretrainJobStatus) -> Iterator[Recovered]:
+    """Those that ended between two recorded statuses of a job: one within a start of training as its leader told it, and
+    one by a new start, of which the status knows how long it was waited for."""
+    last = after.recovery.last_recovery
+    if last and last.time and last != before.recovery.last_recovery:
+        described: dict[str, str | int] = {
+            "worker": last.worker, "rank": last.rank, "cause": last.cause, "lost_steps": last.lost_steps,
+            "attempt": last.attempt, "number": last.number,
+        }  # fmt: skip
+        yield Recovered(last.kind, last.time, float(last.seconds or 0), tuple(phases(last)), described)
+    lost, mended = (conditions.condition(status, conditions.RECOVERING) for status in (before, after))
+    is_over = lost.status == "True" and mended.status == "False" and lost.reason == conditions.RESTARTING
+    if is_over and lost.last_transition_time and mended.last_transition_time:
+        began, ended = lost.last_transition_time, mended.last_transition_time
+        running = conditions.condition(after, conditions.RUNNING).last_transition_time or began
+        waited = (max(began, running) - began).total_seconds()
+        seconds = (ended - began).total_seconds()
+        parts = (("wait", waited), ("start", seconds - waited))
+        yield Recovered("Restore", began, seconds, tuple(p for p in parts if p[1] > 0), {"cause": lost.message})

@@ -3,12 +3,14 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import get_args
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
-from pretrain_api.metrics import bounded, counter, gauge, histogram
+from pretrain_api import recoveries
+from pretrain_api.metrics import OTHER, bounded, counter, gauge, histogram
 from pretrain_api.types import PretrainJobStatus
-from pretrain_operator.brain import recoveries
+from pretrain_operator.brain.recoveries import phases
 from pretrain_operator.metrics import declared
 from pretrain_operator.metrics.jobs import JobFigures
 
@@ -18,12 +20,11 @@ _OWN_CODES = frozenset((0, 200, 201, 403, 404, 409, 410, 422, 429, 500, 503, 504
 
 
 class Metrics:
-    """Every metric of this process, in a registry of its own."""
+    """Every metric of this process. Those of jobs stand apart: they are many, and written in another way."""
 
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry()
         self.jobs = JobFigures()
-        own.register(self.jobs)
         self.queue = gauge(declared.QUEUE, own)
         self.silence = gauge(declared.SILENCE, own)
         self.leading = gauge(declared.LEADING, own)
@@ -33,6 +34,20 @@ class Metrics:
         self._failures = counter(declared.FAILED, own)
         self._recoveries = histogram(declared.RECOVERY, own)
         self._phases = histogram(declared.RECOVERY_PHASE, own)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """What is rare has its series before it happens: Prometheus sees a rise only where it saw what was before."""
+        for kind in (*declared.FAILURES, OTHER):
+            self._failures.labels(kind)
+        for rung in get_args(recoveries.Kind):
+            self._recoveries.labels(rung)
+            for phase in recoveries.PHASES:
+                self._phases.labels(rung, phase)
+
+    def text(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        return generate_latest(self.registry) + self.jobs.text().encode()
 
     def answered(self, verb: str, code: int) -> None:
         """One request was answered; code 0: it was not."""
@@ -47,7 +62,7 @@ class Metrics:
         last = after.recovery.last_recovery
         if last and last != before.recovery.last_recovery:
             self._recoveries.labels(last.kind).observe(float(last.seconds or 0))
-            for name, seconds in recoveries.phases(last):
+            for name, seconds in phases(last):
                 self._phases.labels(last.kind, name).observe(seconds)
 
     @contextlib.contextmanager

@@ -1,51 +1,93 @@
-"""Figures of jobs, read from their recorded status when somebody asks. Nothing is kept between two questions."""
+"""Figures of jobs, read from their recorded status when somebody asks. How they are written is in `exposition`."""
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from pretrain_api.goodput import Account
 from pretrain_api.metrics import Metric
+from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
-from pretrain_operator.brain import goodput, lifecycle
-from pretrain_operator.metrics import declared
+from pretrain_operator.brain import goodput, lifecycle, stages
+from pretrain_operator.metrics import declared, exposition
+from pretrain_operator.metrics.exposition import Family, Key
 
-Key = tuple[str, str]
-"""Namespace and name."""
-Family = GaugeMetricFamily | CounterMetricFamily
 Sample = tuple[Metric, tuple[str, ...], float]
 """A metric, the values of its labels behind those of the job, and its value."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A job as it was last shown."""
+
+    key: Key
+    status: PretrainJobStatus
+    spec: PretrainJobSpec | None
+
+    @cached_property
+    def steady(self) -> Mapping[str, str]:
+        """Lines of what stays while the status does, which is most of it, by metric."""
+        return self._lines(steady(self.status, self.spec))
+
+    def aging(self, now: datetime) -> Mapping[str, str]:
+        """Lines of the rest."""
+        return self._lines(aging(self.status, now))
+
+    def _lines(self, found: Iterable[Sample]) -> Mapping[str, str]:
+        lines: dict[str, str] = {}
+        for metric, labels, value in found:
+            lines[metric.name] = lines.get(metric.name, "") + exposition.line(metric, self.key, labels, value)
+        return lines
 
 
 class JobFigures(Collector):
     """One set of series per job. Finished jobs keep their info and state alone; deleted ones keep nothing."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._jobs: dict[Key, tuple[PretrainJobStatus, PretrainJobSpec | None]] = {}
+        self._jobs: dict[Key, _Job] = {}
         self._now = now
 
     def show(self, key: Key, status: PretrainJobStatus, spec: PretrainJobSpec | None = None) -> None:
         """The job's newest recorded status."""
-        self._jobs[key] = status, spec
+        known = self._jobs.get(key)
+        if known is None or known.status is not status or known.spec is not spec:
+            self._jobs[key] = _Job(key, status, spec)
 
     def forget(self, key: Key) -> None:
         """The job is gone."""
         self._jobs.pop(key, None)
 
     def collect(self) -> Iterator[Family]:
-        families = {metric: _family(metric) for metric in (declared.JOBS, *declared.OF_JOBS)}
-        jobs = list(self._jobs.items())  # the event loop may change it while a thread is asked
+        """For a registry. Of many jobs `text` says the same in a fraction of the time."""
+        families = {metric: exposition.family(metric) for metric in (declared.JOBS, *declared.OF_JOBS)}
+        jobs, now = self._shown(), self._now()
         families[declared.JOBS].add_metric((), len(jobs))
-        now = self._now()
-        for key, (status, spec) in jobs:
-            for metric, labels, value in samples(status, spec, now):
-                families[metric].add_metric((*key, *labels), value)
+        for job in jobs:
+            for metric, labels, value in itertools.chain(steady(job.status, job.spec), aging(job.status, now)):
+                families[metric].add_metric((*job.key, *labels), value)
         yield from families.values()
 
+    def text(self) -> str:
+        """The same as Prometheus reads it."""
+        jobs, now = self._shown(), self._now()
+        lines: dict[str, list[str]] = {metric.name: [exposition.head(metric)] for metric in declared.OF_JOBS}
+        for job in jobs:
+            for found in (job.steady, job.aging(now)):
+                for name, text in found.items():
+                    lines[name].append(text)
+        count = exposition.head(declared.JOBS), f"{declared.JOBS.name} {float(len(jobs))}\n"
+        return "".join(itertools.chain(count, *lines.values()))
 
-def samples(status: PretrainJobStatus, spec: PretrainJobSpec | None, now: datetime) -> Iterator[Sample]:
-    """What there is to say of one job."""
+    def _shown(self) -> list[_Job]:
+        return list(self._jobs.values())  # the event loop may change it while a thread is asked
+
+
+def steady(status: PretrainJobStatus, spec: PretrainJobSpec | None) -> Iterator[Sample]:
+    """What there is to say of one job as long as its status stays."""
     yield declared.INFO, (status.stage,), 1
     yield declared.STATE, (status.state,), 1
     if status.state in lifecycle.TERMINAL:
@@ -56,9 +98,7 @@ def samples(status: PretrainJobStatus, spec: PretrainJobSpec | None, now: dateti
     yield declared.WORKERS, ("ready",), status.world.ready
     yield declared.WORKERS, ("missing",), status.world.workers - status.world.ready
     yield declared.GENERATION, (), status.world.generation
-    yield from _progress(status, now)
-    if status.checkpoint and status.checkpoint.time:
-        yield declared.CHECKPOINT_AGE, (), (now - status.checkpoint.time).total_seconds()
+    yield from _progress(status)
     recovery = status.recovery
     yield declared.FAILURES_TOTAL, (), recovery.failures
     yield declared.DISRUPTIONS, (), recovery.disruptions
@@ -67,20 +107,36 @@ def samples(status: PretrainJobStatus, spec: PretrainJobSpec | None, now: dateti
     if spec:
         yield declared.BUDGET, (), spec.recovery.max_failures
         yield declared.CHECKPOINT_INTERVAL, (), spec.checkpoint.every_seconds
-    yield from _time(status, now)
+    if not goodput.is_open(status):
+        yield from _time(goodput.account(status))
     if last := recovery.last_recovery:
         yield declared.LAST_RECOVERY, (last.kind,), float(last.seconds or 0)
         yield declared.LAST_LOST, (last.kind,), last.lost_steps
 
 
-def _progress(status: PretrainJobStatus, now: datetime) -> Iterator[Sample]:
+def aging(status: PretrainJobStatus, now: datetime) -> Iterator[Sample]:
+    """What there is to say of it and changes with the clock."""
+    if status.state in lifecycle.TERMINAL:
+        return
+    progress = status.progress
+    since = status.checkpoint.time if status.checkpoint else stages.entry(status, Stage.TRAIN).start_time
+    if since:
+        yield declared.CHECKPOINT_AGE, (), (now - since).total_seconds()
+    if goodput.is_open(status):
+        yield from _time(goodput.account_at(status, now))
+    if status.state == "Training" and progress.update_time:
+        yield declared.PROGRESS_AGE, (), (now - progress.update_time).total_seconds()
+        if end := progress.estimated_completion_time:
+            yield declared.TIME_LEFT, (), max(0.0, (end - now).total_seconds())
+
+
+def _progress(status: PretrainJobStatus) -> Iterator[Sample]:
     progress = status.progress
     yield declared.STEP, (), progress.step
     if progress.total_steps:
         yield declared.STEPS, (), progress.total_steps
     if status.state != "Training" or progress.update_time is None:
         return
-    yield declared.PROGRESS_AGE, (), (now - progress.update_time).total_seconds()
     yield declared.TOKENS_PER_SECOND, (), progress.tokens_per_second or 0
     texts: Mapping[Metric, str] = {
         declared.LOSS: progress.loss,
@@ -88,12 +144,9 @@ def _progress(status: PretrainJobStatus, now: datetime) -> Iterator[Sample]:
         declared.DATA_WAIT: progress.data_wait_ratio,
     }
     yield from ((metric, (), float(text)) for metric, text in texts.items() if text)
-    if end := progress.estimated_completion_time:
-        yield declared.TIME_LEFT, (), max(0.0, (end - now).total_seconds())
 
 
-def _time(status: PretrainJobStatus, now: datetime) -> Iterator[Sample]:
-    account = goodput.account_at(status, now)
+def _time(account: Account | None) -> Iterator[Sample]:
     if account is None:
         return
     by_activity: dict[str, int] = {}
@@ -104,9 +157,3 @@ def _time(status: PretrainJobStatus, now: datetime) -> Iterator[Sample]:
     yield from ((declared.TIME, (activity,), amount / 1000) for activity, amount in by_activity.items())
     if account.stood is not None and account.ratio is not None:
         yield declared.GOODPUT, (), account.ratio
-
-
-def _family(metric: Metric) -> Family:
-    if metric.kind == "counter":
-        return CounterMetricFamily(metric.name.removesuffix("_total"), metric.text, labels=metric.labels)
-    return GaugeMetricFamily(metric.name, metric.text, labels=metric.labels)

@@ -10,9 +10,11 @@ from pretrain_operator.bodies.body import reconcile_remote
 from pretrain_operator.bodies.kubernetes.apply import ForeignObject
 from pretrain_operator.bodies.kubernetes.body import KubernetesBody, Outdated
 from pretrain_operator.bodies.kubernetes.client import ApiError, Manifest
+from pretrain_operator.brain import plan, recoveries
 from pretrain_operator.brain.plan import Decision
 from pretrain_operator.metrics import Metrics
 from pretrain_operator.shell.events import EventWriter
+from pretrain_operator.tracing import UNTRACED, Span, Traces
 
 _LEAST_SECONDS = 0.05
 """Between two reconciles of one job, so that a burst of events costs one."""
@@ -28,8 +30,8 @@ _LOG = logging.getLogger(__name__)
 class Daemon:
     """The task of one PretrainJob, from its first sight to its end."""
 
-    def __init__(self, body: KubernetesBody, events: EventWriter, metrics: Metrics) -> None:
-        self._body, self._events, self._metrics = body, events, metrics
+    def __init__(self, body: KubernetesBody, events: EventWriter, metrics: Metrics, traces: Traces = UNTRACED) -> None:
+        self._body, self._events, self._metrics, self._traces = body, events, metrics, traces
         self._wake = asyncio.Event()
         self._wake.set()
         self._faults = self._outdated = 0
@@ -99,9 +101,10 @@ class Daemon:
         return wait
 
     async def _step(self, body: KubernetesBody) -> Decision:
-        await body.hold()
-        await body.prepare()
-        return await reconcile_remote(body, body.wanted)
+        with self._traces.reconcile(body.key, body.uid) as span:
+            await body.hold()
+            await body.prepare()
+            return await reconcile_remote(body, body.wanted, lambda decision: _traced(decision, span))
 
     async def _tell(self, body: KubernetesBody, before: PretrainJobStatus) -> None:
         """Events and figures, of what was written and of nothing else."""
@@ -109,4 +112,14 @@ class Daemon:
         self._metrics.jobs.show(body.key, after, body.wanted)
         if after != before:
             self._metrics.happened(before, after)
+            for recovery in recoveries.between(before, after):
+                self._traces.recovered(body.key, body.uid, recovery)
             await self._events.tell(body.reference, before, after)
+
+
+def _traced(decision: Decision, span: Span) -> None:
+    span.set_attribute("pretrain.job.state", decision.recorded.state)
+    span.set_attribute("pretrain.job.stage", decision.recorded.stage)
+    span.set_attribute("pretrain.decision", [plan.named(action) for action in decision.actions])
+    if decision.look_again_seconds is not None:
+        span.set_attribute("pretrain.look_again_seconds", decision.look_again_seconds)

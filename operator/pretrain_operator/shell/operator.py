@@ -16,6 +16,7 @@ import kopf
 
 from pretrain_api.cluster import GROUP, PLURAL, VERSION
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, UserError
+from pretrain_operator import tracing
 from pretrain_operator.bodies.kubernetes import seen
 from pretrain_operator.bodies.kubernetes.body import KubernetesBody, Surroundings
 from pretrain_operator.bodies.kubernetes.children import PodSettings
@@ -36,6 +37,7 @@ from pretrain_operator.shell.events import EventWriter
 from pretrain_operator.shell.lease import Leadership
 from pretrain_operator.shell.probes import Probes
 from pretrain_operator.shell.settings import OperatorSettings
+from pretrain_operator.tracing import Traces
 
 STALE_SECONDS = 180.0
 """A watch that was silent for so long is stale: bookmarks come every minute."""
@@ -54,8 +56,8 @@ _LOG = logging.getLogger(__name__)
 class Operator:
     """Everything that lives as long as the process."""
 
-    def __init__(self, settings: OperatorSettings, client: Client, metrics: Metrics) -> None:
-        self._settings, self._client, self.metrics = settings, client, metrics
+    def __init__(self, settings: OperatorSettings, client: Client, metrics: Metrics, traces: Traces) -> None:
+        self._settings, self._client, self.metrics, self._traces = settings, client, metrics, traces
         self.identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         self._daemons: dict[Key, Daemon] = {}
         self._first_seen: dict[Key, KubernetesBody] = {}
@@ -81,7 +83,7 @@ class Operator:
             loop.add_signal_handler(number, self._stop.set)
         probes = Probes(self._wrong, lambda: self._is_ready)
         await probes.serve_health(settings.health_address)
-        await probes.serve_metrics(settings.metrics_address, self.metrics.registry)
+        await probes.serve_metrics(settings.metrics_address, self.metrics.text)
         try:
             if not await self._unless_stopped(self._crd_is_there()):
                 return EXIT_OK
@@ -178,7 +180,7 @@ class Operator:
             known.see(manifest)
         elif not self._is_ending:
             body = self._first_seen.pop(key, None) or KubernetesBody(self._surroundings, manifest)
-            self._daemons[key] = Daemon(body, self._events, self.metrics)
+            self._daemons[key] = Daemon(body, self._events, self.metrics, self._traces)
             self._daemons[key].see(manifest)
 
     def _wake(self, key: Key) -> None:
@@ -254,9 +256,14 @@ class Operator:
 
 async def serve(settings: OperatorSettings) -> int:
     """Run an operator. Raises UserError when it cannot begin."""
-    metrics = Metrics()
-    client = Client(await configuration(), settings.qps, settings.burst, metrics.answered, settings.request_timeout)
-    return await Operator(settings, client, metrics).run()
+    metrics, traces = Metrics(), tracing.configured(os.environ)
+    try:
+        client = Client(
+            await configuration(), settings.qps, settings.burst, metrics.answered, settings.request_timeout, traces
+        )
+        return await Operator(settings, client, metrics, traces).run()
+    finally:
+        traces.close()
 
 
 def own_namespace() -> str:

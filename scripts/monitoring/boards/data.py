@@ -1,6 +1,6 @@
 """Where the data comes from, whether training waits for it, and what is wrong with it."""
 
-from monitoring.panels import JOB_LEGEND, OF_JOB, Board, Panel, of_job
+from monitoring.panels import JOB_LEGEND, OF_JOB, Board, Panel, each, of_job
 
 _BY_JOB = "by (namespace, pretrainjob)"
 _DATA = of_job('phase="data"')
@@ -16,14 +16,14 @@ BOARD = Board(
     "The way of the data into training. What became of documents before is in each job's report.",
     (
         ("Stages", (
-            Panel("Stages at work", "Jobs at each stage.", ((f"count by (stage) (pretrain_job_info{OF_JOB})", "{{stage}}"),),
+            Panel("Stages at work", "Jobs at each stage.", ((f"count by (stage) ({each('pretrain_job_info', 'stage')})", "{{stage}}"),),
                   kind="stacked", width=12),
             Panel("Stages by job", "Which stage each job is at.",
-                  ((f"pretrain_job_info{OF_JOB}", f"{JOB_LEGEND} {{{{stage}}}}"),), kind="states", width=12),
+                  ((each("pretrain_job_info", "stage"), f"{JOB_LEGEND} {{{{stage}}}}"),), kind="states", width=12),
         )),
         ("Waiting", (
             Panel("Wait for data", "Share of the newest step that was spent waiting for its batch.",
-                  ((f"pretrain_job_data_wait_ratio{OF_JOB}", JOB_LEGEND),), "percentunit",
+                  ((each("pretrain_job_data_wait_ratio"), JOB_LEGEND),), "percentunit",
                   ((0.05, "orange"), (0.1, "red"))),
             Panel("Wait in a step", "Mean seconds of a rank and step.",
                   ((f"sum {_BY_JOB} (rate(pretrain_train_step_phase_seconds_sum{_DATA}[$__rate_interval]))"

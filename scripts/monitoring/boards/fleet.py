@@ -1,13 +1,23 @@
 """All jobs: who trains, who waits, and how much of the time turns into steps."""
 
-from monitoring.panels import JOB_LEGEND, OF_JOB, Board, Panel, of_job, small
+from monitoring.panels import (
+    ACTIVITY_COLOURS,
+    JOB_LEGEND,
+    OF_JOB,
+    STATE_COLOURS,
+    WORKER_COLOURS,
+    Board,
+    Panel,
+    each,
+    small,
+)
 
-_STATE = f"sum by (state) (pretrain_job_state{OF_JOB})"
+_STATE = f"sum by (state) ({each('pretrain_job_state', 'state')})"
 
 
 def _count(states: str) -> str:
-    matcher = f'state=~"{states}"'
-    return f"count(pretrain_job_state{of_job(matcher)} == 1) or vector(0)"
+    found = each("pretrain_job_state", "state", where=(f'state=~"{states}"',))
+    return f"count({found} == 1) or vector(0)"
 
 
 BOARD = Board(
@@ -29,30 +39,33 @@ BOARD = Board(
         )),
         ("Jobs", (
             Panel("Every job", "One row for each job that has not ended.", (
-                (f"pretrain_job_step{OF_JOB}", ""),
-                (f"pretrain_job_step{OF_JOB} / pretrain_job_planned_steps{OF_JOB}", ""),
-                (f"pretrain_job_loss{OF_JOB}", ""),
-                (f"pretrain_job_tokens_per_second{OF_JOB}", ""),
-                (f"pretrain_job_goodput_ratio{OF_JOB}", ""),
-                (f"pretrain_job_time_left_seconds{OF_JOB}", ""),
+                (each("pretrain_job_step"), ""),
+                (f"{each('pretrain_job_step')} / {each('pretrain_job_planned_steps')}", ""),
+                (each("pretrain_job_loss"), ""),
+                (each("pretrain_job_tokens_per_second"), ""),
+                (each("pretrain_job_goodput_ratio"), ""),
+                (each("pretrain_job_time_left_seconds"), ""),
             ), kind="table", width=24, height=9, columns=(
                 ("Step", "short"), ("Done", "percentunit"), ("Loss", "short"), ("Tokens/s", "short"),
                 ("Goodput", "percentunit"), ("Time left", "s"),
             )),
-            Panel("Jobs by state", "How many jobs are in each state.", ((_STATE, "{{state}}"),), kind="stacked", width=12),
+            Panel("Jobs by state", "How many jobs are in each state.", ((_STATE, "{{state}}"),), kind="stacked", width=12,
+                  colours=STATE_COLOURS),
             Panel("Workers", "Training workers of all jobs that are ready, and that are missing.",
-                  ((f"sum by (phase) (pretrain_job_workers{OF_JOB})", "{{phase}}"),), kind="stacked", width=12),
+                  ((f"sum by (phase) ({each('pretrain_job_workers', 'phase')})", "{{phase}}"),), kind="stacked", width=12,
+                  colours=WORKER_COLOURS),
         )),
         ("What it buys", (
             Panel("Throughput", "Tokens per second of each job.",
-                  ((f"pretrain_job_tokens_per_second{OF_JOB}", JOB_LEGEND),), width=8),
+                  ((each("pretrain_job_tokens_per_second"), JOB_LEGEND),), width=8),
             Panel("MFU", "Model FLOPs utilisation, where the peak of the hardware is known.",
-                  ((f"pretrain_job_mfu_ratio{OF_JOB}", JOB_LEGEND),), "percentunit", ((0.3, "green"),), below="orange"),
+                  ((each("pretrain_job_mfu_ratio"), JOB_LEGEND),), "percentunit", ((0.3, "green"),), below="orange"),
             Panel("Goodput", "Share of each job's time that turned into steps which stand.",
-                  ((f"pretrain_job_goodput_ratio{OF_JOB}", JOB_LEGEND),), "percentunit",
+                  ((each("pretrain_job_goodput_ratio"), JOB_LEGEND),), "percentunit",
                   ((0.8, "orange"), (0.9, "green")), below="red"),
             Panel("Where the time goes", "Seconds of all jobs by activity, since each began.",
-                  ((f"sum by (activity) (pretrain_job_time_seconds{OF_JOB})", "{{activity}}"),), "s", kind="bars", width=12),
+                  ((f"sum by (activity) ({each('pretrain_job_time_seconds', 'activity')})", "{{activity}}"),), "s", kind="bars", width=12,
+                  colours=ACTIVITY_COLOURS),
             Panel("Failures and disruptions", "What broke jobs off, in each interval: their own fault, or others'.", (
                 (f"sum(increase(pretrain_job_failures_total{OF_JOB}[$__rate_interval]))", "failures"),
                 (f"sum(increase(pretrain_job_disruptions_total{OF_JOB}[$__rate_interval]))", "disruptions"),

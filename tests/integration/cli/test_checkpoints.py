@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+import yaml
 from support.eventually import eventually
 from support.exports import generated
 from support.finished_runs import FinishedRun
@@ -54,6 +55,10 @@ def root(own_run: FinishedRun) -> Path:
 
 
 class TestList:
+    def test_yaml_says_the_same_as_json(self, three: Path) -> None:
+        done = pretrain("list", str(three), "-o", "yaml")
+        assert yaml.safe_load(done.stdout) == answer("list", str(three))
+
     def test_shows_each_checkpoint_in_a_line(self, root: Path) -> None:
         done = pretrain("list", str(root))
         head, *rows = done.stdout.splitlines()

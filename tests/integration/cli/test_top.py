@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
 from support.command_place import CommandPlace
 from support.eventually import eventually
 from support.local_runs import PRETRAIN
@@ -66,6 +67,16 @@ def terminal(place: CommandPlace, *arguments: str) -> Iterator[Terminal]:
         yield opened
     finally:
         opened.close()
+
+
+def test_for_programs_it_prints_json_and_yaml(place: CommandPlace) -> None:
+    assert json.loads(place.run("top", "-o", "json").out)["jobs"] == []
+    place.submitted("gpt")
+    place.status("gpt", state="Training", progress=PROGRESS)
+    [job] = json.loads(place.run("top", "-o", "json").out)["jobs"]
+    assert (job["name"], job["progress"], job["tokensPerSecond"]) == ("gpt", "3/9", 1500)
+    [same] = yaml.safe_load(place.run("top", "-o", "yaml").out)["jobs"]
+    assert {**same, "ageSeconds": 0} == {**job, "ageSeconds": 0}
 
 
 def test_in_a_pipe_it_prints_one_table(place: CommandPlace) -> None:

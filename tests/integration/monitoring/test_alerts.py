@@ -105,6 +105,31 @@ CASES: dict[str, tuple[Series, Series]] = {
     ),
 }  # fmt: skip
 
+ANOTHER_OPERATOR: dict[str, tuple[Series, bool]] = {
+    # What the one before had counted, measured or held for some time, is not forgotten.
+    "PretrainJobRecoveryLoop": (
+        {f'pretrain_job_{what}_total{{pod="{pod}"}}': "0x155 _x25" if pod == "a" else "_x156 0x24"
+         for what in ("failures", "disruptions") for pod in "ab"}
+        | {'pretrain_job_restarts_total{pod="a"}': "0x150 0+1x4 _x25",
+           'pretrain_job_restarts_total{pod="b"}': "_x156 4+1x4 8x19"},
+        True,
+    ),
+    "PretrainJobLossDiverging": (
+        {'pretrain_job_loss{pod="a"}': "2x100 _x80", 'pretrain_job_loss{pod="b"}': "_x101 4x80"},
+        True,
+    ),
+    "PretrainJobPending": (
+        {'pretrain_job_state{state="Queued",pod="a"}': "_x100 1x40", 'pretrain_job_state{state="Queued",pod="b"}': "_x140 1x40"},
+        True,
+    ),
+    # Nor is what a person knows already new.
+    "PretrainJobFailed": (
+        {'pretrain_job_state{state="Failed",pod="a"}': "1x170 _x10", 'pretrain_job_state{state="Failed",pod="b"}': "_x171 1x9"},
+        False,
+    ),
+}  # fmt: skip
+"""Series when another operator takes over, and whether the alert fires."""
+
 
 def labelled(series: str) -> str:
     """With the labels that every series of a job has."""
@@ -138,6 +163,15 @@ def test_it_fires_when_it_should_and_is_quiet_when_something_is_near(alert: str,
     content = {"rule_files": [str(RULES)], "tests": [a_test(alert, fires, True), a_test(alert, quiet, False)]}
     file = tmp_path / "test.yaml"
     file.write_text(json.dumps(content))
+    done = promtool("test", "rules", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("alert", ANOTHER_OPERATOR)
+def test_it_goes_on_when_another_operator_takes_over(alert: str, tmp_path: Path) -> None:
+    series, fires = ANOTHER_OPERATOR[alert]
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "tests": [a_test(alert, series, fires)]}))
     done = promtool("test", "rules", file)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,11 +1,12 @@
 """Prometheus on this machine: it scrapes the addresses that tests name, and tests ask it.
 
-Debian's has no discovery of pods, so whoever starts it says which.
+Debian's has no discovery of pods, so whoever starts it says which; `support.cluster.discovery` does for a cluster's monitors.
 """
 
 import json
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ class Prometheus:
             port.write_text(str(free_port()))
         self.url = f"http://127.0.0.1:{port.read_text()}"
 
-    def start(self, rules: Path | None = None) -> None:
-        """Start it, with a file of rules if given."""
-        settings = _settings(self.folder, rules)
+    def start(self, rules: Path | None = None, scrapes: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Start it, with a file of rules if given, and with entries of `scrape_configs` beside that of its own targets."""
+        settings = _settings(self.folder, rules, scrapes)
         (self.folder / "prometheus.yml").write_text(json.dumps(settings, indent=1))  # JSON is YAML
         process = processes.start(
             self.folder,
@@ -46,9 +47,17 @@ class Prometheus:
         scratch.write_text(content)
         scratch.rename(scratch.with_suffix(".json"))
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression gives now, each with `metric` and `value`."""
-        answer = self._get(f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
+    def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """The series that an expression gives now, or at a Unix time, each with `metric` and `value`."""
+        asked = {"query": expression} if at is None else {"query": expression, "time": str(at)}
+        answer = self._get(f"/api/v1/query?{urllib.parse.urlencode(asked)}")
+        found: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
+        return found
+
+    def over(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The series that it gives between two Unix times, each with `metric` and `values` at multiples of `step` seconds."""
+        asked = {"query": expression, "start": start, "end": end, "step": step}
+        answer = self._get(f"/api/v1/query_range?{urllib.parse.urlencode(asked)}")
         found: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
         return found
 
@@ -68,7 +77,7 @@ class Prometheus:
             return False
 
 
-def _settings(folder: Path, rules: Path | None) -> dict[str, Any]:
+def _settings(folder: Path, rules: Path | None, scrapes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "global": {"scrape_interval": "2s", "evaluation_interval": "2s"},
         "rule_files": [str(rules)] if rules else [],
@@ -76,6 +85,7 @@ def _settings(folder: Path, rules: Path | None) -> dict[str, Any]:
             {
                 "job_name": "targets",
                 "file_sd_configs": [{"files": [str(folder / "targets" / "*.json")], "refresh_interval": "2s"}],
-            }
+            },
+            *scrapes,
         ],
     }

@@ -15,6 +15,7 @@ from pretrain_operator.__main__ import main
 ROOT = CHART.parents[1]
 EVERYTHING: Values = {
     "metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}, "jobs": {"enabled": True}},
+    "tracing": {"endpoint": "http://collector.monitoring:4318"},
     "alerts": {"enabled": True},
     "dashboards": {"enabled": True},
     "rbac": {"scope": "namespace", "namespaces": ["blue", "green"]},
@@ -170,6 +171,20 @@ class TestSecurity:
         assert policy is not None
         assert policy["spec"]["ingress"] == [{"ports": [{"port": "metrics", "protocol": "TCP"}]}]
         assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+    @pytest.mark.parametrize(
+        ("endpoint", "ports"),
+        [
+            ("", []),
+            ("http://collector:4318", [4318]),
+            ("http://collector", [80]),
+            ("https://traces.example/otlp", [443]),
+            ("http://[fd00::1]:4318/", [4318]),
+        ],
+    )
+    def test_traces_are_let_out_by_the_port_of_their_address(self, endpoint: str, ports: list[int], helm: str) -> None:
+        policy = render(helm, {"tracing": {"endpoint": endpoint}}).named("NetworkPolicy")
+        assert [port["port"] for rule in policy["spec"]["egress"][2:] for port in rule["ports"]] == ports
 
 
 class TestUpgrades:

@@ -137,6 +137,8 @@ EFFECTS = [
            "1m", JOB_MONITOR),
     Effect("metrics.jobs.labels", {"prometheus": "main"},
            at("PodMonitor", "metadata.labels.prometheus", f"{RELEASE}-jobs"), "main", JOB_MONITOR),
+    Effect("tracing.endpoint", "http://collector:4318", container("env"),
+           [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}]),
     Effect("alerts.enabled", True, kinds("PrometheusRule"), [f"PrometheusRule/{RELEASE}"]),
     Effect("alerts.labels", {"prometheus": "main"}, at("PrometheusRule", "metadata.labels.prometheus"), "main", ALERTS),
     Effect("alerts.runbooks", "https://wiki/runbooks/",

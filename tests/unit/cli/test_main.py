@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pretrain_cli import main as program
 from pretrain_cli.main import COMMANDS, main
@@ -157,6 +158,13 @@ class TestValidate:
         assert first["valid"] is second["valid"] is False
         assert [(p["code"], p["path"]) for p in first["problems"]] == [("unknown-field", "spec.zzz")]
         assert second["problems"][0]["code"] == "job-not-found"
+
+    def test_yaml_says_the_same(self, capsys: pytest.CaptureFixture[str]) -> None:
+        said = [
+            (main(["validate", JOB, "nowhere.yaml", "-o", form]), capsys.readouterr().out) for form in ("json", "yaml")
+        ]
+        assert [code for code, _ in said] == [2, 2]
+        assert json.loads(said[0][1]) == yaml.safe_load(said[1][1])
 
 
 class TestExplain:

@@ -8,6 +8,7 @@ import pytest
 from support.jobs import a_job
 from support.stage_runs import NOON
 
+from pretrain_api import goodput
 from pretrain_api.events import Outcome
 from pretrain_api.recoveries import Recovery
 from pretrain_api.report import Report
@@ -15,6 +16,7 @@ from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.world import Member, World
 from pretrain_operator.brain import conditions, gang, stages
+from pretrain_operator.brain.decide import decide
 from pretrain_operator.brain.observed import Observed, StageRun, Worker
 
 PLAIN = a_job().spec
@@ -170,6 +172,16 @@ class TestElastic:
         report = Report(stage=Stage.TRAIN, attempt=1, time=NOON, recovery=recovery)
         seen = Observed(NOON, workers=(worker(0), worker(3)), world=roster(worker(3), worker(0)), report=report)
         assert gang.joined(BEGUN, PLAIN, seen).runs[Stage.TRAIN].recovered == "w0"
+
+
+def test_what_the_time_went_into_is_what_the_leader_tells() -> None:
+    totals = {**dict.fromkeys(goodput.FIGURES, 0.0), "productiveSeconds": 8.0}
+    figures = {"step": 7.0, goodput.SINCE: (NOON + timedelta(seconds=2)).timestamp(), **totals}
+    report = Report(stage=Stage.TRAIN, attempt=1, pod="w0", time=NOON + timedelta(seconds=10), figures=figures)
+    now = NOON + timedelta(seconds=11)
+    seen = Observed(now, workers=(worker(0), worker(1)), world=roster(worker(0), worker(1)), report=report)
+    begun = BEGUN.model_copy(update={"state": "Training", "start_time": NOON})
+    assert goodput.seconds(decide(PLAIN, begun, seen).recorded.goodput.spent)["Productive"] == 8
 
 
 class TestReport:

@@ -16,6 +16,7 @@ from pretrain_api.types.status import (
     Progress,
     RecoveryRecord,
     RecoveryStatus,
+    StageStatus,
     TimeSpent,
     World,
 )
@@ -88,6 +89,12 @@ def test_of_a_training_job() -> None:
     assert (shown[declared.WINDOW], shown[declared.BUDGET]) == (1, 10)
 
 
+def test_without_a_checkpoint_its_age_is_that_of_the_training() -> None:
+    train = StageStatus(name="Train", state="Running", start_time=NOON - timedelta(seconds=70))
+    shown = Shown(TRAINING.model_copy(update={"checkpoint": None, "stages": [train]}))
+    assert shown[declared.CHECKPOINT_AGE] == 70
+
+
 def test_of_its_time_are_the_activities_and_the_phases_of_recoveries() -> None:
     shown = Shown(TRAINING)
     assert shown.of(declared.TIME, activity="Productive") == 60
@@ -131,6 +138,38 @@ def test_of_a_deleted_job_are_none() -> None:
     assert shown.names == set()
 
 
+class TestText:
+    """What a scrape of the operator is answered with, against prometheus_client's own writing of the same figures."""
+
+    def test_is_as_the_library_writes_it(self) -> None:
+        recovery = RecoveryStatus(restarts=1, last_recovery=RecoveryRecord(kind='of a "kind" \\', seconds="1234567.5"))
+        shown = Shown(TRAINING.model_copy(update={"recovery": recovery}))
+        for number, state in enumerate(("Suspended", "Recovering", "Pending", "Succeeded", "Failed")):
+            shown.jobs.show(("lab", f"job-{number}"), TRAINING.model_copy(update={"state": state}), a_job().spec)
+        shown.jobs.show(("lab", "new"), PretrainJobStatus())
+        assert shown.jobs.text() == generate_latest(shown.registry).decode()
+
+    def test_without_jobs_as_well(self) -> None:
+        metrics, registry = Metrics(), CollectorRegistry()
+        registry.register(metrics.jobs)
+        assert metrics.jobs.text() == generate_latest(registry).decode()
+
+    def test_follows_the_clock_and_the_newest_status(self) -> None:
+        now = [NOON]
+        jobs, registry = JobFigures(now=lambda: now[0]), CollectorRegistry()
+        registry.register(jobs)
+        jobs.show(KEY, TRAINING)
+        texts = [jobs.text()]
+        now[0] += timedelta(seconds=7)
+        texts.append(jobs.text())
+        jobs.show(KEY, TRAINING.model_copy(update={"state": "Suspended"}))
+        texts.append(jobs.text())
+        now[0] += timedelta(seconds=7)
+        texts.append(jobs.text())
+        assert texts[-1] == generate_latest(registry).decode()
+        assert len(set(texts)) == 4
+
+
 def test_answers_are_counted_by_a_bounded_set_of_codes() -> None:
     metrics = Metrics()
     for code in (200, 409, 418, 419):
@@ -139,6 +178,13 @@ def test_answers_are_counted_by_a_bounded_set_of_codes() -> None:
 
 
 class TestHappened:
+    def test_the_first_of_its_kind_is_a_rise_from_zero(self) -> None:
+        """Without a sample before it, `increase` would find nothing."""
+        read = Metrics().registry.get_sample_value
+        assert read(declared.FAILED.name, {"kind": "Hang"}) == 0
+        assert read(f"{declared.RECOVERY.name}_count", {"rung": "Shrink"}) == 0
+        assert read(f"{declared.RECOVERY_PHASE.name}_count", {"rung": "Shrink", "phase": "load"}) == 0
+
     def test_a_failure_is_counted_by_a_bounded_set_of_kinds(self) -> None:
         metrics = Metrics()
         for number, kind in enumerate(("Hang", "ZeroDivisionError", "KeyError"), start=3):
@@ -160,7 +206,7 @@ class TestHappened:
 def test_what_is_served_is_what_is_declared() -> None:
     metrics = Metrics()
     metrics.jobs.show(KEY, TRAINING, a_job().spec)
-    served = re.findall(r"^# TYPE (\S+) (\S+)", generate_latest(metrics.registry).decode(), re.MULTILINE)
+    served = re.findall(r"^# TYPE (\S+) (\S+)", metrics.text().decode(), re.MULTILINE)
     # prometheus_client adds when a counter or histogram began.
     own = {(name, kind) for name, kind in served if not name.endswith("_created")}
     assert own == {(metric.name, metric.kind) for metric in declared.METRICS}

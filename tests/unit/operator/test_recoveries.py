@@ -1,12 +1,14 @@
-"""What is recorded of recoveries that needed no new start."""
+"""What is recorded of recoveries that needed no new start, and which recoveries are over."""
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 from support.stage_runs import NOON, a_run
 
 from pretrain_api.recoveries import Recovery
 from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import Condition
 from pretrain_operator.brain import recoveries
 from pretrain_operator.brain.observed import StageRun
 
@@ -77,3 +79,42 @@ def test_another_leader_counts_from_the_beginning() -> None:
     assert status.recovery.last_recovery is not None
     assert status.recovery.last_recovery.cause == "later"
     assert recoveries.taken_in(status, replace(a_run(), recovery=later)) == status
+
+
+class TestBetween:
+    """What is over between two recorded statuses."""
+
+    def test_one_within_a_start_is_told_once_with_its_phases(self) -> None:
+        before, after = PretrainJobStatus(), recoveries.taken_in(PretrainJobStatus(), recovered(1))
+        [found] = recoveries.between(before, after)
+        assert (found.rung, found.began, found.seconds) == ("Restart", NOON + timedelta(minutes=1), 0.412)
+        assert found.phases == (("stop", 0.1), ("step", 0.312))
+        assert found.described["cause"] == "exit -9 (SIGKILL)"
+        assert list(recoveries.between(after, after)) == []
+
+    def test_one_by_a_new_start_is_a_wait_for_it_and_the_start(self) -> None:
+        lost = a_condition("Recovering", "True", "Restarting", seconds=0)
+        waiting = a_condition("Running", "False", "WaitingToRetry", seconds=0)
+        mended = a_condition("Recovering", "False", "Recovered", seconds=30)
+        running = a_condition("Running", "True", "Train", seconds=12)
+        before, after = PretrainJobStatus(conditions=[lost, waiting]), PretrainJobStatus(conditions=[mended, running])
+        [found] = recoveries.between(before, after)
+        assert (found.rung, found.began, found.seconds) == ("Restore", NOON, 30)
+        assert found.phases == (("wait", 12), ("start", 18))
+
+    def test_where_the_new_start_came_at_once_there_is_no_wait(self) -> None:
+        lost, running = a_condition("Recovering", "True", "Restarting", 0), a_condition("Running", "True", "Train", -60)
+        mended = a_condition("Recovering", "False", "Recovered", seconds=30)
+        before, after = PretrainJobStatus(conditions=[lost, running]), PretrainJobStatus(conditions=[mended, running])
+        assert [found.phases for found in recoveries.between(before, after)] == [(("start", 30),)]
+
+    def test_while_it_lasts_and_where_a_smaller_roster_mended_it_there_is_none(self) -> None:
+        lost, shrunk = (a_condition("Recovering", "True", reason, 0) for reason in ("Restarting", "Shrinking"))
+        mended = PretrainJobStatus(conditions=[a_condition("Recovering", "False", "Recovered", 30)])
+        assert list(recoveries.between(PretrainJobStatus(), PretrainJobStatus(conditions=[lost]))) == []
+        assert list(recoveries.between(PretrainJobStatus(conditions=[shrunk]), mended)) == []
+
+
+def a_condition(kind: str, status: Literal["True", "False"], reason: str, seconds: float) -> Condition:
+    """Since so many seconds after noon."""
+    return Condition(type=kind, status=status, reason=reason, last_transition_time=NOON + timedelta(seconds=seconds))

@@ -1,7 +1,6 @@
 """`python -m pretrain_trainer.auditing --storage URI`: audits a run and prints what was found."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +10,7 @@ from pretrain_api.errors import EXIT_FAILURE, EXIT_OK
 from pretrain_api.nouns import counted
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.audit import Audit, audit
-from pretrain_trainer.command_program import answer, exit_code, on_storage
+from pretrain_trainer.command_program import FORMS, answer, document, exit_code, on_storage
 from pretrain_trainer.terminal import Bar
 
 _LINES = 20
@@ -24,7 +23,7 @@ def main() -> int:
     parser.add_argument("--storage", required=True, help="the run's spec.storage.uri")
     parser.add_argument("--endpoint-url", default="", help="the run's spec.storage.endpointUrl")
     parser.add_argument("--share", type=float, default=1.0, help="of the steps whose samples are read again")
-    parser.add_argument("--output", choices=["text", "json"], default="text")
+    parser.add_argument("--output", choices=FORMS, default="text")
     options = parser.parse_args()
     audited = partial(_audited, share=options.share, output=options.output)
     return exit_code(lambda: on_storage(options.storage, options.endpoint_url, audited))
@@ -32,8 +31,8 @@ def main() -> int:
 
 def _audited(storage: Storage, share: float, output: str) -> int:
     found = _shown(storage, share)
-    if output == "json":
-        answer([json.dumps(found.as_json(), indent=1)])
+    if output != "text":
+        answer([document(found.as_json(), output)])
     else:
         answer(_lines(found))
     return EXIT_FAILURE if found.found else EXIT_OK

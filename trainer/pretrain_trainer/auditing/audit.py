@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pretrain_api.commits import Commit
 from pretrain_api.ledger import DataOrder
 from pretrain_api.storage import Storage
-from pretrain_trainer.auditing import contents, ledger, lineage
+from pretrain_trainer.auditing import contents, ledger, lineage, stand_ins
 from pretrain_trainer.auditing.findings import Difference
+from pretrain_trainer.auditing.sources import Source
 from pretrain_trainer.data.order import Mixture
 
 _SHOWN = 100
@@ -75,35 +77,51 @@ def audit(storage: Storage, share: float = 1.0, told: Told = lambda amount, tota
         differences += checked.differences
         result.skipped_steps = sum(each.skipped for each in checked.lines.values())
         result.stand_ins = sum(len(each.read.stand_ins) for each in checked.lines.values())
-        try:
-            mix = ledger.mixture(order, newest.segments)
-            of_sources = list(ledger.check_sources(checked.lines, order, mix, newest.segments))
-        except (ValueError, IndexError) as error:
-            differences.append(Difference(f"the order that the ledger describes cannot be: {error}"))
-        else:
-            differences += of_sources
-            differences += _contents(storage, order, mix, checked.lines, share, result, told)
+        opened = list(contents.sources(storage, order))
+        sources = [found for found in opened if not isinstance(found, Difference)]
+        differences += [found for found in opened if isinstance(found, Difference)]
+        if order.global_batch_size * newest.step != newest.samples:
+            differences.append(
+                Difference(
+                    f"order.json has batches of {order.global_batch_size} samples where {newest.samples} samples were read "
+                    f"in {newest.step} steps"
+                )
+            )
+        elif len(sources) == len(order.sources):  # else it is about other samples, maybe more than there is memory for
+            differences += _of_order(storage, order, newest, checked.lines, sources, share, result, told)
     result.found, result.differences = len(differences), tuple(differences[:_SHOWN])
     return result
 
 
-def _contents(
+def _of_order(
     storage: Storage,
     order: DataOrder,
-    mix: Mixture,
+    newest: Commit,
     lines: dict[int, ledger.Line],
+    sources: list[Source],
     share: float,
     result: Audit,
     told: Told,
 ) -> list[Difference]:
-    differences, sources = [], []
-    for found in contents.sources(storage, order):
-        if isinstance(found, Difference):
-            differences.append(found)
-        else:
-            sources.append(found)
-    if len(sources) < len(order.sources):
-        return differences
+    try:
+        mix = ledger.mixture(order, newest.segments)
+        differences = list(ledger.check_sources(lines, order, mix, newest.segments))
+    except (ValueError, IndexError) as error:
+        return [Difference(f"the order that the ledger describes cannot be: {error}")]
+    differences += stand_ins.check(storage, order, mix, lines.values())
+    return differences + _contents(order, mix, lines, sources, share, result, told)
+
+
+def _contents(
+    order: DataOrder,
+    mix: Mixture,
+    lines: dict[int, ledger.Line],
+    sources: list[Source],
+    share: float,
+    result: Audit,
+    told: Told,
+) -> list[Difference]:
+    differences: list[Difference] = []
     steps = contents.chosen_steps(sorted(lines), share)
     together = max(1, contents.PASS_SAMPLES // order.global_batch_size)
     passes = [steps[begin : begin + together] for begin in range(0, len(steps), together)]

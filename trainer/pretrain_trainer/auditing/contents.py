@@ -14,7 +14,7 @@ from pretrain_api.ledger import BLOCKS, DataOrder
 from pretrain_api.shards import Manifest
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing import image_source
-from pretrain_trainer.auditing.findings import Difference, Place
+from pretrain_trainer.auditing.findings import ABSENT, Difference, Place
 from pretrain_trainer.auditing.ledger import Line, digests
 from pretrain_trainer.auditing.sources import Source
 from pretrain_trainer.auditing.tars import Told
@@ -35,7 +35,7 @@ def sources(storage: Storage, order: DataOrder) -> Iterator[Source | Difference]
         try:
             content = storage.read_bytes(path)
             manifest = _MANIFESTS.validate_json(content)
-        except FileNotFoundError:
+        except ABSENT:
             yield Difference(f"{path} is missing", place)
             continue
         except ValidationError as error:

@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+ABSENT = (FileNotFoundError, IsADirectoryError)
+"""What reading a file that should be there raises where there is none; other faults are the store's."""
+
 
 @dataclass(frozen=True)
 class Place:

@@ -1,31 +1,32 @@
 """The lines that the committed steps left, held against the order: each position once, from the source that is due."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pretrain_api import layout
 from pretrain_api.commits import Commit, WeightSegment
 from pretrain_api.ledger import BLOCKS, DataOrder, StepRead
 from pretrain_api.storage import Storage
-from pretrain_trainer.auditing.findings import Difference, Place
+from pretrain_trainer.auditing.findings import ABSENT, Difference, Place
 from pretrain_trainer.data.order import Mixture, MixtureSource, Segment, locate
 
 _CHUNK_SAMPLES = 1 << 18
 
 
-@dataclass(frozen=True)
-class Line:
-    """A committed step."""
+class Line(BaseModel):
+    """A committed step; the line has other figures besides."""
 
-    step: int
+    model_config = ConfigDict(frozen=True)
+
+    step: Annotated[int, Field(strict=True, ge=1, lt=1 << 63)]
     read: StepRead
-    skipped: bool
+    skipped: Annotated[bool, Field(strict=True)]
 
 
 def read_order(storage: Storage, fingerprint: str) -> DataOrder | Difference:
@@ -33,7 +34,7 @@ def read_order(storage: Storage, fingerprint: str) -> DataOrder | Difference:
     path = layout.ledger_order(fingerprint)
     try:
         order = DataOrder.model_validate_json(storage.read_bytes(path))
-    except FileNotFoundError:
+    except ABSENT:
         return Difference(f"{path} is missing: without it nothing says which order the samples should have")
     except ValidationError as error:
         return Difference(f"{path} cannot be read: {error.errors()[0]['msg']}")
@@ -61,17 +62,18 @@ def read_lines(storage: Storage, commits: Iterable[Commit]) -> Iterator[Line | D
             continue
         try:
             content = storage.read_bytes(commit.history)
-        except FileNotFoundError:
+        except ABSENT:
             yield Difference(f"commit {commit.sequence}: its history {commit.history} is missing")
             continue
         if hashlib.sha256(content).hexdigest() != commit.history_sha256:
             yield Difference(f"commit {commit.sequence}: its history {commit.history} was edited")
         for number, text in enumerate(content.splitlines(), 1):
             try:
-                line = json.loads(text)
-                yield Line(line["step"], StepRead.model_validate(line["read"]), line["skipped"])
-            except (ValueError, KeyError, TypeError) as error:
-                reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+                yield Line.model_validate_json(text)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                reason = f"{where}: {first['msg']}" if where else first["msg"]
                 yield Difference(f"{commit.history}, line {number} cannot be read: {reason}")
 
 
@@ -95,8 +97,8 @@ def check_lines(lines: Iterable[Line | Difference], order: DataOrder, commits: l
             continue
         place = Place(line.step)
         if line.step != due:
-            missing = f"step {due}" if line.step == due + 1 else f"steps {due} to {line.step - 1}"
-            what = f"{missing} is missing before it" if line.step > due else f"it is there again; step {due} is due"
+            missing = f"step {due} is" if line.step == due + 1 else f"steps {due} to {line.step - 1} are"
+            what = f"{missing} missing before it" if line.step > due else f"it is there again; step {due} is due"
             checked.differences.append(Difference(what, place))
         due = line.step + 1
         wanted = ((line.step - 1) * size, line.step * size)

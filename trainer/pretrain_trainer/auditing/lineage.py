@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from pretrain_api import layout
 from pretrain_api.commits import RECORDS, Commit
-from pretrain_api.errors import UserError
+from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.storage import Storage
-from pretrain_trainer.auditing.findings import Difference
+from pretrain_trainer.auditing.findings import ABSENT, Difference
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,18 @@ def read(storage: Storage) -> Lineage:
     for name in storage.names(layout.COMMIT_LOG):
         if not name.endswith(".json"):
             continue
-        content = storage.read_bytes(f"{layout.COMMIT_LOG}/{name}")
         try:
+            content = storage.read_bytes(f"{layout.COMMIT_LOG}/{name}")
             number = int(name.removesuffix(".json"))
             record = RECORDS.validate_json(content)
             generations.append((number, record.generation))
             if isinstance(record, Commit):
                 log[number] = Logged(record, hashlib.sha256(content).hexdigest())
-        except ValueError as error:  # pydantic's ValidationError is one
+        except (ValueError, *ABSENT) as error:  # pydantic's ValidationError is one
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             damaged[name] = f"the record {layout.COMMIT_LOG}/{name} cannot be read: {reason}"
+    if not log and damaged:
+        raise PretrainError(f"{storage.uri()}: no commit can be read; {next(iter(damaged.values()))}")
     if not log:
         raise UserError(
             "no-checkpoints",
@@ -124,14 +126,18 @@ def _payload_differences(storage: Storage, commit: Commit) -> list[Difference]:
     """What the checkpoint itself says of its position, where it was not collected yet."""
     try:
         content = storage.read_bytes(f"{commit.data}/{layout.MANIFEST}")
-    except FileNotFoundError:
+    except ABSENT:
         return []
     if hashlib.sha256(content).hexdigest() != commit.manifest_sha256:
         return [
             Difference(f"commit {commit.sequence}: the manifest in {commit.data} is not the one that was committed")
         ]
-    position: dict[str, Any] = json.loads(content)["position"]
     said = {"step": commit.step, "samples": commit.samples, "tokens": commit.tokens}
+    try:
+        manifest = json.loads(content)
+        position: dict[str, Any] = {name: manifest["position"][name] for name in said}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return [Difference(f"commit {commit.sequence}: the manifest in {commit.data} does not say where it stands")]
     return [
         Difference(f"commit {commit.sequence} says {value} {name} where its checkpoint says {position[name]}")
         for name, value in said.items()

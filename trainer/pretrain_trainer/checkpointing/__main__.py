@@ -1,7 +1,6 @@
 """`python -m pretrain_trainer.checkpointing list|verify|diff|prune|convert --storage URI`: behind `pretrain checkpoints`."""
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from pretrain_api.types import PretrainJob
 from pretrain_trainer.checkpointing import catalogue
 from pretrain_trainer.checkpointing.catalogue import Entry
 from pretrain_trainer.checkpointing.target import Target
-from pretrain_trainer.command_program import answer, exit_code, on_storage
+from pretrain_trainer.command_program import FORMS, answer, document, exit_code, on_storage
 from pretrain_trainer.terminal import Bar
 from pretrain_trainer.training import commit_log
 from pretrain_trainer.training.payload_files import (
@@ -44,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         program = programs.add_parser(name)
         program.add_argument("--storage", required=True, help="the run's spec.storage.uri")
         program.add_argument("--endpoint-url", default="", help="the run's spec.storage.endpointUrl")
-        program.add_argument("--output", choices=["text", "json"], default="text")
+        program.add_argument("--output", choices=FORMS, default="text")
         if name == "list":
             program.add_argument("--all", action="store_true", help="also those that were removed")
         if name in ("verify", "convert"):
@@ -66,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
 def _list(storage: Storage, options: argparse.Namespace) -> int:
     found = catalogue.entries(storage)
     shown = [entry for entry in found if options.all or entry.state != "removed"]
-    if options.output == "json":
-        answer([json.dumps([entry.as_json() for entry in shown], indent=1)])
+    if options.output != "text":
+        answer([document([entry.as_json() for entry in shown], options.output)])
         return EXIT_OK
     rows: list[tuple[str, ...]] = [("STEP", "SAMPLES", "TOKENS", "START", "COMMITTED", "SIZE", "STATE")]
     rows += [_row(entry) for entry in shown]
@@ -107,8 +106,8 @@ def _verify(storage: Storage, options: argparse.Namespace) -> int:
         ]
     with Bar("verify", sum(entry.bytes for entry in asked), "bytes") as bar:
         results = [_verified(storage, entry, bar) for entry in asked]
-    if options.output == "json":
-        answer([json.dumps([entry.as_json() for entry in results], indent=1)])
+    if options.output != "text":
+        answer([document([entry.as_json() for entry in results], options.output)])
     else:
         answer(
             f"step {e.commit.step}: {_STATES.get(e.state, e.state)}" + f": {e.reason}" * bool(e.reason) for e in results
@@ -140,9 +139,9 @@ def _diff(storage: Storage, options: argparse.Namespace) -> int:
     found = catalogue.entries(storage)
     first, second = (catalogue.chosen(found, step, "STEP") for step in options.steps)
     differing = list(differences(storage, first, second))
-    if options.output == "json":
+    if options.output != "text":
         told = [_finite(asdict(d)) if isinstance(d, Difference) else {"difference": d} for d in differing]
-        answer([json.dumps(told, indent=1, allow_nan=False)])
+        answer([document(told, options.output)])
         return EXIT_FAILURE if differing else EXIT_OK
     if not differing:
         answer([f"step {first.commit.step} and step {second.commit.step}: every tensor has the same bits"])
@@ -178,8 +177,8 @@ def _prune(storage: Storage, options: argparse.Namespace) -> int:
     if options.yes:
         for entry in going:
             remove_payload(storage, entry.commit.data, entry.commit.manifest_sha256)
-    if options.output == "json":
-        answer([json.dumps({"removed" if options.yes else "wouldRemove": [e.as_json() for e in going]}, indent=1)])
+    if options.output != "text":
+        answer([document({"removed" if options.yes else "wouldRemove": [e.as_json() for e in going]}, options.output)])
         return EXIT_OK
     what = counted(len(going), "checkpoint")
     size = sum(entry.bytes for entry in going) / 1e6
@@ -210,8 +209,8 @@ def _convert(storage: Storage, options: argparse.Namespace) -> int:
     else:
         job = PretrainJob.model_validate_json(options.job.read_bytes()) if options.job else None
         converting.to_hugging_face(storage, entry, target, options.dtype, job)
-    if options.output == "json":
-        answer([json.dumps({"step": entry.commit.step, "folder": options.target, "form": options.to})])
+    if options.output != "text":
+        answer([document({"step": entry.commit.step, "folder": options.target, "form": options.to}, options.output)])
     else:
         answer([f"step {entry.commit.step:,}: {options.target}"])
     return EXIT_OK

@@ -147,7 +147,7 @@ class ImageReader:
         of = self._sources[source]
         (record,) = of.records(np.array([index])).tolist()
         shard, inside = of.shards.place(record)
-        self._quarantine.leave_out(of.manifest.source, index, of.shards.address(shard), inside, 1, fault)
+        self._quarantine.leave_out(of.manifest.source, of.split, index, of.shards.address(shard), inside, 1, fault)
 
 
 def _captioned(image: bytes, sample: Sample, field: str) -> _Read:

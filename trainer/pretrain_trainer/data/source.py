@@ -24,6 +24,7 @@ class Source:
     width: int
     """Tokens of a sequence, the one behind its last input included."""
     dtype: np.dtype[np.unsignedinteger[Any]]
+    split: str
 
     @classmethod
     def of(cls, storage: Storage, folder: str, manifest: Manifest, split: str) -> Source:
@@ -35,6 +36,7 @@ class Source:
             manifest.samples_per_record,
             manifest.sequence_length + 1,
             np.dtype(manifest.dtype),
+            split,
         )
 
     @property

@@ -32,7 +32,7 @@ def files(storage: Storage, spec: PretrainJobSpec, upstream: Mapping[Stage, str]
 
 
 def image_processor(size: int) -> dict[str, Any]:
-    """That of `AutoImageProcessor` which does what evaluation does: the largest square in the middle, bilinear, without
+    """That of `AutoImageProcessor` which does what evaluation does: the shorter side scaled bilinearly, the middle cut out, less
     the mean and divided by the deviation (pretrain_trainer.objectives.pixels)."""
     from pretrain_trainer.objectives.pixels import MEAN, STD
 

@@ -1,14 +1,13 @@
 """`python -m pretrain_trainer.inspecting verify|stats|peek --storage URI`: behind the commands of `pretrain data`."""
 
 import argparse
-import json
 import os
 import sys
 from dataclasses import asdict, replace
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, UserError
 from pretrain_api.nouns import counted
-from pretrain_trainer.command_program import Stopping, answer, exit_code
+from pretrain_trainer.command_program import FORMS, Stopping, answer, document, exit_code
 from pretrain_trainer.cores import usable_cores
 from pretrain_trainer.documents.faults import patiently, reading
 from pretrain_trainer.inspecting import peek, stats, targets, verify
@@ -49,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         what = commands.add_parser(name)
         what.add_argument("--storage", required=True, help="address of a run or a manifest")
         what.add_argument("--endpoint-url", default="")
-        what.add_argument("--output", choices=["text", "json"], default="text")
+        what.add_argument("--output", choices=FORMS, default="text")
         if name == "verify":
             what.add_argument("--processes", type=int, default=0)
         if name == "peek":
@@ -83,9 +82,9 @@ def _verify(target: Target, options: argparse.Namespace) -> int:
             records += found.records
             bar.advance(task.bytes)
     notes.remove()
-    if options.output == "json":
+    if options.output != "text":
         told = {"shards": len(work), "records": records, "findings": [asdict(finding) for finding in findings]}
-        answer([json.dumps(told, indent=1)])
+        answer([document(told, options.output)])
         return EXIT_FAILURE if findings else EXIT_OK
     answer(str(finding) for finding in findings[:_MOST_TOLD])
     if len(findings) > _MOST_TOLD:
@@ -100,7 +99,7 @@ def _verify(target: Target, options: argparse.Namespace) -> int:
 
 def _stats(target: Target, output: str) -> int:
     found = stats.stats(target)
-    answer([json.dumps(found, indent=1)] if output == "json" else stats.lines(found))
+    answer([document(found, output)] if output != "text" else stats.lines(found))
     return EXIT_OK
 
 

@@ -32,16 +32,22 @@ def random_parts(
 
 
 def middles(samples: ImageSamples, size: int) -> tuple[Tensor, Tensor]:
-    """Like `random_parts`: the largest square in the middle of each image, as it is evaluated."""
+    """Like `random_parts`: the middle of each image, as it is evaluated."""
     return stacked(samples.decoded(lambda image, row: middle(image, size)), size)
 
 
 def middle(image: Image.Image, size: int) -> np.ndarray:
-    """uint8 [size, size, 3]: the largest square in the middle of an RGB image, scaled bilinearly and without aliases."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.crop((left, top, left + side, top + side))
-    return np.array(square.resize((size, size), Image.Resampling.BILINEAR))
+    """uint8 [size, size, 3]: the middle of an RGB image whose shorter side is scaled to `size`, bilinearly and without aliases.
+
+    To a pixel what the image processors of transformers make, whose longer side is scaled to whole pixels before they cut.
+    """
+    short = min(image.size)
+    scaled = [size if side == short else int(size * side / short) for side in image.size]
+    (left, right), (top, bottom) = (
+        ((whole - size) // 2 * side / whole, ((whole - size) // 2 + size) * side / whole)
+        for side, whole in zip(image.size, scaled, strict=True)
+    )
+    return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, right, bottom)))
 
 
 def stacked(images: list[np.ndarray | None], size: int) -> tuple[Tensor, Tensor]:

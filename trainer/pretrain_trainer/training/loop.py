@@ -96,7 +96,7 @@ class Training:
     since: float = 0.0
     """When this start of training began to train, in seconds since 1970."""
     saved_at: float = 0.0
-    """When the last save began, or the last start, on the clock of time.monotonic."""
+    """When the last save began, on the clock of time.monotonic, without what went by between starts."""
     saving_seconds: float = 0.0
     """What checkpoints and copies in memory have held up training since the last step."""
     own_work: OwnWork = field(init=False)
@@ -127,7 +127,9 @@ class Training:
     def run(self) -> None:
         """Train to the end, or raise Stopped once a stop was asked for and the state is saved."""
         self.model.train()
-        self.since, self.saved_at, self.boundary = time.time(), time.monotonic(), time.perf_counter()
+        self.since, self.boundary = time.time(), time.perf_counter()
+        # Steps that came from memory are as old as they are: starts in quick succession would else put off the save for ever.
+        self.saved_at = time.monotonic() - sum(figures.spent.seconds for figures in self.pending)
         while not self._comes_to_the_end():
             self.boundary = time.perf_counter()
         self._leave_together()

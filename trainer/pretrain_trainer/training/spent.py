@@ -22,6 +22,11 @@ class Spent:
         return Spent(*(getattr(self, each.name) + getattr(more, each.name) for each in fields(self)))
 
     @property
+    def seconds(self) -> float:
+        """All of them."""
+        return self.pauses + self.productive + self.compilation
+
+    @property
     def pauses(self) -> float:
         """Seconds in which no step was at work."""
         return self.data_wait + self.checkpoint_stall + self.evaluation

@@ -11,7 +11,7 @@ Function = TypeVar("Function", bound=Callable[..., int])
 def of_run(function: Function) -> Function:
     """Which run, and the form of the answer."""
     output = click.option(
-        "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the result."
+        "-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", help="Form of the result."
     )
     sets = click.option(
         "--set", "sets", metavar="PATH=VALUE", multiple=True, help="Change a field of FILE. May be given again."

@@ -20,7 +20,7 @@ Examples:
     metavar="SHARE",
     help="Read the samples of only this share of the steps again, such as 0.01; the order of all is checked.",
 )
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the result.")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", help="Form of the result.")
 def command(target: str, sets: tuple[str, ...], share: float, output: str) -> int:
     """Prove from what a run left in its storage that it read each sample of its order once.
 

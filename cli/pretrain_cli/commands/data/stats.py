@@ -13,7 +13,7 @@ Examples:
 @click.argument("target", metavar="FILE|URI")
 @click.option("--set", "sets", metavar="PATH=VALUE", multiple=True, help="Change a field of FILE. May be given again.")
 @click.option("--endpoint-url", metavar="URL", default="", help="S3 server of s3:// addresses.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the result.")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", help="Form of the result.")
 def command(target: str, sets: tuple[str, ...], endpoint_url: str, output: str) -> int:
     """Show samples, tokens, documents and lengths of the shards at URI (a manifest.json, its folder, or a run) or of the
     run of a job FILE; of images sizes and formats.

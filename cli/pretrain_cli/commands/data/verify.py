@@ -16,7 +16,7 @@ Examples:
     "--processes", type=click.IntRange(min=1), metavar="N", help="Shards read at once. Default: one per core."
 )
 @click.option("--endpoint-url", metavar="URL", default="", help="S3 server of s3:// addresses.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the result.")
+@click.option("-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", help="Form of the result.")
 def command(target: str, sets: tuple[str, ...], processes: int | None, endpoint_url: str, output: str) -> int:
     """Read every record of the shards at URI (a manifest.json, its folder, or a run) or of the run of a job FILE.
 

@@ -19,6 +19,7 @@ from pretrain_api.cluster import GROUP, MANAGER, PLURAL, VERSION
 from pretrain_api.errors import PretrainError, UserError
 from pretrain_operator.bodies.kubernetes.limits import Limiter, Urgency
 from pretrain_operator.bodies.kubernetes.manifests import Item, Page, WatchEvent
+from pretrain_operator.tracing import UNTRACED, Span, Traces
 
 Manifest = dict[str, Any]
 """An object of the API as JSON has it."""
@@ -134,6 +135,7 @@ class Client:
         burst: int = 200,
         on_answer: Callable[[str, int], None] = lambda verb, code: None,
         request_seconds: float = REQUEST_SECONDS,
+        traces: Traces = UNTRACED,
     ) -> None:
         self._api = kubernetes_client.ApiClient(configured)
         self._api.user_agent = MANAGER
@@ -141,6 +143,7 @@ class Client:
         self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
         self._on_answer = on_answer
         self._request_seconds = request_seconds
+        self._traces = traces
 
     async def close(self) -> None:
         await self._api.close()  # type: ignore[no-untyped-call]
@@ -241,26 +244,34 @@ class Client:
         content_type: str = "application/json",
     ) -> Answer:
         address = f"{path}?{urlencode(query)}" if query else path
-        for attempt in range(1, _ATTEMPTS + 1):
-            await self.limiter.turn(urgency)
-            after = 0.0
-            try:
-                async with self._in_flight:
-                    timeout = aiohttp.ClientTimeout(total=self._request_seconds, sock_connect=10)
-                    response = await self._send(method, address, body, content_type, timeout)
-                    content = await response.read()
-                self._on_answer(method, response.status)
-                if response.status < 400:
-                    return decode(content)
-                error = _error(response.status, content)
-                after = float(response.headers.get("Retry-After", 0) or 0)
-            except (aiohttp.ClientError, TimeoutError, ValueError) as fault:
-                self._on_answer(method, 0)
-                error = ApiError(0, type(fault).__name__, f"{method} {path}: {fault}")
-            if not error.may_pass or attempt == _ATTEMPTS:
-                raise error
-            await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, max(after, _pause(attempt))))
+        with self._traces.request(method, path) as span:
+            for attempt in range(1, _ATTEMPTS + 1):
+                await self.limiter.turn(urgency)
+                after = 0.0
+                try:
+                    async with self._in_flight:
+                        timeout = aiohttp.ClientTimeout(total=self._request_seconds, sock_connect=10)
+                        response = await self._send(method, address, body, content_type, timeout)
+                        content = await response.read()
+                    self._answered(span, method, response.status, attempt)
+                    if response.status < 400:
+                        return decode(content)
+                    error = _error(response.status, content)
+                    after = float(response.headers.get("Retry-After", 0) or 0)
+                except (aiohttp.ClientError, TimeoutError, ValueError) as fault:
+                    self._answered(span, method, 0, attempt)
+                    error = ApiError(0, type(fault).__name__, f"{method} {path}: {fault}")
+                if not error.may_pass or attempt == _ATTEMPTS:
+                    raise error
+                await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, max(after, _pause(attempt))))
         raise AssertionError("the last attempt returns or raises")
+
+    def _answered(self, span: Span, method: str, status: int, attempt: int) -> None:
+        self._on_answer(method, status)
+        if status:
+            span.set_attribute("http.response.status_code", status)
+        if attempt > 1:
+            span.set_attribute("http.request.resend_count", attempt - 1)
 
     async def _send(
         self, method: str, address: str, body: Manifest | None, content_type: str, limits: aiohttp.ClientTimeout

@@ -66,9 +66,20 @@ def check_folder(workplace: Workplace) -> None:
 
 
 def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> tuple[PretrainJob, Sequence[Change]]:
-    """Take the job as the one that this storage runs. Returns what is run and the fields that changed since the last time.
+    """Take the job as the one that this storage runs. Returns and raises what `checked` does, with nothing written then."""
+    job, changed = checked(job, workplace, accept_changes)
+    workplace.write_job(layout.RUN, job)
+    with written_by_user(str(workplace.job_file)):
+        temporary = workplace.job_file.with_suffix(".tmp")
+        temporary.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
+        temporary.replace(workplace.job_file)
+    return job, changed
 
-    Raises UserError, with nothing written, when a setting that defines the run changed and that was not accepted.
+
+def checked(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> tuple[PretrainJob, Sequence[Change]]:
+    """What would be run, and the fields that changed since the last time. Reads only.
+
+    Raises UserError when a setting that defines the run changed and that was not accepted.
     """
     before = workplace.job(layout.RUN)
     recorded = workplace.job(layout.STATUS) if before else None
@@ -91,11 +102,6 @@ def accept(job: PretrainJob, workplace: Workplace, accept_changes: bool) -> tupl
                 + f"These stages would run again: {', '.join(again)}.",
                 "Write --accept-changes to run them again, or another spec.storage.uri to keep both runs.",
             )
-    workplace.write_job(layout.RUN, job)
-    with written_by_user(str(workplace.job_file)):
-        temporary = workplace.job_file.with_suffix(".tmp")
-        temporary.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
-        temporary.replace(workplace.job_file)
     return job, changed
 
 

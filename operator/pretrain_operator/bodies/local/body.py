@@ -73,6 +73,11 @@ class LocalBody:
     def recorded(self) -> PretrainJobStatus:
         return self._status
 
+    def go_on_with(self, job: PretrainJob, status: PretrainJobStatus) -> None:
+        """Another version of the job, once no program of the one before is left."""
+        self.job = job
+        self.record(status)
+
     def observe(self, recorded: PretrainJobStatus) -> Observed:
         """What the programs are at. Raises UserError when somebody removed the run's folder."""
         self._check_folder()

@@ -18,6 +18,7 @@ from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_operator.bodies.body import reconcile
 from pretrain_operator.bodies.local import accept
 from pretrain_operator.bodies.local.body import LocalBody
+from pretrain_operator.bodies.local.edited import JobFile
 from pretrain_operator.bodies.local.scraped import scraped
 from pretrain_operator.bodies.local.workplace import Workplace
 from pretrain_operator.brain import lifecycle
@@ -65,10 +66,13 @@ class Interrupts:
         self.received.append(number)
 
 
-def run(job: PretrainJob, accept_changes: bool, metrics_port: int | None = None) -> Iterator[View]:
+def run(
+    job: PretrainJob, accept_changes: bool, metrics_port: int | None = None, file: JobFile | None = None
+) -> Iterator[View]:
     """Run the job here, giving a view after every look. Call it from the main thread, which starts the programs.
 
-    `metrics_port`: where Prometheus is answered meanwhile; 0 takes a free one, None answers nobody.
+    `metrics_port`: where Prometheus is answered meanwhile; 0 takes a free one, None answers nobody. `file`: edits of it that
+    a run may follow are followed: it saves, and goes on with them.
 
     The last view's status is terminal, suspended, or whatever it was when a signal stopped us. Raises UserError when
     the job may not run in its storage.
@@ -92,17 +96,26 @@ def run(job: PretrainJob, accept_changes: bool, metrics_port: int | None = None)
         notes += [f"ended process {p.pid}, left over from an earlier run" for p in body.end_leftovers()]
         notes += [f"metrics: http://127.0.0.1:{metrics.port}/metrics"] if metrics else []
         try:
-            yield from _reconciled(job, body, interrupts, wakeup, notes)
+            yield from _reconciled(body, workplace, file, interrupts, wakeup, notes)
         finally:
             body.end_all()
 
 
 def _reconciled(
-    job: PretrainJob, body: LocalBody, interrupts: Interrupts, wakeup: int, notes: Sequence[str]
+    body: LocalBody,
+    workplace: Workplace,
+    file: JobFile | None,
+    interrupts: Interrupts,
+    wakeup: int,
+    notes: Sequence[str],
 ) -> Iterator[View]:
+    wanted: PretrainJob | None = None
     while True:
         stopped_by = interrupts.received[0] if interrupts.received else 0
-        spec = job.spec.model_copy(update={"suspend": True}) if stopped_by else job.spec
+        if file and (edit := file.edited(body.job, workplace)):
+            wanted, notes = edit.job or wanted, [*notes, edit.note]
+        is_stopping = stopped_by or wanted
+        spec = body.job.spec.model_copy(update={"suspend": True}) if is_stopping else body.job.spec
         if len(interrupts.received) > 1:
             body.end_all()
             yield View(body.recorded(), body.events(), notes, stopped_by)
@@ -110,7 +123,13 @@ def _reconciled(
         decision = reconcile(body, spec)
         yield View(decision.recorded, body.events(), notes, stopped_by)
         notes = ()
-        if decision.recorded.state in (*lifecycle.TERMINAL, "Suspended"):
+        state = decision.recorded.state
+        if state == "Suspended" and wanted and not stopped_by:
+            job, changes = accept.accept(wanted, workplace, accept_changes=False)
+            body.go_on_with(job, lifecycle.run_again(decision.recorded, datetime.now(UTC)))
+            wanted, notes = None, [f"changed: {change}" for change in changes]
+            continue
+        if state in (*lifecycle.TERMINAL, "Suspended"):
             return
         wait = min([a.after_seconds for a in decision.plan if isinstance(a, Requeue)], default=_LOOK_SECONDS)
         _wait(body.handles, wakeup, min(wait, _LOOK_SECONDS))

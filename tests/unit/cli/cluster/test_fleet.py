@@ -1,6 +1,7 @@
 """Jobs beside each other: rows, their order and their sum."""
 
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from pretrain_api.types import PretrainJobStatus
-from pretrain_cli.cluster.fleet import SORT_KEYS, Row, ordered, row, summary
+from pretrain_cli.cluster.fleet import SORT_KEYS, Row, document, ordered, row, summary
 from pretrain_cli.commands.top import _KEYS
 from pretrain_cli.display.fleet_table import screen, table
 
@@ -126,3 +127,22 @@ class TestShown:
     def test_fits_a_narrow_terminal(self) -> None:
         rows = [training("a-job-with-a-very-long-name-indeed", 25, 1200, timedelta(minutes=5))]
         assert max(map(len, printed(*rows, width=100).splitlines())) <= 100
+
+
+class TestForms:
+    def test_for_programs_rows_have_the_names_of_the_api_and_plain_values(self) -> None:
+        found = document([training("gpt", 25, 1200, timedelta(minutes=5)), a_row("bert")])
+        assert json.loads(json.dumps(found)) == found
+        gpt, bert = found["jobs"]
+        assert (gpt["name"], gpt["state"], gpt["doneRatio"], gpt["tokensPerSecond"]) == ("gpt", "Training", 0.25, 1200)
+        assert (gpt["secondsLeft"], bert["secondsLeft"], bert["goodputRatio"]) == (300, None, None)
+        assert found["summary"].startswith("2 jobs")
+
+    def test_wide_has_the_age_and_the_last_incident_in_full(self) -> None:
+        failure = {"kind": "Exit", "stage": "Train", "node": "a-very-long-name-of-a-node", "time": CREATED}
+        rows = [a_row("gpt", state="Training", recovery={"failures": 1, "lastFailure": failure})]
+        console = Console(width=110, color_system=None)
+        with console.capture() as capture:
+            console.print(table(rows, all_namespaces=False, wide=True))
+        assert "AGE" in capture.get()
+        assert "…" not in capture.get()

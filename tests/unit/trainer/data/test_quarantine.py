@@ -13,7 +13,7 @@ from pretrain_trainer.data.quarantine import Quarantine
 
 
 def left_out(quarantine: Quarantine, record: int) -> None:
-    quarantine.leave_out("some", record, "000000.tar", record, 1, "is damaged")
+    quarantine.leave_out("some", "train", record, "000000.tar", record, 1, "is damaged")
 
 
 def test_many_threads_may_leave_out_as_many_records_as_the_bound_allows(tmp_path: Path) -> None:
