@@ -17,7 +17,7 @@ def parse(content: bytes, where: str) -> Manifest | SampleManifest:
     """The manifest with that content; `where` says in an error which one it is. UserError for anything else."""
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _broken(where, f"it is no JSON: {error}") from error
     if not isinstance(value, dict) or "version" not in value:
         raise _broken(where, "it has no field version, so it is no manifest of shards")
@@ -34,7 +34,9 @@ def parse(content: bytes, where: str) -> Manifest | SampleManifest:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise _broken(where, f"{place}: {first['msg']}") from error
+        # What a rule of ours says; pydantic puts words of its own before it.
+        why = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+        raise _broken(where, ": ".join(filter(None, (place, why)))) from error
 
 
 def _broken(where: str, why: str) -> UserError:

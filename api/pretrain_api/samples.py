@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from pretrain_api.shards import check_names
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -113,8 +115,15 @@ class SampleShard(BaseModel):
     samples: int
     """Rows of two-dimensional arrays of unsigned integers; of other records, one each."""
     skipped: int
-    """Files without a dot in their name, or with a name like `__this__`, which webdataset passes over."""
+    """Files without a dot in their name, or below a folder `__like_this__`, which webdataset passes over."""
     members: dict[str, Member]
+
+    @model_validator(mode="after")
+    def _has_kinds(self) -> SampleShard:
+        for name, member in self.members.items():
+            if member.kind != (kind := kind_of(name)):
+                raise ValueError(f"member {name} is of kind {kind}, not {member.kind}")
+        return self
 
 
 class SampleManifest(BaseModel):
@@ -137,6 +146,12 @@ class SampleManifest(BaseModel):
         for what in ("records", "samples", "bytes"):
             if (total := sum(getattr(shard, what) for shard in self.shards)) != getattr(self, what):
                 raise ValueError(f"the {what} of its shards are {total}, not {getattr(self, what)}")
+        check_names(shard.name for shard in self.shards)
+        check_names(shard.index for shard in self.shards)
+        together = joined(shard.members for shard in self.shards)
+        for name in sorted({*together, *self.members}):
+            if together.get(name) != self.members.get(name):
+                raise ValueError(f"what it says of all members {name} is not what it says of them shard by shard")
         return self
 
 

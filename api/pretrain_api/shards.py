@@ -9,9 +9,12 @@ with the padding token; only its first `tokens` tokens count.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pretrain_api.problems import is_encodable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +100,11 @@ class Manifest(BaseModel):
     so that the manifests of a job's own shards stay what they were."""
 
     @model_validator(mode="after")
+    def _has_each_shard_once(self) -> Manifest:
+        check_names(shard.name for split in (self.train, self.validation) for shard in split.shards)
+        return self
+
+    @model_validator(mode="after")
     def _has_full_records(self) -> Manifest:
         """All records of a split but its last are full: where a sample lies is computed from that."""
         for split in (self.train, self.validation):
@@ -106,3 +114,15 @@ class Manifest(BaseModel):
                     f"{split.samples} samples do not fill {records} records of {self.samples_per_record} samples"
                 )
         return self
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise ValueError for a name that no file can have, and for one that comes twice: such a shard would be trained on
+    twice."""
+    seen = set[str]()
+    for name in names:
+        if "\0" in name or not is_encodable(name):
+            raise ValueError(f"{name!r} is the name of no file: it holds a zero byte, or is not UTF-8")
+        if name in seen:
+            raise ValueError(f"{name} stands in it twice")
+        seen.add(name)

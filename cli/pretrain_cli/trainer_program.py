@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from pretrain_api.child import ENV_PROGRAM
 from pretrain_api.errors import PretrainError
 from pretrain_api.findings import Finding, loaded
 
@@ -27,7 +28,9 @@ def run(module: str, *arguments: str, environment: Mapping[str, str] = MappingPr
     # It listens once it has loaded its libraries; until then Ctrl-C would end it with a traceback.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     command = [sys.executable, "-m", f"pretrain_trainer.{module}", *arguments]
-    program = subprocess.Popen(command, env={**os.environ, **environment})
+    # By this process's number the program sees that it has ended, even before it could ask to be told of that.
+    own = {ENV_PROGRAM: str(os.getpid())}
+    program = subprocess.Popen(command, env={**os.environ, **environment, **own})
     signal.signal(signal.SIGINT, before)
     try:
         return program.wait()

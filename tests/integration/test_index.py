@@ -39,6 +39,10 @@ def test_tars_on_an_s3_server(tmp_path: Path, s3_server: S3Server) -> None:
     assert pretrain("index", *where, **keys).returncode == 0
     assert manifest.read_bytes() == before
 
+    malformed = pretrain("index", *where, AWS_SESSION_TOKEN="none", **keys)
+    assert malformed.returncode == 2
+    assert "its server calls the request malformed" in malformed.stderr
+
     # What they hold is looked at through the server, too.
     shards = ["s3://index/set/manifest.json", "--endpoint-url", s3_server.url]
     verified = pretrain("data", "verify", *shards, **keys)

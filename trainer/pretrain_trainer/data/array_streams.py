@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pretrain_api.errors import UserError
 from pretrain_api.storage import Storage
-from pretrain_trainer.data.foreign import SampleShards
-from pretrain_trainer.data.given import held_out_key
+from pretrain_trainer.data.foreign import Sample, SampleShards
+from pretrain_trainer.data.given import DTYPES, held_out_key, outside_vocabulary
 from pretrain_trainer.data.npy import array_of
 from pretrain_trainer.data.shards import Tokens, token_dtype
 from pretrain_trainer.data.split import split_key
@@ -26,6 +27,8 @@ from pretrain_trainer.data.token_streams import (
     stream_path,
 )
 from pretrain_trainer.documents.parts import SCHEMA
+from pretrain_trainer.indexing.arrays import describe
+from pretrain_trainer.indexing.names import shown
 from pretrain_trainer.tokenizer import LoadedTokenizer, load_folder
 
 
@@ -62,9 +65,8 @@ def encode_arrays(piece: ArrayPiece) -> PieceCounts:
     index = shards.manifest.shards[piece.shard].index
     parts: dict[str, list[Tokens]] = {split: [] for split in SPLITS}
     for sample in shards.scan(piece.shard):
-        array = array_of(sample.members[piece.member])
         is_held_out = split_key(held_out_key(index, sample.key)) < piece.validation_bound
-        parts[SPLITS[is_held_out]].append(array.reshape(-1).astype(token_dtype(tokenizer.vocab_size)))
+        parts[SPLITS[is_held_out]].append(_tokens(sample, piece.member, tokenizer.vocab_size))
     counts = {}
     for split, arrays in parts.items():
         tokens, starts = _stream(arrays, tokenizer)
@@ -85,6 +87,23 @@ def encode_arrays(piece: ArrayPiece) -> PieceCounts:
 @functools.lru_cache(maxsize=4)
 def _opened(uri: str, endpoint_url: str) -> SampleShards:
     return SampleShards(uri, endpoint_url)
+
+
+def _tokens(sample: Sample, member: str, vocab_size: int) -> Tokens:
+    """The tokens of a record, flat, in the dtype of the vocabulary. UserError for what are none of it: the manifest, which
+    was held against the job, may say otherwise, and the smaller dtype would make other tokens of them."""
+    where = f"{sample.shard}, record {sample.number} ({shown(sample.key)}), {shown(member)}"
+    found = describe(sample.members[member], where)
+    if found.dtype not in DTYPES:
+        raise UserError(
+            "token-shards",
+            where,
+            f"the array is {np.dtype(found.dtype).name}, not uint16 or uint32.",
+            "Save tokens with array.astype(numpy.uint16), and index the tars again with `pretrain index`.",
+        )
+    if found.largest >= vocab_size:
+        raise outside_vocabulary(where, "the array", found.largest, vocab_size)
+    return array_of(sample.members[member]).reshape(-1).astype(token_dtype(vocab_size))
 
 
 def _stream(arrays: list[Tokens], tokenizer: LoadedTokenizer) -> tuple[Tokens, npt.NDArray[np.int64]]:

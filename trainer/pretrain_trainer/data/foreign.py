@@ -28,6 +28,7 @@ from pretrain_trainer.data.patience import PatientReads
 from pretrain_trainer.data.remote import part
 from pretrain_trainer.documents import locations
 from pretrain_trainer.documents.faults import patiently, reading
+from pretrain_trainer.indexing.names import shown
 from pretrain_trainer.storage_faults import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -283,11 +284,11 @@ class SampleShards:
             payload = content[offset - start : offset - start + length]
             if len(payload) != length:
                 raise DamagedRecord(
-                    f"{opened.address}, record {number} ({key}), {name}: the file ends before it; it was cut short"
+                    f"{opened.address}, record {number} ({shown(key)}), {shown(name)}: the file ends before it; it was cut short"
                 )
             if (checksum := google_crc32c.value(payload)) != (expected := int(row[checksum_field])):
                 raise DamagedRecord(
-                    f"{opened.address}, record {number} ({key}), {name}: crc32c is {checksum:08x} where the index says "
+                    f"{opened.address}, record {number} ({shown(key)}), {shown(name)}: crc32c is {checksum:08x} where the index says "
                     f"{expected:08x}; the file is damaged or was overwritten"
                 )
             found[name] = payload

@@ -23,7 +23,8 @@ from pretrain_trainer.data.foreign import SampleShards
 from pretrain_trainer.documents.faults import patiently
 from pretrain_trainer.tokenizer import LoadedTokenizer
 
-_DTYPES = ("<u2", "<u4", "|u1")
+DTYPES = ("<u2", "<u4", "|u1")
+"""Of arrays of tokens."""
 _MEMBERS = ("tokens.npy", "input_ids.npy", "npy")
 """Which member holds the tokens, where a record has several arrays."""
 
@@ -79,12 +80,7 @@ def check(given: Given, spec: PretrainJobSpec, tokenizer: LoadedTokenizer) -> No
             raise UserError("token-shards", given.where, what, "Save rows of one length, or flat arrays.")
         raise _other_length(given, array.width - 1, length)
     if array.largest >= tokenizer.vocab_size:
-        raise UserError(
-            "token-outside-vocabulary",
-            given.where,
-            f"{given.uri} has the token {array.largest}, but the vocabulary ends at {tokenizer.vocab_size - 1}.",
-            "Write the tokenizer that the tokens were made with in spec.tokenizer.uri.",
-        )
+        raise outside_vocabulary(given.where, given.uri, array.largest, tokenizer.vocab_size)
 
 
 def token_member(given: Given) -> tuple[str, ArrayFormat]:
@@ -103,7 +99,7 @@ def token_member(given: Given) -> tuple[str, ArrayFormat]:
         what = f"the records of {given.uri} hold several arrays: {', '.join(arrays)}."
         raise UserError("token-shards", given.where, what, f"Call the one with the tokens {_MEMBERS[0]}.")
     array = arrays[name]
-    if array.dtype not in _DTYPES:
+    if array.dtype not in DTYPES:
         dtype = np.dtype(array.dtype).name if array.dtype else "of several types"
         raise UserError(
             "token-shards",
@@ -124,12 +120,22 @@ def keys(shards: SampleShards) -> Iterator[str]:
     """What decides which records are held out: the name of each with that of its shard."""
     for number, shard in enumerate(shards.manifest.shards):
         for key in shards.index(number)["key"].tolist():
-            yield held_out_key(shard.index, key.decode())
+            yield held_out_key(shard.index, key.decode(errors="replace"))
 
 
 def held_out_key(index: str, key: str) -> str:
     """The key of a record; `index` is the path of its shard's index, which is the same wherever the tars lie."""
     return f"{index}/{key}"
+
+
+def outside_vocabulary(where: str, what: str, token: int, vocab_size: int) -> UserError:
+    """The error for `what` holds a token that is none of the vocabulary."""
+    return UserError(
+        "token-outside-vocabulary",
+        where,
+        f"{what} has the token {token}, but the vocabulary ends at {vocab_size - 1}.",
+        "Write the tokenizer that the tokens were made with in spec.tokenizer.uri.",
+    )
 
 
 def _other_length(given: Given, found: int, wanted: int) -> UserError:

@@ -3,6 +3,7 @@
 import io
 import threading
 import tokenize
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import numpy.typing as npt
 
 UNREADABLE = (
     ValueError, EOFError, OSError, TypeError, SyntaxError, tokenize.TokenError, OverflowError, MemoryError, RecursionError,
+    zipfile.BadZipFile,
 )  # fmt: skip
-"""What NumPy raises for a header that is damaged, depending on where: it is parsed as Python, by `tokenize` and `ast`."""
+"""What NumPy raises for a header that is damaged, depending on where: it is parsed as Python, by `tokenize` and `ast`; what
+begins like a zip archive is taken for one of several arrays."""
 
 _PARSING = threading.Lock()
 """Python before 3.12 counts the depth of what `ast` parses for all threads together: two at once can end in a SystemError

@@ -55,6 +55,9 @@ _REFUSALS = frozenset(
     }
 )
 """What S3 servers call keys that they do not know or that may not do this. s3fs knows only some of the names."""
+_MALFORMED = frozenset({"400", "BadRequest", "InvalidBucketName"})
+"""What an S3 client calls a request that its server does not understand; the answer to a HEAD has no reason, and the status
+stands for it."""
 _WRONG_CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 _FULL = frozenset({"InsufficientStorage", "XMinioStorageFull", "QuotaExceeded"})
 """Codes of versitygw, MinIO and Ceph for a store, or its user's share of it, that takes no more."""
@@ -156,6 +159,10 @@ def user_error(error: BaseException, where: str, url: str) -> UserError | None:
     if 400 <= status < 500 and status not in _PASSING_STATUSES:
         what = f"{url} cannot be had: its server answers {status}."
         return UserError("file-not-found", where, what, "Write the path or URL of existing files.")
+    if any(_code(each) in _MALFORMED for each in chain(error)):
+        what = f"{url} cannot be had: its server calls the request malformed, as for a bucket's name or a session token that "
+        what += "cannot be one."
+        return UserError("file-not-found", where, what, "Check the address, and AWS_SESSION_TOKEN where there is one.")
     if has_no_credentials(error):
         return UserError(
             "no-credentials", where, f"{url} needs credentials and none were found.", "Provide them in the environment."

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ _SILENCE_SECONDS = 60
 """A web server that sends nothing for so long has gone."""
 _WORTH_A_LISTING = 8
 """Files of one folder that are asked for together rather than one by one."""
+_ENDING = re.compile(r"\.[^/*?\[\]]+$")
 _ARCHIVES = ("zip", "tar", "libarchive")
 
 
@@ -170,6 +172,8 @@ def _listed(url: str, glob: bool, where: str) -> list[tuple[Any, dict[str, Any]]
     fs, path = file_system(url, where)
     if glob:
         found = [_followed(fs, entry, where) for entry in fs.glob(path, detail=True).values()]
+        for entry in found:
+            _refuse_no_file(entry, path, where)
         files = [(fs, _real(fs, entry, where)) for entry in found if entry["type"] == "file"]
         if not files:
             instead = "Write a glob that matches files."
@@ -197,6 +201,15 @@ def _followed(fs: Any, entry: dict[str, Any], where: str) -> dict[str, Any]:
     except OSError as error:
         what = f"{entry['name']} is a symbolic link that leads nowhere: {os.strerror(error.errno or errno.ENOENT)}."
         raise UserError("file-not-found", where, what, "Remove it, or write a glob without it.") from error
+
+
+def _refuse_no_file(entry: dict[str, Any], glob: str, where: str) -> None:
+    """Raise UserError for what a glob finds and nobody can read: a pipe, a socket or a device, and a folder where the glob
+    has an ending (`*.tar`). What was meant to be a file would be passed over without a word; `*` passes over folders."""
+    passing = {"file": "", "directory": "a folder" if _ENDING.search(glob) else ""}
+    if found := passing.get(entry["type"], "no regular file"):
+        what = f"{entry['name']} is {found}, and {glob} finds it."
+        raise UserError("not-a-file", where, what, "Move it away, or write a glob without it.")
 
 
 def _real(fs: Any, entry: dict[str, Any], where: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pretrain_trainer import tokenizer
 from pretrain_trainer.command_program import Stopping, exit_code
 from pretrain_trainer.cores import usable_cores
 from pretrain_trainer.indexing import checking, places, work
+from pretrain_trainer.indexing.names import shown
 from pretrain_trainer.terminal import say
 
 _MOST_TOLD = 20
@@ -60,7 +61,9 @@ def _check(found: places.Places, options: argparse.Namespace, stopping: Stopping
     for difference in differences:
         say(difference)
     if differences:
-        say(f"{counted(len(differences), 'difference')}; `pretrain index` without --check mends them")
+        say(
+            f"{counted(len(differences), 'difference')}; `pretrain index` without --check mends them, once an .idx that is wrong is removed"
+        )
         return EXIT_FAILURE
     _print(f"{counted(len(found.tars), 'tar')} indexed as they are")
     return EXIT_OK
@@ -71,7 +74,7 @@ def _tell(manifest: SampleManifest, uri: str) -> None:
     for name, member in manifest.members.items():
         missing = manifest.records - member.records
         _print(
-            f"  {name}: {member.kind}, {member.bytes:,} bytes"
+            f"  {shown(name)}: {member.kind}, {member.bytes:,} bytes"
             + (f", {_array(member.array.model_dump())}" if member.array else "")
             + (f", missing in {counted(missing, 'record')}" if missing else "")
         )

@@ -16,10 +16,10 @@ from pretrain_api.errors import UserError
 from pretrain_api.samples import SampleShard, index_dtype
 from pretrain_api.storage import Storage
 from pretrain_trainer.data.npy import array_of
-from pretrain_trainer.documents.faults import patiently
+from pretrain_trainer.documents.faults import patiently, reading
 from pretrain_trainer.documents.reading import opened
 from pretrain_trainer.indexing import work
-from pretrain_trainer.indexing.names import split_name
+from pretrain_trainer.indexing.names import shown, split_name
 from pretrain_trainer.indexing.places import Places, Tar
 from pretrain_trainer.indexing.tars import Tape, members
 from pretrain_trainer.parallel import Stoppable, ordered_map
@@ -40,9 +40,10 @@ def differences(places: Places, endpoint_url: str, processes: int, stopping: Sto
     """What keeps the folder's manifest and indexes from being those of the tars, a sentence for each tar at most: the first
     difference. UserError where the folder's manifest is one of other shards."""
     storage = Storage(places.folder, endpoint_url)
-    if not storage.exists(layout.MANIFEST):
-        return [f"{storage.uri(layout.MANIFEST)} is not there"]
-    known = work.known(storage, places)
+    with reading(places.folder, places.folder):
+        if not storage.exists(layout.MANIFEST):
+            return [f"{storage.uri(layout.MANIFEST)} is not there"]
+        known = work.known(storage, places)
     tasks = [_Task(tar, known.get(tar.name), places.folder, endpoint_url) for tar in places.tars]
     found = list[str]()
     with Bar("check", len(tasks), "tars") as bar:
@@ -63,7 +64,7 @@ def _difference(task: _Task) -> str:
         rows = array_of(storage.read_bytes(shard.index))
     except FileNotFoundError:
         return f"{where} is not there"
-    except ValueError as error:
+    except (ValueError, IsADirectoryError) as error:
         return f"{where} cannot be read: {error}"
     if len(rows) != shard.records:
         return f"{where} has {len(rows)} records where the manifest says {shard.records}"
@@ -87,8 +88,8 @@ def first_difference(tape: Tape, rows: npt.NDArray[np.void], where: str) -> str:
     number = -1
     for number, (key, record) in enumerate(_records(tape, where)):
         if number == len(rows):
-            return f"{where}, record {number} ({key}): the index ends before it"
-        row, place = rows[number], f"{where}, record {number} ({key})"
+            return f"{where}, record {number} ({shown(key)}): the index ends before it"
+        row, place = rows[number], f"{where}, record {number} ({shown(key)})"
         if (indexed := bytes(row["key"]).decode(errors="replace")) != key:
             return f"{place}: the index has record {indexed!r} in its place"
         for name in sorted({*columns, *record}):
@@ -97,18 +98,16 @@ def first_difference(tape: Tape, rows: npt.NDArray[np.void], where: str) -> str:
             if there is None and not told[0]:
                 continue
             if there is None:
-                return f"{place}, {name}: the index has it and the tar does not"
+                return f"{place}, {shown(name)}: the index has it and the tar does not"
             if not told[0]:
-                return f"{place}, {name}: the tar has it and the index does not"
+                return f"{place}, {shown(name)}: the tar has it and the index does not"
             if there != told:
                 return (
-                    f"{place}, {name}: {there[1]:,} bytes from byte {there[0]:,} on, where the index says "
+                    f"{place}, {shown(name)}: {there[1]:,} bytes from byte {there[0]:,} on, where the index says "
                     f"{told[1]:,} bytes from byte {told[0]:,} on"
                 )
     if number + 1 < len(rows):
-        return (
-            f"{where}: it ends before record {number + 1} ({bytes(rows[number + 1]['key']).decode(errors='replace')})"
-        )
+        return f"{where}: it ends before record {number + 1} ({shown(bytes(rows[number + 1]['key']).decode(errors='replace'))})"
     return ""
 
 

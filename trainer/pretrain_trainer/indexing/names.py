@@ -19,6 +19,11 @@ def split_name(name: str) -> tuple[str, str] | None:
     return (match.group(1), match.group(2).lower()) if match else None
 
 
+def shown(name: str) -> str:
+    """A name for a message: as it is, or quoted with escapes where a terminal would do something with it."""
+    return name if name.isprintable() else repr(name)
+
+
 def check_name(name: str, where: str) -> None:
     """Raise UserError for a name that cannot be that of a record; `where` names the tar."""
     try:

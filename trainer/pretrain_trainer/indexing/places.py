@@ -69,7 +69,21 @@ def find(patterns: Sequence[str], to: str) -> Places:
         )
         for url, name in zip(urls, inside, strict=True)
     ]
+    _refuse_one_index_for_two(tars)
     return Places(tars, root if beside else to)
+
+
+def _refuse_one_index_for_two(tars: Sequence[Tar]) -> None:
+    """Addresses that differ behind the question mark alone have one file name, and so one index."""
+    first = dict[str, Tar]()
+    for tar in tars:
+        if (other := first.setdefault(tar.index, tar)) is not tar:
+            raise UserError(
+                "index-place",
+                _WHERE,
+                f"{other.url} and {tar.url} would have one index, {tar.index}.",
+                "Index them one after the other, each with a folder of its own in --to.",
+            )
 
 
 def _files(pattern: str) -> list[Location]:
@@ -92,6 +106,9 @@ def _files(pattern: str) -> list[Location]:
 
 
 def _check_name(url: str) -> None:
+    if "::" in url:
+        what = "the name holds '::', by which addresses name files within others."
+        raise UserError("unknown-protocol", url, what, "Rename the tar.")
     name = (web.file_name(url) if web.is_web(url) else url).lower()
     if name.endswith(_COMPRESSED):
         raise UserError(

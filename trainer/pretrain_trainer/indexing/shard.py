@@ -12,13 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pretrain_api.errors import UserError
+from pretrain_api.nouns import counted
 from pretrain_api.samples import ArrayFormat, Member, index_dtype, kind_of
 from pretrain_trainer.indexing import arrays
-from pretrain_trainer.indexing.names import split_name
+from pretrain_trainer.indexing.names import shown, split_name
 from pretrain_trainer.indexing.tars import Hashed, content, members
 
 MOST_MEMBERS = 64
 """Different members of the records of one tar."""
+_MOST_NAMES = 9_000
+"""Characters that the index's names of columns may take in its header: NumPy reads headers of up to 10,000."""
 MOST_ARRAY_BYTES = 64 << 20
 """An array is read and its checksum compared as a whole."""
 
@@ -88,7 +91,7 @@ def index_tar(stream: IO[bytes], where: str) -> Indexed:
                 raise UserError(
                     "record-divided",
                     where,
-                    f"the files of record {key!r} are not neighbours: {file.name} comes after those of other records.",
+                    f"the files of record {key!r} are not neighbours: {shown(file.name)} comes after those of other records.",
                     "Write the tar again sorted by name (tar --sort=name); webdataset would take them for two records.",
                 )
             keys.add(key)
@@ -97,7 +100,7 @@ def index_tar(stream: IO[bytes], where: str) -> Indexed:
             raise UserError(
                 "member-twice",
                 where,
-                f"record {key!r} has member {member} twice, in letters of another case.",
+                f"record {key!r} has member {shown(member)} twice, in letters of another case.",
                 "Write the tar again with other names.",
             )
         records[-1].members[member] = _entry(tape, file, member, where)
@@ -105,8 +108,16 @@ def index_tar(stream: IO[bytes], where: str) -> Indexed:
         if len(found) > MOST_MEMBERS:
             raise _too_many(sorted(found), where, key)
     summary = _summary(records)
+    rows = _rows(records, sorted(summary))
+    if len(str(rows.dtype.descr)) > _MOST_NAMES:
+        raise UserError(
+            "too-many-members",
+            where,
+            f"the names of its {counted(len(summary), 'different member')} are too long for one index.",
+            "Write the tar again with names like 000001.jpg and 000001.txt.",
+        )
     return Indexed(
-        _rows(records, sorted(summary)),
+        rows,
         tape.tell(),
         tape.sha256(),
         sum(record.samples for record in records),
@@ -116,7 +127,7 @@ def index_tar(stream: IO[bytes], where: str) -> Indexed:
 
 
 def _entry(tape: Hashed, file: tarfile.TarInfo, member: str, where: str) -> Entry:
-    place = f"{where}, member {file.name}"
+    place = f"{where}, member {shown(file.name)}"
     checksum, kept = 0, list[bytes]()
     is_array = kind_of(member) == "array"
     if is_array and file.size > MOST_ARRAY_BYTES:
@@ -165,7 +176,7 @@ def _too_many(found: Sequence[str], where: str, key: str) -> UserError:
     return UserError(
         "too-many-members",
         where,
-        f"its records have more than {MOST_MEMBERS} different members ({', '.join(found[:3])} ...): all behind the first dot "
+        f"its records have more than {MOST_MEMBERS} different members ({', '.join(map(shown, found[:3]))} ...): all behind the first dot "
         f"of a file name is taken for the member, here of record {key!r}.",
         "Write the tar again with names like 000001.jpg and 000001.txt.",
     )

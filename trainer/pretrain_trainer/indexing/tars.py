@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import IO, Protocol, cast
 
 from pretrain_api.errors import UserError
-from pretrain_trainer.indexing.names import check_name
+from pretrain_trainer.indexing.names import check_name, shown
+from pretrain_trainer.indexing.pax import BadPax, PaxHeader
 
 _CHUNK_BYTES = 4 << 20
 # How tarfile tells the ends of an archive apart; its type stubs do not know of it.
@@ -122,6 +123,13 @@ def members(tape: Tape, where: str) -> Iterator[tarfile.TarInfo]:
     except (_Short, _Subsequent) as error:
         at_start = archive is None and tape.tell() <= tarfile.BLOCKSIZE
         raise (_unlike_tar(tape, where) if at_start else _truncated(where, "it ends within a header")) from error
+    except BadPax as error:
+        raise UserError(
+            "tar-damaged",
+            where,
+            f"the pax header at byte {error.offset} cannot be read: {error.why}.",
+            "Supply the tar again, or write it again.",
+        ) from error
     except tarfile.HeaderError as error:
         if archive is None:
             raise _unlike_tar(tape, where) from error
@@ -148,6 +156,8 @@ def content(tape: Tape, member: tarfile.TarInfo, where: str) -> Iterator[bytes]:
 class _Strict(tarfile.TarFile):
     """A tar whose `next` tells why it ends: None for the blocks of zeros, else a HeaderError."""
 
+    tarinfo = PaxHeader
+
     firstmember: tarfile.TarInfo | None
     """What the constructor has read."""
     members: list[tarfile.TarInfo]
@@ -171,9 +181,16 @@ def _reaches(tape: Tape, member: tarfile.TarInfo) -> bool:
 
 def _check(member: tarfile.TarInfo, where: str) -> None:
     check_name(member.name, where)
+    if member.size < 0:
+        raise UserError(
+            "tar-damaged",
+            where,
+            f"the size of member {shown(member.name)} is {member.size} bytes by its header.",
+            "Supply the tar again, or write it again.",
+        )
     kinds = {
-        tarfile.SYMTYPE: f"a symbolic link to {member.linkname}",
-        tarfile.LNKTYPE: f"a hard link to {member.linkname}",
+        tarfile.SYMTYPE: f"a symbolic link to {shown(member.linkname)}",
+        tarfile.LNKTYPE: f"a hard link to {shown(member.linkname)}",
     }
     what = "a sparse file" if member.sparse is not None else kinds.get(member.type)
     if what is None and not member.isreg():
@@ -182,7 +199,7 @@ def _check(member: tarfile.TarInfo, where: str) -> None:
         raise UserError(
             "member-kind",
             where,
-            f"member {member.name} is {what}, which has no content of its own to read.",
+            f"member {shown(member.name)} is {what}, which has no content of its own to read.",
             "Write the tar again with the files themselves (tar --dereference --hard-dereference).",
         )
 
@@ -205,7 +222,7 @@ def _truncated(where: str, why: str) -> UserError:
 
 
 def _ends_within(member: tarfile.TarInfo, where: str) -> UserError:
-    return _truncated(where, f"it ends within member {member.name}, which has {member.size} bytes")
+    return _truncated(where, f"it ends within member {shown(member.name)}, which has {member.size} bytes")
 
 
 def _unlike_tar(tape: Tape, where: str) -> UserError:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import ValidationError
 
-from pretrain_api import layout, manifests
+from pretrain_api import layout
 from pretrain_api.errors import UserError
 from pretrain_api.samples import SampleManifest, SampleShard, joined
 from pretrain_api.storage import Storage
-from pretrain_trainer.documents.faults import patiently
+from pretrain_trainer.data import manifest_file
+from pretrain_trainer.documents.faults import patiently, reading
 from pretrain_trainer.documents.reading import opened
 from pretrain_trainer.indexing.places import Places, Tar
 from pretrain_trainer.indexing.shard import index_tar
@@ -39,7 +42,8 @@ def index(
     The files are the same bytes however often this was interrupted, and for any number of processes.
     """
     storage = Storage(places.folder, endpoint_url)
-    before = known(storage, places)
+    with reading(places.folder, places.folder):
+        before = known(storage, places)
     shards, faults = list[SampleShard](), list[UserError]()
     kept = [_kept(before.get(tar.name), tar, storage) for tar in places.tars]
     missing = [tar for tar, line in zip(places.tars, kept, strict=True) if line is None]
@@ -79,6 +83,7 @@ def index_one(task: Task) -> SampleShard | UserError:
 
 def _index_one(task: Task) -> SampleShard:
     tar, storage = task.tar, Storage(task.folder, task.endpoint_url)
+    _refuse_other_index(storage, tar.index)
     with opened(tar.url, tar.url) as file:
         found = index_tar(file, tar.url)
     if 0 <= tar.bytes != found.bytes:
@@ -88,7 +93,8 @@ def _index_one(task: Task) -> SampleShard:
             f"it has {found.bytes} bytes; its listing said {tar.bytes}.",
             "Leave the tars alone while they are indexed.",
         )
-    with storage.create(tar.index) as out:
+    # NumPy warns that versions before 1.17 cannot read names of fields that are not ASCII, or many of them.
+    with storage.create(tar.index) as out, warnings.catch_warnings(action="ignore", category=UserWarning):
         np.save(out, found.index, allow_pickle=False)
     shard = SampleShard(
         name=tar.name,
@@ -104,6 +110,25 @@ def _index_one(task: Task) -> SampleShard:
     )
     storage.write_json(f"{_NOTES}/{tar.index}.json", shard.model_dump(mode="json"))
     return shard
+
+
+def _refuse_other_index(storage: Storage, path: str) -> None:
+    """Raise UserError where another program's file has the name of an index, as those of DALI's wds2idx have. One of ours
+    is replaced, damaged or not."""
+    try:
+        content = storage.read_bytes(path)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError as error:
+        raise _not_ours(storage.uri(path), "it is a folder, and the index of the tar has this name.") from error
+    if content and not content.startswith(np.lib.format.MAGIC_PREFIX):
+        raise _not_ours(
+            storage.uri(path), "it is no index of `pretrain index`, but another program's (DALI's?) or damaged."
+        )
+
+
+def _not_ours(where: str, what: str) -> UserError:
+    return UserError("index-of-others", where, what, "Move it away, or write --to with another folder.")
 
 
 def _manifest(shards: Sequence[SampleShard], tokenizer_sha256: str) -> SampleManifest:
@@ -122,7 +147,7 @@ def known(storage: Storage, places: Places) -> dict[str, SampleShard]:
     found: dict[str, SampleShard] = {}
     if storage.exists(layout.MANIFEST):
         where = storage.uri(layout.MANIFEST)
-        manifest = manifests.parse(storage.read_bytes(layout.MANIFEST), where)
+        manifest = patiently(lambda: manifest_file.read(where, storage.endpoint_url)).manifest
         if not isinstance(manifest, SampleManifest):
             what = f"the folder has a manifest of token shards, those of source {manifest.source}."
             instead = "Use it as it is: it needs no other index. Or write --to with another folder."
@@ -143,9 +168,14 @@ def known(storage: Storage, places: Places) -> dict[str, SampleShard]:
 def _notes(storage: Storage, places: Places) -> Iterator[SampleShard]:
     if not storage.exists(_NOTES):
         return
+    if storage.fs.isfile(storage.path(_NOTES)):
+        raise _not_ours(storage.uri(_NOTES), "it is a file, and the folder of what is done so far has this name.")
     for tar in places.tars:
         if storage.exists(path := f"{_NOTES}/{tar.index}.json"):
-            yield SampleShard.model_validate(storage.read_json(path))
+            try:
+                yield SampleShard.model_validate_json(storage.read_bytes(path))
+            except (ValidationError, IsADirectoryError):  # damaged: the tar is not done
+                storage.remove(path)
 
 
 def _kept(shard: SampleShard | None, tar: Tar, storage: Storage) -> SampleShard | None:

@@ -17,6 +17,7 @@ from pretrain_trainer.data.mixture import mixture_of
 from pretrain_trainer.data.opened import AnyManifest
 from pretrain_trainer.data.order import locate
 from pretrain_trainer.data.reader import SampleReader
+from pretrain_trainer.indexing.names import shown
 from pretrain_trainer.inspecting.sheets import Picture
 from pretrain_trainer.inspecting.targets import SampleSource, Source, Target, TokenSource
 from pretrain_trainer.tokenizer import LoadedTokenizer
@@ -121,12 +122,12 @@ def sample_lines(places: Sequence[Place], samples: Sequence[Sample]) -> Iterator
     """Each record with its texts, and the size of what is none."""
     for place, sample in zip(places, samples, strict=True):
         said = f"{place.said}, " if place.said else ""
-        yield f"=== {said}{sample.key}: {sample.shard}, record {sample.number}"
+        yield f"=== {said}{shown(sample.key)}: {sample.shard}, record {sample.number}"
         for name, content in sample.members.items():
-            yield f"{name}: {_shown(name, content)}"
+            yield f"{shown(name)}: {_content(name, content)}"
 
 
-def _shown(name: str, content: bytes) -> str:
+def _content(name: str, content: bytes) -> str:
     text = ""
     if kind_of(name) == "text":
         text = content.decode(errors="replace")

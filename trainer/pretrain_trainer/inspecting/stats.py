@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from pretrain_api.image_shards import ImageManifest
+from pretrain_api.nouns import counted
 from pretrain_api.samples import kind_of
 from pretrain_trainer.data.reader import SampleReader
+from pretrain_trainer.indexing.names import shown
 from pretrain_trainer.inspecting.histograms import bars, by_power
 from pretrain_trainer.inspecting.targets import SampleSource, Target, TokenSource
 
@@ -153,7 +155,11 @@ def _token_lines(figures: Mapping[str, Any]) -> Iterator[str]:
             f"  {split}: {f['samples']:,} samples, {f['tokens']:,} tokens, {f['documents']:,} documents in {f['shards']:,} "
             f"shards, {f['bytes']:,} bytes{per_token}"
         )
-    yield from _drawn("tokens of a document within a sample", figures["documentLengths"], figures["samplesLookedAt"])
+    yield from _drawn(
+        "tokens of a document within a sample",
+        figures["documentLengths"],
+        counted(figures["samplesLookedAt"], "sample"),
+    )
 
 
 def _sample_lines(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -164,15 +170,16 @@ def _sample_lines(figures: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {trained:,} images to train on, {held_out:,} held out{lacking}"
     for name, member in figures["members"].items():
         missing = f", missing in {member['missing']:,}" if member["missing"] else ""
-        yield f"  {name}: {member['kind']}, {member['records']:,} records, {member['bytes']:,} bytes{missing}"
+        yield f"  {shown(name)}: {member['kind']}, {member['records']:,} records, {member['bytes']:,} bytes{missing}"
     if figures["imageFormats"]:
         yield "  image formats: " + ", ".join(f"{form} {n:,}" for form, n in figures["imageFormats"].items())
         yield "  image sizes: " + ", ".join(f"{size} {n:,}" for size, n in figures["imageSizes"].items())
-    yield from _drawn("pixels of an image's shorter side", figures["imageShorterSides"], figures["recordsLookedAt"])
-    yield from _drawn("characters of a text", figures["textCharacters"], figures["recordsLookedAt"])
+    records = counted(figures["recordsLookedAt"], "record")
+    yield from _drawn("pixels of an image's shorter side", figures["imageShorterSides"], records)
+    yield from _drawn("characters of a text", figures["textCharacters"], records)
 
 
-def _drawn(title: str, counts: Mapping[str, int], looked_at: int) -> Iterator[str]:
+def _drawn(title: str, counts: Mapping[str, int], looked_at: str) -> Iterator[str]:
     if counts:
-        yield f"  {title} (of {looked_at:,} looked at):"
+        yield f"  {title} ({sum(counts.values()):,} in {looked_at} looked at):"
         yield from (f"    {line}" for line in bars({int(p): n for p, n in counts.items()}))

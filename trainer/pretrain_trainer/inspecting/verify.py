@@ -14,14 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pretrain_api.errors import UserError
-from pretrain_api.samples import SampleShard, kind_of
+from pretrain_api.samples import ArrayFormat, SampleShard, kind_of
 from pretrain_api.shards import Manifest, Shard
 from pretrain_trainer.data.indexes import CorruptShard, parsed
 from pretrain_trainer.documents import locations
 from pretrain_trainer.documents.faults import SourceUnavailable, patiently
 from pretrain_trainer.documents.reading import opened
-from pretrain_trainer.indexing.names import split_name
+from pretrain_trainer.indexing.names import shown, split_name
 from pretrain_trainer.indexing.tars import Hashed, content, members
+from pretrain_trainer.inspecting import formats
 from pretrain_trainer.inspecting.decoding import fault
 from pretrain_trainer.inspecting.targets import SampleSource, Source, TokenSource
 
@@ -42,7 +43,9 @@ class Finding:
     member: str = ""
 
     def __str__(self) -> str:
-        place = ", ".join(part for part in (self.shard, self.record and f"record {self.record}", self.member) if part)
+        place = ", ".join(
+            part for part in (self.shard, self.record and f"record {self.record}", shown(self.member)) if part
+        )
         return f"{place}: {self.what}"
 
 
@@ -136,10 +139,13 @@ def _verified(task: Task, address: str) -> Verified:
         rows, check = _token_index(task.source, expected), _token_faults
     found = Verified(expected.bytes)
     with opened(address, address) as file:
-        tape = Hashed(file)
+        tape, found_formats = Hashed(file), dict[str, ArrayFormat]()
         for number, (key, record) in enumerate(_records(tape, address)):
             found.records += 1
-            name = f"{number} ({key})"
+            for member, one in record.items():
+                if one.content is not None:
+                    formats.add(found_formats, member, one.content)
+            name = f"{number} ({shown(key)})"
             if number >= len(rows):
                 continue
             for member, what in check(task.source, rows[number], key, record):
@@ -152,6 +158,9 @@ def _verified(task: Task, address: str) -> Verified:
     ):
         if is_ != should_be:
             found.findings.append(Finding(address, f"{what} {is_} where the manifest says {should_be}"))
+    if isinstance(expected, SampleShard) and tape.sha256() == expected.sha256:  # of another tar they differ anyhow
+        for member, what in formats.differences(found_formats, expected.members):
+            found.findings.append(Finding(address, what, member=member))
     return found
 
 
@@ -184,8 +193,8 @@ def _member(tape: Hashed, file: tarfile.TarInfo, address: str) -> _Member:
 def _sample_faults(source: Source, row: np.void, key: str, record: dict[str, _Member]) -> Iterator[tuple[str, str]]:
     """Member and fault of a record of other people's shards."""
     names = [name.removesuffix(".offset") for name in row.dtype.names or () if name.endswith(".offset")]
-    if bytes(row["key"]).decode() != key:
-        yield "", f"the index has record {bytes(row['key']).decode()!r} in its place"
+    if (indexed := bytes(row["key"])) != key.encode():
+        yield "", f"the index has record {indexed.decode(errors='replace')!r} in its place"
         return
     for name in sorted({*record, *(n for n in names if row[f"{n}.offset"])}):
         if name not in record or name not in names or not row[f"{name}.offset"]:
@@ -253,7 +262,7 @@ def missing_members(source: SampleSource) -> Iterator[str]:
         if member.records == manifest.records:
             continue
         first = _first_without(source, name)
-        yield f"{name} ({kind_of(name)}) is missing in {manifest.records - member.records} of {manifest.records} records: {first}"
+        yield f"{shown(name)} ({kind_of(name)}) is missing in {manifest.records - member.records} of {manifest.records} records: {first}"
 
 
 def _first_without(source: SampleSource, name: str) -> str:
@@ -262,5 +271,5 @@ def _first_without(source: SampleSource, name: str) -> str:
         column = f"{name}.offset"
         lacking = rows if column not in (rows.dtype.names or ()) else rows[rows[column] == 0]
         if len(lacking):
-            return f"{source.shards.address(number)}, record {bytes(lacking[0]['key']).decode()}"
+            return f"{source.shards.address(number)}, record {shown(bytes(lacking[0]['key']).decode(errors='replace'))}"
     return ""

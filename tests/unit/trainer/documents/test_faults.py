@@ -62,6 +62,15 @@ def test_the_real_reason_behind_a_missing_file() -> None:
     assert told(missing) == "no-permission"
 
 
+@pytest.mark.parametrize("code", ["400", "InvalidBucketName"])
+def test_a_request_that_an_s3_server_calls_malformed_is_the_users(code: str) -> None:
+    """As of a session token that cannot be one: s3fs makes an OSError of botocore's error, whose answer tells."""
+    error, answer = OSError(errno.EINVAL, "Bad Request"), Exception("ClientError")
+    answer.response = {"Error": {"Code": code}}
+    error.__cause__ = answer
+    assert told(error) == "file-not-found"
+
+
 class Flaky:
     """Fails some times, then answers."""
 

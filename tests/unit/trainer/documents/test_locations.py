@@ -49,6 +49,18 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
         locations.find(f"{tmp_path}/pipe.txt", "spec.x")
 
 
+def test_a_glob_tells_what_it_finds_and_nobody_can_read(tmp_path: Path) -> None:
+    """Folders only where the glob has an ending: in Spark's output, files of that name are folders."""
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "b.txt").mkdir()
+    assert urls(f"{tmp_path}/*") == [f"file://{tmp_path}/a.txt"]
+    with pytest.raises(UserError, match=r"b\.txt is a folder, and .*/\*\.txt finds it"):
+        urls(f"{tmp_path}/*.txt")
+    os.mkfifo(tmp_path / "c.txt")
+    with pytest.raises(UserError, match=r"c\.txt is no regular file, and .*/\* finds it"):
+        urls(f"{tmp_path}/*")
+
+
 @pytest.mark.parametrize("path", ["/proc/self/status", "/proc/self/*tatus", "/sys/kernel/mm/*/enabled"])
 def test_what_the_kernel_makes_up_is_no_regular_file(path: str) -> None:
     with pytest.raises(UserError) as error:

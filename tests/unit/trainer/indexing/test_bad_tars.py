@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -27,6 +28,26 @@ def zipped() -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("a.txt", "hello" * 200)
     return out.getvalue()
+
+
+def with_pax(records: bytes, size: int | None = None) -> bytes:
+    """A file with a pax header of these records before it, in the second block; `size` is the header's own."""
+    header, file = tarfile.TarInfo("pax"), tarfile.TarInfo("1.txt")
+    header.type, header.size, file.size = tarfile.XHDTYPE, len(records) if size is None else size, 3
+    blocks = header.tobuf(tarfile.USTAR_FORMAT), records, file.tobuf(tarfile.USTAR_FORMAT), b"abc", bytes(1024)
+    return b"".join(block + bytes(-len(block) % 512) for block in blocks)
+
+
+def pax_record(keyword: str, value: str) -> bytes:
+    """As POSIX has it, with its own length before it: of two digits here."""
+    rest = f" {keyword}={value}\n".encode()
+    return f"{len(rest) + 2}".encode() + rest
+
+
+def unreadable_pax(why: str) -> str:
+    return (
+        f"x.tar: the pax header at byte 0 cannot be read: {why}. Supply the tar again, or write it again. [tar-damaged]"
+    )
 
 
 def object_array() -> bytes:
@@ -92,6 +113,41 @@ BAD_TARS: dict[str, tuple[bytes, str]] = {
         WHOLE + WHOLE,
         "x.tar: more data follow the end of the archive at byte 4096, as where tars were joined with cat. Index the tars "
         "one by one, or join them with tar --concatenate. [tar-concatenated]",
+    ),
+    "pax header of noise": (with_pax(b"\xff\xff garbage"), unreadable_pax("there is no record at byte 0 of its 10")),
+    "pax header of zeros": (with_pax(bytes(600)), unreadable_pax("there is no record at byte 0 of its 600")),
+    "pax header with a damaged record behind a whole one": (
+        with_pax(pax_record("comment", "a") + b"\x00" + pax_record("path", "2.txt")[1:]),
+        unreadable_pax("there is no record at byte 13 of its 27"),
+    ),
+    "pax record longer than its header": (
+        with_pax(b"99999999999999999999 path=x\n"),
+        unreadable_pax("there is no record at byte 0 of its 28"),
+    ),
+    "pax record of no length": (
+        with_pax(b"0 path=x\n"),
+        unreadable_pax("there is no record at byte 0 of its 9"),
+    ),
+    "pax map of a sparse file that is none": (
+        with_pax(pax_record("GNU.sparse.map", "1,2,x")),
+        unreadable_pax("invalid literal for int() with base 10: 'x'"),
+    ),
+    "pax size of a sparse file that is none": (
+        with_pax(pax_record("GNU.sparse.size", "zz")),
+        unreadable_pax("invalid literal for int() with base 10: 'zz'"),
+    ),
+    "pax header cut short": (
+        with_pax(pax_record("path", "2.txt"))[:520],
+        "x.tar: the tar is cut short: it ends within a header. Supply the whole tar. [tar-truncated]",
+    ),
+    "size below zero": (
+        with_pax(pax_record("size", "-50")),
+        "x.tar: the size of member 1.txt is -50 bytes by its header. Supply the tar again, or write it again. [tar-damaged]",
+    ),
+    "names with what a terminal would act upon": (
+        tar({"1.\x1b[2J\n.txt": b"x"})[:512],
+        r"x.tar: the tar is cut short: it ends within member '1.\x1b[2J\n.txt', which has 1 bytes. Supply the whole tar. "
+        "[tar-truncated]",
     ),
     "name twice": (
         tar([("0001.jpg", b"a"), ("0001.jpg", b"b")]),
@@ -160,6 +216,11 @@ BAD_TARS: dict[str, tuple[bytes, str]] = {
         tar({"0001.npy": npy(np.asfortranarray(np.zeros((3, 4), np.uint16)))}),
         "x.tar, member 0001.npy: the array is in Fortran's order. Save it with numpy.ascontiguousarray(array). [npy-order]",
     ),
+    "names that NumPy would not read again": (
+        tar({f"1.{i}{'m' * 60}": b"a" for i in range(50)}),
+        "x.tar: the names of its 50 different members are too long for one index. Write the tar again with names like "
+        "000001.jpg and 000001.txt. [too-many-members]",
+    ),
     "numbers behind the first dot": (
         tar({f"img.{i:04d}.jpg": b"a" for i in range(70)}),
         "x.tar: its records have more than 64 different members (0000.jpg, 0001.jpg, 0002.jpg ...): all behind the first "
@@ -213,6 +274,42 @@ def encoded(folder: Path) -> str:
         "train": split, "validation": split,
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    return str(folder)
+
+
+def index_of_dali(folder: Path) -> str:
+    (captioned(folder, shards=1) / "000000.idx").write_text("v1.2 5\njpg 512 1200 000000.jpg\n")
+    return str(folder)
+
+
+def index_is_a_folder(folder: Path) -> str:
+    (captioned(folder, shards=1) / "000000.idx").mkdir()
+    return str(folder)
+
+
+def notes_are_a_file(folder: Path) -> str:
+    (captioned(folder, shards=1) / ".indexing").write_text("mine")
+    return str(folder)
+
+
+def manifest_is_a_folder(folder: Path) -> str:
+    (captioned(folder, shards=1) / "manifest.json").mkdir()
+    return str(folder)
+
+
+def pipe_among_them(folder: Path) -> str:
+    os.mkfifo(captioned(folder, shards=1) / "000001.tar")
+    return str(folder)
+
+
+def folder_among_them(folder: Path) -> str:
+    (captioned(folder, shards=1) / "000001.tar").mkdir()
+    return str(folder)
+
+
+def two_colons(folder: Path) -> str:
+    captioned(folder, shards=1)
+    (folder / "000000.tar").rename(folder / "x::y.tar")
     return str(folder)
 
 
@@ -270,6 +367,29 @@ BAD_PLACES: dict[str, tuple[Callable[[Path], str], str]] = {
         "file://DIR/manifest.json: the folder has a manifest of token shards, those of source web. Use it as it is: it needs "
         "no other index. Or write --to with another folder. [manifest-of-others]",
     ),
+    "manifest that is a folder": (
+        manifest_is_a_folder,
+        "file://DIR/manifest.json: file://DIR/manifest.json is a folder.",
+    ),
+    "file in the place of what is done": (
+        notes_are_a_file,
+        "file://DIR/.indexing: it is a file, and the folder of what is done so far has this name. Move it away, or write --to "
+        "with another folder. [index-of-others]",
+    ),
+    "pipe among the tars": (
+        pipe_among_them,
+        "URI: DIR/000001.tar is no regular file, and DIR/*.tar finds it. Move it away, or write a glob without it. "
+        "[not-a-file]",
+    ),
+    "folder among the tars": (
+        folder_among_them,
+        "URI: DIR/000001.tar is a folder, and DIR/*.tar finds it. Move it away, or write a glob without it. [not-a-file]",
+    ),
+    "name that divides addresses": (
+        two_colons,
+        "file://DIR/x::y.tar: the name holds '::', by which addresses name files within others. Rename the tar. "
+        "[unknown-protocol]",
+    ),
     "nothing but files without a dot": (
         no_records,
         "DIR: no tar holds a record: they are empty, or no file has a dot in its name. Index tars with files such as "
@@ -296,6 +416,24 @@ def test_bad_addresses_and_folders_are_refused(case: str, tmp_path: Path) -> Non
     )
 
 
+OTHERS_INDEXES: dict[str, tuple[Callable[[Path], str], str]] = {
+    "DALI's": (index_of_dali, "it is no index of `pretrain index`, but another program's (DALI's?) or damaged."),
+    "a folder": (index_is_a_folder, "it is a folder, and the index of the tar has this name."),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS_INDEXES)
+def test_what_others_wrote_in_the_place_of_an_index_is_left_as_it_is(case: str, tmp_path: Path) -> None:
+    make, message = OTHERS_INDEXES[case]
+    folder = make(tmp_path)
+    before = {path: path.is_dir() or path.read_bytes() for path in tmp_path.iterdir()}
+    _, faults = work.index(places.find([folder], ""), "", 1, "", Patient())
+    assert [str(fault) for fault in faults] == [
+        f"file://{tmp_path}/000000.idx: {message} Move it away, or write --to with another folder. [index-of-others]"
+    ]
+    assert {path: path.is_dir() or path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 BAD_MANIFESTS: dict[str, tuple[bytes, str]] = {
     "another version": (
         b'{"version": 2, "shards": []}',
@@ -316,6 +454,72 @@ BAD_MANIFESTS: dict[str, tuple[bytes, str]] = {
         b'{"version": 1, "kind": "samples"}',
         "m.json: records: Field required. Write the address of a manifest.json that `pretrain index` or Encode wrote. "
         "[manifest-broken]",
+    ),
+}
+
+
+SHARD = {
+    "name": "a.tar", "index": "a.idx", "bytes": 10, "sha256": "", "records": 1, "samples": 1, "skipped": 0,
+    "members": {"txt": {"kind": "text", "records": 1, "bytes": 5}},
+}  # fmt: skip
+TOKEN_SHARD = {"name": "a.tar", "bytes": 10, "sha256": "", "records": 1, "samples": 4, "tokens": 32}
+
+
+def of_samples(*shards: dict[str, object], **fields: object) -> bytes:
+    """A manifest of these shards, which have the member of SHARD each."""
+    n = len(shards)
+    members = {"txt": {"kind": "text", "records": n, "bytes": 5 * n}}
+    sums = {"records": n, "samples": n, "bytes": 10 * n, "members": members}
+    return json.dumps({"version": 1, "kind": "samples", **sums, "shards": shards, **fields}).encode()
+
+
+def of_tokens(train: list[dict[str, object]], validation: list[dict[str, object]]) -> bytes:
+    splits = {
+        split: {"shards": shards, "samples": 4 * len(shards)}
+        for split, shards in (("train", train), ("validation", validation))
+    }
+    own = {
+        "version": 1, "fingerprint": "f", "source": "web", "sequence_length": 8, "samples_per_record": 4, "dtype": "uint16",
+        "vocab_size": 9, "tokenizer_sha256": "", "end_of_text": 0, "padding": 0,
+    }  # fmt: skip
+    return json.dumps({**own, **splits}).encode()
+
+
+_WRITE = "Write the address of a manifest.json that `pretrain index` or Encode wrote. [manifest-broken]"
+BAD_MANIFESTS |= {
+    "brackets without end": (
+        b"[" * 100_000,
+        f"m.json: it is no JSON: maximum recursion depth exceeded while decoding a JSON array from a unicode string. {_WRITE}",
+    ),
+    "sums that are none": (
+        of_samples(SHARD, records=2),
+        f"m.json: the records of its shards are 1, not 2. {_WRITE}",
+    ),
+    "a tar twice": (of_samples(SHARD, SHARD), f"m.json: a.tar stands in it twice. {_WRITE}"),
+    "a name that no file has": (
+        of_samples(SHARD | {"name": "a\0.tar"}),
+        rf"m.json: 'a\x00.tar' is the name of no file: it holds a zero byte, or is not UTF-8. {_WRITE}",
+    ),
+    "a name that is no text": (
+        of_samples(SHARD | {"name": "a\ud800.tar"}),
+        rf"m.json: 'a\ud800.tar' is the name of no file: it holds a zero byte, or is not UTF-8. {_WRITE}",
+    ),
+    "an index of two tars": (
+        of_samples(SHARD, SHARD | {"name": "./a.tar"}),
+        f"m.json: a.idx stands in it twice. {_WRITE}",
+    ),
+    "a kind that is none of the name's": (
+        of_samples(SHARD | {"members": {"txt": {"kind": "image", "records": 1, "bytes": 5}}}),
+        f"m.json: shards.0: member txt is of kind text, not image. {_WRITE}",
+    ),
+    "members that are not those of its shards": (
+        of_samples(SHARD, members={"txt": {"kind": "text", "records": 1, "bytes": 6}}),
+        f"m.json: what it says of all members txt is not what it says of them shard by shard. {_WRITE}",
+    ),
+    "a shard of tokens twice": (of_tokens([TOKEN_SHARD] * 2, []), f"m.json: a.tar stands in it twice. {_WRITE}"),
+    "a shard to train on and held out": (
+        of_tokens([TOKEN_SHARD], [TOKEN_SHARD]),
+        f"m.json: a.tar stands in it twice. {_WRITE}",
     ),
 }
 

@@ -42,6 +42,18 @@ def test_tells_what_is_missing_or_changed_and_writes_nothing(tmp_path: Path) -> 
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_an_index_that_is_a_folder_or_an_archive_is_told(tmp_path: Path) -> None:
+    given_shards.index(captioned(tmp_path, shards=2))
+    (tmp_path / "000000.idx").unlink()
+    (tmp_path / "000000.idx").mkdir()
+    (tmp_path / "000001.idx").write_bytes(b"PK\x03\x04, and no archive")
+    found = told(tmp_path)
+    assert [difference.partition(": ")[0] for difference in found] == [
+        "000000.idx cannot be read",
+        "000001.idx cannot be read",
+    ]
+
+
 FILES = {"a.jpg": b"j" * 700, "a.txt": b"a cat", "b.jpg": b"j" * 600, "b.txt": b"a dog", "c.txt": b"none"}
 """Headers at 0, 1536, 2560, 4096 and 5120; each content begins 512 bytes behind."""
 

@@ -6,6 +6,7 @@ from pretrain_trainer.indexing.names import split_name
 NAMES = [
     "0001.jpg", "a/b/0001.seg.png", "a.b/0001.jpg", "./0001.JPG", "v1.0/a.tar.gz", "README", ".hidden", "a/.hidden",
     "x.", "__meta__.json", "__meta__", "__a__/0001.jpg", "dir/__a__.txt",
+    "dir/__meta__", "dir/__a__/0001.jpg",
 ]  # fmt: skip
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.tars import captioned
+from support.tars import captioned, tar
 
 from pretrain_api.errors import UserError
 from pretrain_api.samples import SampleManifest
+from pretrain_trainer.data.foreign import SampleShards
 from pretrain_trainer.indexing import places, work
 
 
@@ -89,6 +90,35 @@ class TestIndex:
         captioned(tmp_path, shards=2)
         assert index(str(tmp_path))[0].records == 10
 
+    @pytest.mark.parametrize("damage", ["cut", "of another kind", "binary", "a folder"])
+    def test_a_tar_whose_note_is_damaged_is_not_done(self, tmp_path: Path, damage: str) -> None:
+        index(str(captioned(tmp_path, shards=1)))
+        whole = written(tmp_path)
+        (tmp_path / "manifest.json").unlink()
+        note = tmp_path / ".indexing" / "000000.idx.json"
+        note.parent.mkdir()
+        if damage == "a folder":
+            note.mkdir()
+        else:
+            note.write_bytes({"cut": b'{"name": "0000', "of another kind": b"[]", "binary": bytes(range(256))}[damage])
+        index(str(tmp_path))
+        assert written(tmp_path) == whole
+
+    @pytest.mark.parametrize("left", [b"", b"\x93NUMPY, and then the disk was full"])
+    def test_a_damaged_index_is_written_again(self, tmp_path: Path, left: bytes) -> None:
+        index(str(captioned(tmp_path, shards=1)))
+        whole = written(tmp_path)
+        (tmp_path / "manifest.json").unlink()
+        (tmp_path / "000000.idx").write_bytes(left)
+        index(str(tmp_path))
+        assert written(tmp_path) == whole
+
+    def test_members_may_have_names_of_any_script(self, tmp_path: Path) -> None:
+        (tmp_path / "a.tar").write_bytes(tar({"0.größe": b"1", "1.größe": b"2"}))
+        manifest, _ = index(str(tmp_path))
+        assert list(manifest.members) == ["größe"]
+        assert SampleShards(str(tmp_path / "manifest.json")).read(1).members == {"größe": b"2"}
+
 
 class TestWebServer:
     @pytest.fixture
@@ -109,6 +139,17 @@ class TestWebServer:
         assert [(tmp_path / n).read_bytes() for n in names] == [
             (tmp_path / n.replace("out", "www")).read_bytes() for n in names
         ]
+
+    def test_tars_that_differ_in_their_query_alone_need_a_folder_each(self, tmp_path: Path, url: str) -> None:
+        both = [f"{url}/000000.tar?part={part}" for part in range(2)]
+        with pytest.raises(UserError) as refused:
+            index(*both, to=str(tmp_path / "out"))
+        assert str(refused.value) == (
+            f"URI: {both[0]} and {both[1]} would have one index, 000000.idx. Index them one after the other, each with a "
+            "folder of its own in --to. [index-place]"
+        )
+        for part, address in enumerate(both):
+            assert index(address, to=str(tmp_path / f"{part}"))[0].records == 5
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

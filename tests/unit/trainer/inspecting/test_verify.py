@@ -1,5 +1,6 @@
 """Shards with one thing wrong with them: each is found, with shard, record and member."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +95,49 @@ def test_what_was_bad_from_the_beginning_is_found(tmp_path: Path, case: str) -> 
     index(tmp_path)
     (found,) = findings(tmp_path)
     assert found.startswith(f"a.tar, record 0 (0), {member}: {what}")
+
+
+SAID: dict[str, tuple[dict[str, object], str]] = {
+    "a smaller greatest token": ({"largest": 400}, "largest of its arrays is 70000 where the manifest says 400"),
+    "another type": ({"dtype": "<u2"}, "dtype of its arrays is '<u4' where the manifest says '<u2'"),
+    "other rows": ({"width": 4}, "width of its arrays is 2 where the manifest says 4"),
+    "fewer values": ({"values": 1}, "values of its arrays is 4 where the manifest says 1"),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_a_manifest_says_of_arrays_is_held_against_them(tmp_path: Path, case: str) -> None:
+    array, what = SAID[case]
+    (tmp_path / "a.tar").write_bytes(tar({"0.npy": npy(np.array([[1, 70_000], [2, 3]], np.uint32))}))
+    index(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    for members in (manifest["members"], manifest["shards"][0]["members"]):
+        members["npy"]["array"] |= array
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert findings(tmp_path) == [f"a.tar, npy: {what}"]
+
+
+def test_a_key_of_the_index_that_is_no_text_is_found(tmp_path: Path) -> None:
+    index(captioned(tmp_path, shards=1))
+    rows = np.load(tmp_path / "000000.idx")
+    rows[1]["key"] = b"\xff00001"
+    with open(tmp_path / "000000.idx", "wb") as file:
+        np.save(file, rows)
+    assert findings(tmp_path) == ["000000.tar, record 1 (000001): the index has record '�00001' in its place"]
+
+
+def test_an_index_that_begins_like_a_zip_archive_is_found(tmp_path: Path) -> None:
+    index(captioned(tmp_path, shards=1))
+    with_bytes(tmp_path / "000000.idx", 0, b"PK\x03\x04")
+    (found,) = findings(tmp_path)
+    assert found.startswith("000000.tar: 000000.idx: it cannot be read: ")
+
+
+def test_names_are_shown_without_what_a_terminal_would_act_upon(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(tar({"1\x1b[2J.a\nb.json": b"{"}))
+    index(tmp_path)
+    (found,) = findings(tmp_path)
+    assert found.startswith(r"a.tar, record 0 ('1\x1b[2J'), 'a\nb.json': it is not valid json")
 
 
 @pytest.mark.parametrize("content", [b"", "ü".encode()])
