@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import json
 import statistics
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import webdataset
 from fsspec.core import url_to_fs
 from PIL import Image
 from transformers import (
@@ -83,10 +84,13 @@ def on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), opaque).convert("RGB")
 
 
-def records(manifest: Path) -> Iterator[dict[str, Any]]:
-    """The records of the shards, in the order of their numbers."""
-    tars = [str(manifest.parent / shard["name"]) for shard in json.loads(manifest.read_text())["shards"]]
-    return iter(webdataset.WebDataset(tars, shardshuffle=False))
+def records(manifest: Path) -> Iterator[dict[str, bytes]]:
+    """The members of each record of the shards by what follows its key, in the order of the records' numbers."""
+    for shard in json.loads(manifest.read_text())["shards"]:
+        with tarfile.open(manifest.parent / shard["name"]) as tar:
+            files = ((file.name.partition("."), tar.extractfile(file)) for file in tar if file.isfile())
+            for _, members in itertools.groupby(files, key=lambda member: member[0][0]):
+                yield {name: content.read() for (_, _, name), content in members if content}
 
 
 def encoder(folder: Path, names: list[str], is_pretrained: bool) -> Any:

@@ -189,6 +189,6 @@ def test_is_fine_tuned_by_the_example(
     monkeypatch.setattr("sys.argv", [str(FINE_TUNE), *arguments])
     runpy.run_path(str(FINE_TUNE), run_name="__main__")
     head, _, *rows = capsys.readouterr().out.splitlines()
-    assert head == "10 labels, 48 images for the score, 2 steps, 1 seeds"
-    assert [row.split()[0] for row in rows] == ["100", "192"]
+    assert head == "10 labels, 49 images for the score, 2 steps, 1 seeds"
+    assert [row.split()[0] for row in rows] == ["100", "191"]
     assert plot.read_text().count("<svg") == 1
