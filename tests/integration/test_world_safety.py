@@ -31,7 +31,7 @@ MUTANTS = {
     "a replacement with the number of the lost one": (replacements, "range(newest + 1, newest + 1 + wanted - there)", "range(newest, newest + wanted - there)"),
     "one that was left out and counts": (replacements, "if roster.is_there(w) and w.uid not in lost", "if roster.is_there(w)"),
     "too many that stay": (replacements, "(*left_out, *outdated, *spare[:excess])", "()"),
-    "a roster without those that came later": (world, "candidates = [*(m for m in published.roster if m.uid not in lost), *(_member(w) for w in joiners)]", "candidates = [m for m in published.roster if m.uid not in lost]"),
+    "a roster without those that came later": (world, "candidates = [*(w for w in members if w.uid not in lost), *joiners]", "candidates = [w for w in members if w.uid not in lost]"),
     "a roster with those that do not run yet": (world, 'return worker.state == "Running" and bool(worker.address)', "return True"),
     "fewer than may train": (world, "if size < fewest(recorded, spec) or", "if size < 1 or"),
     "a number that was there before": (world, "generation=before + 1", "generation=max(1, before)"),
