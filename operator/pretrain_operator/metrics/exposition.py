@@ -40,7 +40,7 @@ def head(metric: Metric) -> str:
 def line(metric: Metric, job: Key, labels: tuple[str, ...], value: float) -> str:
     """A sample of a job. `labels`: values of those behind the job's own."""
     first, second, last = _around(metric, labels)
-    number = floatToGoString(value)  # type: ignore[no-untyped-call]
+    number = floatToGoString(value)  # type: ignore[no-untyped-call] # it has no annotations
     return f"{first}{job[0]}{second}{job[1]}{last}{number}\n"
 
 

@@ -25,6 +25,9 @@ class Leadership:
         self._client, self._namespace, self._identity = client, namespace, identity
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = float("-inf")
+        self.is_held = False
+        """Whether somebody was seen to lead since we look: we, or one that took or renewed the Lease meanwhile. What we
+        find at first may be of one that is gone."""
 
     async def won(self) -> None:
         """Wait until the Lease is ours."""
@@ -68,6 +71,7 @@ class Leadership:
         holder, renewed = str(spec.get("holderIdentity") or ""), str(spec.get("renewTime") or "")
         clock = asyncio.get_running_loop().time()
         if (holder, renewed) != self._seen:
+            self.is_held = self.is_held or (holder != "" and self._seen_at > float("-inf"))
             self._seen, self._seen_at = (holder, renewed), clock
         is_ours = holder == self._identity
         # Measured from when we saw the change: clocks of two machines may differ.
@@ -94,6 +98,7 @@ class Leadership:
             _LOG.info("Lease: %s", error)
             return False
         clock = asyncio.get_running_loop().time()
+        self.is_held = True
         self._seen, self._seen_at = (self._identity, str(lease["spec"].get("renewTime"))), clock
         return True
 

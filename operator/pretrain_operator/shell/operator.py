@@ -84,16 +84,19 @@ class Operator:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        probes = Probes(self._wrong, lambda: self._is_ready)
+        leadership = None
+        if settings.leader_election:
+            leadership = Leadership(self._client, settings.lease_namespace or own_namespace(), self.identity)
+        # A replica that waits for its turn is as it should be, while one works. An installation is ready once one does.
+        probes = Probes(self._wrong, lambda: self._is_ready and (leadership is None or leadership.is_held))
         await probes.serve_health(settings.health_address)
         await probes.serve_metrics(settings.metrics_address, self.metrics.text)
         try:
             if not await self._unless_stopped(self._crd_is_there()):
                 return EXIT_OK
-            self._is_ready = True  # a replica that waits for its turn is as it should be
-            if not settings.leader_election:
+            self._is_ready = True
+            if leadership is None:
                 return await self._lead(None)
-            leadership = Leadership(self._client, settings.lease_namespace or own_namespace(), self.identity)
             if not await self._unless_stopped(leadership.won()):
                 return EXIT_OK
             code = await self._lead(leadership)

@@ -128,6 +128,20 @@ class TestTwoOperators:
 
 
 class TestLease:
+    def test_of_a_dead_leader_is_not_taken_for_one_that_somebody_keeps(
+        self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        kubeconfig, flags = simulated_nodes.plane.kubeconfig, (f"--lease-namespace={cluster.namespace}",)
+        lease = f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases/pretrain-operator"
+        with OperatorProcess(kubeconfig, tmp_path, *flags, namespace=cluster.namespace) as first:
+            first.until_ready()
+            dead = cluster.api.get(lease)["spec"]["holderIdentity"]
+            first.kill()
+        with OperatorProcess(kubeconfig, tmp_path, *flags, namespace=cluster.namespace) as second:
+            second.until_ready()
+            # `helm install --wait` has returned by now: jobs are served.
+            assert cluster.api.get(lease)["spec"]["holderIdentity"] not in ("", dead)
+
     def test_is_handed_over_within_ten_seconds_of_the_leader_s_death(
         self, simulated_nodes: SimulatedNodes, cluster: Cluster, tmp_path: Path
     ) -> None:
