@@ -97,6 +97,20 @@ def edit_commit(run: LedgerRun, number: int, **fields: Any) -> None:
     run.storage.write_json(path, {**run.storage.read_json(path), **fields})
 
 
+PARTS = ("log", "history", "order")
+
+
+def removed(run: LedgerRun, part: str) -> str:
+    """Remove a file of the second commit, or the order; gives its path."""
+    paths = {
+        "log": layout.commit(2),
+        "history": commit_log.read_log(run.storage)[1].history,
+        "order": layout.ledger_order(FINGERPRINT),
+    }
+    run.storage.remove(paths[part])
+    return paths[part]
+
+
 def moved(lines: Lines) -> None:
     lines[1]["read"]["samples"] = [72, 84]
 
@@ -239,22 +253,26 @@ class TestTamperedWith:
         ):
             audit(run.storage)
 
-    @pytest.mark.parametrize("what", ["log", "history", "order"])
+    @pytest.mark.parametrize("what", PARTS)
     def test_a_folder_in_place_of_a_file_is_named(self, run: LedgerRun, what: str) -> None:
         run.train(12)
-        commits = commit_log.read_log(run.storage)
-        paths = {"log": layout.commit(2), "history": commits[1].history, "order": layout.ledger_order(FINGERPRINT)}
-        run.storage.remove(paths[what])
-        Path(run.storage.path(paths[what])).mkdir()
+        Path(run.storage.path(removed(run, what))).mkdir()
         assert texts(audit(run.storage))
 
-    @pytest.mark.parametrize("what", ["log", "history", "order"])
+    @pytest.mark.parametrize("what", PARTS)
     def test_a_file_that_is_gone_is_named(self, run: LedgerRun, what: str) -> None:
         run.train(12)
-        commits = commit_log.read_log(run.storage)
-        paths = {"log": layout.commit(2), "history": commits[1].history, "order": layout.ledger_order(FINGERPRINT)}
-        run.storage.remove(paths[what])
+        removed(run, what)
         assert [text for text in texts(audit(run.storage)) if "missing" in text or "not there" in text]
+
+    def test_an_order_whose_shards_are_gone_is_held_against_the_lines_all_the_same(self, run: LedgerRun) -> None:
+        run.train(12)
+        edit_lines(run, 2, shifted_source)
+        run.seal_again()
+        run.storage.remove(f"{layout.shards(UPSTREAM['Encode'], 's1')}/{layout.MANIFEST}")
+        found = texts(audit(run.storage))
+        assert "source s1" in found[0]
+        assert found[1].startswith("step 6, sample 60, source s0: it has its samples 42 to 51 where")
 
 
 class SkippingReader(SampleReader):

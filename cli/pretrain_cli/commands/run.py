@@ -48,12 +48,13 @@ def command(file: str, sets: tuple[str, ...], accept_changes: bool, metrics_port
     from pretrain_operator.bodies.local.edited import JobFile
     from pretrain_operator.bodies.local.run import run
 
+    # Before it is read: an edit in between is one of the job that runs.
+    read = JobFile(file, lambda: load(file, sets)) if file != "-" else None
     job = load(file, sets)
     status = PretrainJobStatus()
     terminal = sys.stderr.isatty() and not quiet and os.environ.get("TERM") != "dumb"
     display = LastingDisplay(LiveDisplay(job.metadata.name, status) if terminal else PlainDisplay(status, quiet))
     told = False
-    read = JobFile(file, lambda: load(file, sets)) if file != "-" else None
     views = run(job, accept_changes, metrics_port, read)
     view = next(views)  # refused jobs raise here, before anything is drawn
     with display:

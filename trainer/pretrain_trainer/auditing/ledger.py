@@ -128,15 +128,15 @@ def check_sources(
     Raises IndexError for steps behind the end of the mixture.
     """
     names, size = [source.name for source in order.sources], order.global_batch_size
-    seen = [np.zeros(source.samples, dtype=np.int64) for source in order.sources]
     taken = np.zeros(len(names), dtype=np.int64)
     starts = [segment.start for segment in segments]
     last = max(lines, default=0)
+    visits = [_Visits(source.samples, last * size) for source in order.sources]
     for first in range(1, last + 1, max(1, _CHUNK_SAMPLES // size)):
         steps = range(first, min(last + 1, first + max(1, _CHUNK_SAMPLES // size)))
         source, _, index = locate(mix, np.arange((first - 1) * size, (steps[-1]) * size))
         for number in range(len(names)):
-            seen[number] += np.bincount(index[source == number], minlength=len(seen[number]))
+            visits[number].add(index[source == number])
         for step, row in zip(steps, source.reshape(-1, size), strict=True):
             counts = np.bincount(row, minlength=len(names))
             if line := lines.get(step):
@@ -145,10 +145,34 @@ def check_sources(
                 }
                 yield from _line_differences(line, due, starts, size)
             taken += counts
-    for name, visits, count in zip(names, seen, taken, strict=True):
-        fewest = int(count) // len(visits)
-        if visits.min() < fewest or visits.max() > -(-int(count) // len(visits)):
+    for name, of_source in zip(names, visits, strict=True):
+        if not of_source.are_even():
             yield Difference(f"source {name}: the order does not visit each sample once an epoch")
+
+
+class _Visits:
+    """How often each sample of a source came. What the order says of a source's size costs no memory: a training reads
+    a part of a big source, and an order that was tampered with may say anything."""
+
+    def __init__(self, samples: int, most: int) -> None:
+        """`most`: no more visits than these will be added."""
+        self._samples, self._count = samples, 0
+        self._of_each = np.zeros(samples, dtype=np.int64) if samples <= most else None
+        self._indices: list[npt.NDArray[np.int64]] = []
+
+    def add(self, indices: npt.NDArray[np.int64]) -> None:
+        self._count += len(indices)
+        if self._of_each is None:
+            self._indices.append(indices)
+        else:
+            self._of_each += np.bincount(indices, minlength=self._samples)
+
+    def are_even(self) -> bool:
+        """Whether no sample came again before all others had come as often."""
+        if self._of_each is None:
+            return len(np.unique(np.concatenate(self._indices))) == self._count if self._indices else True
+        fewest = self._count // self._samples
+        return bool(self._of_each.min() >= fewest and self._of_each.max() <= -(-self._count // self._samples))
 
 
 def _line_differences(

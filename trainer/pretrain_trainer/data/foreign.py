@@ -248,7 +248,7 @@ class SampleShards:
         except StorageUnavailable:
             raise
         except Exception:
-            with reading(self._where, opened.address):
+            with reading(self._where, opened.address):  # says what it knows of in our words, and passes on the rest
                 raise
         self._patient.counts.bytes += len(found.content)
         return bytes(found.content)

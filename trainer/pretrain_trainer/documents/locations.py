@@ -91,7 +91,11 @@ def file_system(url: str, where: str) -> tuple[Any, str]:
 
 @functools.lru_cache(maxsize=8)
 def _s3_client(process: int, environment: tuple[tuple[str, str], ...]) -> Any:
-    """One for all files: a client costs a tenth of a second of CPU time, which files of documents often do not."""
+    """One for all files: a client costs a tenth of a second of CPU time, which files of documents often do not.
+
+    Both arguments only say which client may be used again: event loops do not survive a fork, and keys and address are
+    read from the environment.
+    """
     return fsspec.filesystem("s3", **options("s3://"))
 
 

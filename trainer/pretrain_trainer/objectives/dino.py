@@ -89,7 +89,7 @@ class SelfDistillation(Summed):
             with passes.part("forward"), passes.context():
                 sums, taught = self._sums(module, batch, scale, temperature)
             with passes.part("backward"):
-                sums.objective.backward()  # type: ignore[no-untyped-call]
+                sums.objective.backward()  # type: ignore[no-untyped-call] # torch's has no annotations
             self._taught = taught if not len(self._taught) else self._taught + taught
             losses.append(sums.loss[:real])
         if self.is_frozen(moment):

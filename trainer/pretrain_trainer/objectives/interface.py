@@ -128,6 +128,7 @@ class Summed:
     """Of objectives whose losses are measured sample by sample, whatever the others of the batch are."""
 
     def sums(self, module: nn.Module, batch: Batch, scale: float) -> Sums:
+        """The objective's own, which this is mixed into; said here for the type checker."""
         raise NotImplementedError
 
     def measure(self, module: nn.Module, passes: Passes) -> Tensor:
@@ -156,7 +157,7 @@ class Additive(Summed):
             with passes.part("forward"), passes.context():
                 sums = self.sums(module, batch, scale)
             with passes.part("backward"):
-                sums.objective.backward()  # type: ignore[no-untyped-call]
+                sums.objective.backward()  # type: ignore[no-untyped-call] # torch's has no annotations
             losses.append(sums.loss[:real])
         return torch.cat(losses)
 
