@@ -46,6 +46,11 @@ def _lines(note: str) -> Iterator[str]:
         "each further rank. Labels have bounded values: what is not among those of a list is "
         f"`{OTHER}`.\n"
     )
+    yield (
+        "A scraper that accepts OpenMetrics finds exemplars beside the operator's histograms: `trace_id` where reconciles and "
+        "recoveries are [traced](../how-to/monitor.md#traces-with-opentelemetry), `pretrainjob`, and `namespace` unless names "
+        "are too long for it. Ranks write for one endpoint from several processes, where prometheus_client has none.\n"
+    )
     for title, text, metrics in _SECTIONS:
         yield f"## {title}\n\n{text}\n\n| metric | kind | labels | meaning |\n| --- | --- | --- | --- |"
         for metric in metrics:

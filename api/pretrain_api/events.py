@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pretrain_api.errors import EXIT_FAILURE, EXIT_OK, EXIT_STOPPED, EXIT_USER_ERROR
 from pretrain_api.recoveries import Recovery
 from pretrain_api.silence import Silence
+from pretrain_api.stages import NO_FLOW, Flow
 
 ENV_EVENTS = "PRETRAIN_EVENTS"
 """File that the stage program appends one JSON line to, at most a few a second. Unset: nothing is written."""
@@ -76,6 +77,8 @@ class Outcome(BaseModel):
     """complete: identity of the stage; its record is in storage. Empty after a phase that leaves the record to a later one."""
     skipped: bool = False
     """complete: the record was there already."""
+    flow: Flow = NO_FLOW
+    """complete: what went through the stage, as its record has it."""
     code: str = ""
     """userError: the error's code."""
     kind: str = ""

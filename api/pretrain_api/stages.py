@@ -192,6 +192,9 @@ class Flow(BaseModel):
         return cls(**{name: sum(getattr(flow, name) for flow in counted) for name in cls.model_fields})
 
 
+NO_FLOW = Flow()
+
+
 class CompletionRecord(BaseModel):
     """`stages/<stage>/<fingerprint>.json`: written by a stage program as its last act; read by everyone.
 

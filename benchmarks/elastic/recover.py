@@ -1,4 +1,5 @@
-"""From a kill to the next optimizer step: three workers with a rank each, beside stock torchrun (c10d, two to three nodes).
+"""From a kill to the next optimizer step: three workers with a rank each, beside stock torchrun (c10d, two to three nodes), as
+it is and with a store of its own for each rendezvous (TORCH_DISABLE_SHARE_RDZV_TCP_STORE).
 
     .venv/bin/python benchmarks/elastic/recover.py --output benchmarks/elastic/results/recover.json
     .venv/bin/python benchmarks/elastic/recover.py --rounds 1 --only ours
@@ -14,6 +15,7 @@ steps are those that had to be done again.
 
 # ruff: noqa: E402 - what the tests share is found once sys.path names it
 import argparse
+import functools
 import json
 import os
 import random
@@ -24,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -89,11 +91,11 @@ def ours(event: str, folder: Path) -> Measured:
         crew.close()
 
 
-def stock(event: str, folder: Path) -> Measured:
-    """One recovery of torchrun."""
+def stock(event: str, folder: Path, **settings: str) -> Measured:
+    """One recovery of torchrun. `settings`: of its environment."""
     endpoint = _endpoint()
     with open(folder / "log", "wb") as log:
-        agents = [_agent(folder, endpoint, log, number) for number in range(2 if event == "join" else 3)]
+        agents = [_agent(folder, endpoint, log, number, settings) for number in range(2 if event == "join" else 3)]
         try:
             eventually(
                 lambda: len(t := _told(folder)) == len(agents) and min(map(len, t.values())) > 20, within_seconds=120
@@ -105,7 +107,7 @@ def stock(event: str, folder: Path) -> Measured:
                 rank.kill() if event == "rank" else rank.suspend()
                 expected = 3
             elif event == "join":
-                agents.append(_agent(folder, endpoint, log, 2))
+                agents.append(_agent(folder, endpoint, log, 2, settings))
                 expected = 3
             else:
                 os.killpg(agents[0 if event == "leader" else 1].pid, signal.SIGKILL)
@@ -128,12 +130,14 @@ def _endpoint() -> str:
         return f"127.0.0.1:{free.getsockname()[1]}"
 
 
-def _agent(folder: Path, endpoint: str, log: IO[bytes], number: int) -> "subprocess.Popen[bytes]":
+def _agent(
+    folder: Path, endpoint: str, log: IO[bytes], number: int, settings: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
     """A node of torchrun, in a session of its own; the first one serves the store."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2:3", "--nproc-per-node=1"]
     command += ["--rdzv-backend=c10d", "--rdzv-id=bench", f"--rdzv-endpoint={endpoint}", "--max-restarts=100"]
     command += ["--rdzv-conf", f"is_host={'false' if number else 'true'}", str(HERE / "stock.py"), str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **settings}
     return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
 
@@ -182,7 +186,12 @@ def _first(look: Callable[[], tuple[float, int] | None]) -> tuple[float, int] | 
         return None
 
 
-CONTENDERS: dict[str, Callable[[str, Path], Measured]] = {"ours": ours, "torchrun": stock}
+CONTENDERS: dict[str, Callable[[str, Path], Measured]] = {
+    "ours": ours,
+    "torchrun": stock,
+    # Ranks of a new rendezvous then do not meet at the store of the one before.
+    "torchrun-own-store": functools.partial(stock, TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1"),
+}
 
 
 def storm(kills: int, folder: Path) -> dict[str, Any]:
@@ -276,8 +285,8 @@ def main() -> int:
     table = summary(measured)
     for event, by_contender in table.items():
         for name, figures in by_contender.items():
-            print(f"{event:8} {name:10} " + "  ".join(f"{key} {value}" for key, value in figures.items()))
-        print(f"{event:8} {'target':10} {TARGETS[event]}")
+            print(f"{event:8} {name:18} " + "  ".join(f"{key} {value}" for key, value in figures.items()))
+        print(f"{event:8} {'target':18} {TARGETS[event]}")
     write(
         options.output,
         load,

@@ -214,6 +214,8 @@ def _built(panel: Panel, number: int) -> Any:
         query = prometheus.Dataquery().ref_id(chr(ord("A") + place)).expr(expression).legend_format(legend)
         if panel.kind in ("stat", "bars", "table"):
             query = query.instant()
+        elif "histogram_quantile" in expression:
+            query = query.exemplar(True)
         if panel.kind == "table":
             query = query.format(PromQueryFormat.TABLE)
         found = found.with_target(query)

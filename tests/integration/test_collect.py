@@ -159,6 +159,7 @@ class TestLocations:
         first = stages.upstream[Stage.COLLECT]
         code, outcome = stages.run(Stage.COLLECT)
         assert (code, outcome.skipped, outcome.fingerprint) == (0, True, first)
+        assert (outcome.flow.documents_in, outcome.flow.documents_out) == (len(TEXTS), len(TEXTS))
         file.write_bytes(lines([*TEXTS, "one more"]))
         stages.succeed(Stage.COLLECT)
         assert stages.upstream[Stage.COLLECT] != first

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from pretrain_api import layout
+from pretrain_api import layout, records
 from pretrain_api.errors import UserError
 from pretrain_api.events import ENV_OUTCOME, Outcome, exit_code, fitted
 from pretrain_api.stages import FINISH, PHASES, CompletionRecord, Stage, fingerprint
@@ -99,13 +99,14 @@ def _run(stage: Stage, phase: str, context: StageContext, rank: int) -> Outcome:
     inputs = module.inputs(context) if hasattr(module, "inputs") else ""
     identity = fingerprint(stage, context.spec, context.upstream, inputs)
     context = replace(context, fingerprint=identity)
-    if context.storage.exists(layout.record(stage, identity)):
-        return Outcome(outcome="complete", fingerprint=identity, skipped=True)
+    with contextlib.suppress(FileNotFoundError):
+        done = records.read(context.storage, stage, identity)
+        return Outcome(outcome="complete", fingerprint=identity, skipped=True, flow=done.flow)
     if phase != FINISH.name:
         module.PHASES[phase](context)
         return Outcome(outcome="complete")
     result: StageResult = module.run(context) if rank else _recorded(module, stage, context)
-    return Outcome(outcome="complete", fingerprint=identity, message=result.message)
+    return Outcome(outcome="complete", fingerprint=identity, message=result.message, flow=result.flow)
 
 
 def _recorded(module: ModuleType, stage: Stage, context: StageContext) -> StageResult:

@@ -78,6 +78,14 @@ class StageStatus(ApiModel):
     """The part of the stage at work, or the one to go on with; empty: the first."""
     message: Text = ""
     """What it did, or why it failed."""
+    documents_in: int = 0
+    """Documents that went in, once it is complete; 0 where it is not about documents."""
+    documents_out: int = 0
+    """Documents that came out: what is missing was removed."""
+    bytes_in: int = 0
+    """Bytes of these documents' text."""
+    bytes_out: int = 0
+    """Bytes of text that came out."""
 
 
 class World(ApiModel):

@@ -3,6 +3,7 @@
 Each attempt is taken in once: it is the recorded attempt of a stage that is recorded as running.
 """
 
+from pretrain_api.events import Outcome
 from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_operator.brain import conditions, failures, phases, progress, roster, stages
@@ -33,8 +34,9 @@ def taken_in(
             said, following = run.outcome, phases.following(stage, run.phase)
             if following and not (said and said.fingerprint):
                 return stages.changed(failures.forgotten(recorded), stage, phase=following.name)
-            message = "skipped (done before)" if said and said.skipped else (said.message if said else "")
-            status = stages.completed(recorded, stage, said.fingerprint if said else "", run.started, now, message)
+            said = said or Outcome(outcome="complete")
+            message = "skipped (done before)" if said.skipped else said.message
+            status = stages.completed(recorded, stage, said.fingerprint, run.started, now, message, said.flow)
             return _recovered(failures.forgotten(status), run, observed)
         case Verdict.STOPPED:
             return stages.changed(recorded, stage, state="Pending")

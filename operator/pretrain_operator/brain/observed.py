@@ -12,7 +12,7 @@ from pretrain_api.events import Outcome
 from pretrain_api.recoveries import Recovery
 from pretrain_api.report import Report
 from pretrain_api.silence import Silence
-from pretrain_api.stages import FINISH, Stage
+from pretrain_api.stages import FINISH, NO_FLOW, Flow, Stage
 from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.status import CheckpointStatus
 from pretrain_api.world import World
@@ -64,6 +64,7 @@ class Finished:
     started: datetime
     completed: datetime
     message: str = ""
+    flow: Flow = NO_FLOW
 
 
 @dataclass(frozen=True)

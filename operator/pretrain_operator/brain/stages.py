@@ -6,7 +6,7 @@ The order is that of `pretrain_api.stages.Stage`; one stage runs at a time.
 from datetime import datetime
 from typing import Any
 
-from pretrain_api.stages import Stage, planned, upstream_of
+from pretrain_api.stages import NO_FLOW, Flow, Stage, planned, upstream_of
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import StageStatus
 from pretrain_operator.brain.observed import Finished
@@ -48,9 +48,15 @@ def upstream(recorded: PretrainJobStatus, stage: Stage, spec: PretrainJobSpec) -
 
 
 def completed(
-    recorded: PretrainJobStatus, stage: Stage, fingerprint: str, started: datetime, now: datetime, message: str = ""
+    recorded: PretrainJobStatus,
+    stage: Stage,
+    fingerprint: str,
+    started: datetime,
+    now: datetime,
+    message: str = "",
+    flow: Flow = NO_FLOW,
 ) -> PretrainJobStatus:
-    """The stage as complete. `started`: when the attempt that completed it did.
+    """The stage as complete. `started`: when the attempt that completed it did. `flow`: what went through it.
 
     One that was complete before with the same identity keeps its times; with another, its clock began with the attempt.
     """
@@ -65,6 +71,7 @@ def completed(
         start_time=before.start_time if same or not before.fingerprint else started,
         completion_time=before.completion_time if same else now,
         message=message or before.message,
+        **flow.model_dump(),
     )
 
 
@@ -79,4 +86,5 @@ def found(recorded: PretrainJobStatus, stage: Stage, finished: Finished) -> Pret
         start_time=finished.started,
         completion_time=finished.completed,
         message=finished.message,
+        **finished.flow.model_dump(),
     )

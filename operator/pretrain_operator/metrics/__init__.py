@@ -1,21 +1,24 @@
 """The operator's figures for Prometheus: what is declared, measured, and read from the jobs' statuses."""
 
-import contextlib
-import time
-from collections.abc import Iterator
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from pretrain_api import recoveries
 from pretrain_api.metrics import OTHER, bounded, counter, gauge, histogram
 from pretrain_api.types import PretrainJobStatus
 from pretrain_operator.brain.recoveries import phases
-from pretrain_operator.metrics import declared
+from pretrain_operator.metrics import declared, exposition
+from pretrain_operator.metrics.exposition import Key
 from pretrain_operator.metrics.jobs import JobFigures
 
-__all__ = ["JobFigures", "Metrics"]
+__all__ = ["JobFigures", "Metrics", "exemplar"]
 
+Exemplar = dict[str, str]
+"""Labels that name one of the events that a histogram counts."""
+_EXEMPLAR_CHARACTERS = 128
+"""Of names and values together, https://prometheus.io/docs/specs/om/open_metrics_spec/#exemplars"""
 _OWN_CODES = frozenset((0, 200, 201, 403, 404, 409, 410, 422, 429, 500, 503, 504))
 
 
@@ -45,31 +48,43 @@ class Metrics:
             for phase in recoveries.PHASES:
                 self._phases.labels(rung, phase)
 
-    def text(self) -> bytes:
-        """Everything, as Prometheus reads it."""
-        return generate_latest(self.registry) + self.jobs.text().encode()
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """Everything, in a format that the header Accept of a scraper names, and the type of that format.
+
+        Only OpenMetrics has the exemplars, https://prometheus.io/docs/specs/om/open_metrics_spec/#exemplars
+        """
+        encode, content_type = choose_encoder(accept)
+        own, end = encode(self.registry), exposition.EOF.encode()
+        if not own.endswith(end):
+            return own + self.jobs.text().encode(), content_type
+        return own.removesuffix(end) + self.jobs.text(is_open=True).encode() + end, content_type
 
     def answered(self, verb: str, code: int) -> None:
         """One request was answered; code 0: it was not."""
         shown = code if code in _OWN_CODES else code // 100 * 100
         self._requests.labels(verb, str(shown)).inc()
 
-    def happened(self, before: PretrainJobStatus, after: PretrainJobStatus) -> None:
+    def happened(self, before: PretrainJobStatus, after: PretrainJobStatus, exemplar: Exemplar | None = None) -> None:
         """Count what led from one recorded status of a job to the next."""
         failed = after.recovery.last_failure
         if failed and after.recovery.failures > before.recovery.failures:
             self._failures.labels(bounded(failed.kind, declared.FAILURES)).inc()
         last = after.recovery.last_recovery
         if last and last != before.recovery.last_recovery:
-            self._recoveries.labels(last.kind).observe(float(last.seconds or 0))
+            self._recoveries.labels(last.kind).observe(float(last.seconds or 0), exemplar)
             for name, seconds in phases(last):
-                self._phases.labels(last.kind, name).observe(seconds)
+                self._phases.labels(last.kind, name).observe(seconds, exemplar)
 
-    @contextlib.contextmanager
-    def reconciling(self) -> Iterator[None]:
+    def reconciled(self, seconds: float, exemplar: Exemplar | None = None) -> None:
         """Measure one reconcile."""
-        begin = time.monotonic()
-        try:
-            yield
-        finally:
-            self._reconciles.observe(time.monotonic() - begin)
+        self._reconciles.observe(seconds, exemplar)
+
+
+def exemplar(job: Key, trace_id: str) -> Exemplar:
+    """Whose figure it was, and in which trace ("" for none): as much of it as OpenMetrics allows."""
+    namespace, name = job
+    labels: Exemplar = {"trace_id": trace_id} if trace_id else {}
+    for label, value in (("pretrainjob", name), ("namespace", namespace)):
+        if len("".join([*labels, *labels.values(), label, value])) <= _EXEMPLAR_CHARACTERS:
+            labels[label] = value
+    return labels

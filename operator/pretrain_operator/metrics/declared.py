@@ -50,6 +50,8 @@ LOSS = _of_job("loss", "Loss of the newest step that was told, in nats per predi
 TOKENS_PER_SECOND = _of_job("tokens_per_second", "Throughput of all ranks in that step.")
 MFU = _of_job("mfu_ratio", "Model FLOPs utilisation, where the peak of the hardware is known.")
 DATA_WAIT = _of_job("data_wait_ratio", "Share of that step that was spent waiting for data.")
+DOCUMENTS = _of_job("stage_documents", "Documents that a complete stage read, and that it kept.", "stage", "fate")
+TEXT_BYTES = _of_job("stage_text_bytes", "The same in bytes of text.", "stage", "fate")
 TIME_LEFT = _of_job("time_left_seconds", "Until training ends, by its own estimate.")
 PROGRESS_AGE = _of_job("progress_age_seconds", "Since training last told of a step.")
 CHECKPOINT_AGE = _of_job("checkpoint_age_seconds", "Age of the newest checkpoint; of the training, while it has none.")
@@ -66,7 +68,7 @@ LAST_RECOVERY = _of_job("last_recovery_seconds", "The newest recovery, from the 
 LAST_LOST = _of_job("last_recovery_lost_steps", "Steps that it made anew.", "rung")
 
 OF_JOBS = (
-    INFO, STATE, CONDITION, WORKERS, GENERATION, STEP, STEPS, LOSS, TOKENS_PER_SECOND, MFU, DATA_WAIT, TIME_LEFT,
+    INFO, STATE, CONDITION, WORKERS, GENERATION, DOCUMENTS, TEXT_BYTES, STEP, STEPS, LOSS, TOKENS_PER_SECOND, MFU, DATA_WAIT, TIME_LEFT,
     PROGRESS_AGE, CHECKPOINT_AGE, CHECKPOINT_INTERVAL, FAILURES_TOTAL, DISRUPTIONS, RESTARTS, WINDOW, BUDGET, GOODPUT,
     TIME, RECOVERING, LAST_RECOVERY, LAST_LOST,
 )  # fmt: skip

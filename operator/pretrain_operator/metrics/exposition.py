@@ -1,15 +1,16 @@
-"""Prometheus' text format for series of very many jobs, byte for byte what prometheus_client writes. What is said is not
+"""Prometheus' text formats for series of very many jobs, byte for byte what prometheus_client writes. What is said is not
 decided here.
 
 Most of a line is the same at each scrape, and the work of writing it is all in its labels: they are written once by the
 library, with marks where namespace and job stand.
-https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
 from functools import cache, lru_cache
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -18,6 +19,8 @@ from pretrain_api.metrics import Metric
 Key = tuple[str, str]
 """Namespace and name of a job."""
 Family = GaugeMetricFamily | CounterMetricFamily
+EOF = "# EOF\n"
+"""The last line of a text in the format OpenMetrics."""
 _MARK = "\0"
 """In the place of a name. Names in Kubernetes, and so what is put there, need no escapes."""
 _KINDS = 4096
@@ -32,9 +35,10 @@ def family(metric: Metric) -> Family:
 
 
 @cache
-def head(metric: Metric) -> str:
-    """What stands above its lines."""
-    return _written(family(metric))
+def head(metric: Metric, is_open: bool = False) -> str:
+    """What stands above its lines. `is_open`: in the format OpenMetrics, which has the same lines."""
+    write = openmetrics.generate_latest if is_open else generate_latest
+    return write(_only(family(metric))).decode().removesuffix(EOF)
 
 
 def line(metric: Metric, job: Key, labels: tuple[str, ...], value: float) -> str:
@@ -49,15 +53,16 @@ def _around(metric: Metric, labels: tuple[str, ...]) -> tuple[str, str, str]:
     """What stands before, between and behind the names in a line."""
     one = family(metric)
     one.add_metric((_MARK, _MARK, *labels), 0)
-    first, second, last = _written(one).removeprefix(head(metric)).removesuffix("0.0\n").split(_MARK)
+    text = generate_latest(_only(one)).decode()
+    first, second, last = text.removeprefix(head(metric)).removesuffix("0.0\n").split(_MARK)
     return first, second, last
 
 
-def _written(one: Family) -> str:
+def _only(one: Family) -> CollectorRegistry:
     class Only(Collector):
         def collect(self) -> list[Family]:
             return [one]
 
     registry = CollectorRegistry()
     registry.register(Only())
-    return generate_latest(registry).decode()
+    return registry

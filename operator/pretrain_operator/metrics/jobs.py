@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 
 from prometheus_client.registry import Collector
 
@@ -27,21 +26,13 @@ class _Job:
     key: Key
     status: PretrainJobStatus
     spec: PretrainJobSpec | None
-
-    @cached_property
-    def steady(self) -> Mapping[str, str]:
-        """Lines of what stays while the status does, which is most of it, by metric."""
-        return self._lines(steady(self.status, self.spec))
+    steady: Mapping[str, str]
+    """Lines of what stays while the status does, which is most of it, by metric. Written when the job is shown, a fifth of
+    a millisecond each time: a scrape would have to write those of all jobs at once."""
 
     def aging(self, now: datetime) -> Mapping[str, str]:
         """Lines of the rest."""
-        return self._lines(aging(self.status, now))
-
-    def _lines(self, found: Iterable[Sample]) -> Mapping[str, str]:
-        lines: dict[str, str] = {}
-        for metric, labels, value in found:
-            lines[metric.name] = lines.get(metric.name, "") + exposition.line(metric, self.key, labels, value)
-        return lines
+        return _lines(self.key, aging(self.status, now))
 
 
 class JobFigures(Collector):
@@ -55,7 +46,7 @@ class JobFigures(Collector):
         """The job's newest recorded status."""
         known = self._jobs.get(key)
         if known is None or known.status is not status or known.spec is not spec:
-            self._jobs[key] = _Job(key, status, spec)
+            self._jobs[key] = _Job(key, status, spec, _lines(key, steady(status, spec)))
 
     def forget(self, key: Key) -> None:
         """The job is gone."""
@@ -71,19 +62,26 @@ class JobFigures(Collector):
                 families[metric].add_metric((*job.key, *labels), value)
         yield from families.values()
 
-    def text(self) -> str:
-        """The same as Prometheus reads it."""
+    def text(self, is_open: bool = False) -> str:
+        """The same as Prometheus reads it. `is_open`: in the format OpenMetrics, without its last line."""
         jobs, now = self._shown(), self._now()
-        lines: dict[str, list[str]] = {metric.name: [exposition.head(metric)] for metric in declared.OF_JOBS}
+        lines: dict[str, list[str]] = {metric.name: [exposition.head(metric, is_open)] for metric in declared.OF_JOBS}
         for job in jobs:
             for found in (job.steady, job.aging(now)):
                 for name, text in found.items():
                     lines[name].append(text)
-        count = exposition.head(declared.JOBS), f"{declared.JOBS.name} {float(len(jobs))}\n"
+        count = exposition.head(declared.JOBS, is_open), f"{declared.JOBS.name} {float(len(jobs))}\n"
         return "".join(itertools.chain(count, *lines.values()))
 
     def _shown(self) -> list[_Job]:
         return list(self._jobs.values())  # the event loop may change it while a thread is asked
+
+
+def _lines(key: Key, found: Iterable[Sample]) -> Mapping[str, str]:
+    lines: dict[str, str] = {}
+    for metric, labels, value in found:
+        lines[metric.name] = lines.get(metric.name, "") + exposition.line(metric, key, labels, value)
+    return lines
 
 
 def steady(status: PretrainJobStatus, spec: PretrainJobSpec | None) -> Iterator[Sample]:
@@ -98,6 +96,7 @@ def steady(status: PretrainJobStatus, spec: PretrainJobSpec | None) -> Iterator[
     yield declared.WORKERS, ("ready",), status.world.ready
     yield declared.WORKERS, ("missing",), status.world.workers - status.world.ready
     yield declared.GENERATION, (), status.world.generation
+    yield from _funnel(status)
     yield from _progress(status)
     recovery = status.recovery
     yield declared.FAILURES_TOTAL, (), recovery.failures
@@ -128,6 +127,19 @@ def aging(status: PretrainJobStatus, now: datetime) -> Iterator[Sample]:
         yield declared.PROGRESS_AGE, (), (now - progress.update_time).total_seconds()
         if end := progress.estimated_completion_time:
             yield declared.TIME_LEFT, (), max(0.0, (end - now).total_seconds())
+
+
+def _funnel(status: PretrainJobStatus) -> Iterator[Sample]:
+    """What became of the documents, by the stages that leave some out."""
+    for stage in (Stage.COLLECT, Stage.PREPARE):
+        done = stages.entry(status, stage)
+        for metric, read, kept in (
+            (declared.DOCUMENTS, done.documents_in, done.documents_out),
+            (declared.TEXT_BYTES, done.bytes_in, done.bytes_out),
+        ):
+            if read:
+                yield metric, (stage.value, "read"), read
+                yield metric, (stage.value, "kept"), kept
 
 
 def _progress(status: PretrainJobStatus) -> Iterator[Sample]:

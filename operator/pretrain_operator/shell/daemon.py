@@ -12,7 +12,7 @@ from pretrain_operator.bodies.kubernetes.body import KubernetesBody, Outdated
 from pretrain_operator.bodies.kubernetes.client import ApiError, Manifest
 from pretrain_operator.brain import plan, recoveries
 from pretrain_operator.brain.plan import Decision
-from pretrain_operator.metrics import Metrics
+from pretrain_operator.metrics import Metrics, exemplar
 from pretrain_operator.shell.events import EventWriter
 from pretrain_operator.tracing import UNTRACED, Span, Traces
 
@@ -35,6 +35,8 @@ class Daemon:
         self._wake = asyncio.Event()
         self._wake.set()
         self._faults = self._outdated = 0
+        self._trace = ""
+        """That of the newest reconcile."""
         self._task = asyncio.create_task(self._run(), name=f"job {'/'.join(self._body.key)}")
 
     @property
@@ -68,10 +70,11 @@ class Daemon:
                     await self._wake.wait()
             self._wake.clear()
             begin = asyncio.get_running_loop().time()
-            with self._metrics.reconciling():
-                wait = await self._reconciled()
+            wait = await self._reconciled()
+            seconds = asyncio.get_running_loop().time() - begin
+            self._metrics.reconciled(seconds, exemplar(self._body.key, self._trace))
             # A job of thousands of pods leaves as much time to the others as it takes.
-            await asyncio.sleep(max(_LEAST_SECONDS, min(1.0, asyncio.get_running_loop().time() - begin)))
+            await asyncio.sleep(max(_LEAST_SECONDS, min(1.0, seconds)))
 
     async def _reconciled(self) -> float:
         """Look and act once. Gives the seconds until the next look if nothing happens."""
@@ -102,6 +105,7 @@ class Daemon:
 
     async def _step(self, body: KubernetesBody) -> Decision:
         with self._traces.reconcile(body.key, body.uid) as span:
+            self._trace = self._traces.at_work()
             await body.hold()
             await body.prepare()
             return await reconcile_remote(body, body.wanted, lambda decision: _traced(decision, span))
@@ -111,9 +115,10 @@ class Daemon:
         after = body.recorded()
         self._metrics.jobs.show(body.key, after, body.wanted)
         if after != before:
-            self._metrics.happened(before, after)
+            trace = self._trace
             for recovery in recoveries.between(before, after):
-                self._traces.recovered(body.key, body.uid, recovery)
+                trace = self._traces.recovered(body.key, body.uid, recovery)
+            self._metrics.happened(before, after, exemplar(body.key, trace))
             await self._events.tell(body.reference, before, after)
 
 

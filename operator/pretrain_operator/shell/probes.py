@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 
 class Probes:
@@ -20,13 +19,13 @@ class Probes:
         """Answer probes at HOST:PORT."""
         await self._serve(address, {"/healthz": self._health, "/readyz": self._readiness})
 
-    async def serve_metrics(self, address: str, figures: Callable[[], bytes]) -> None:
-        """Answer scrapers at HOST:PORT. `figures`: all of them, in the text format of Prometheus."""
+    async def serve_metrics(self, address: str, figures: Callable[[str], tuple[bytes, str]]) -> None:
+        """Answer scrapers at HOST:PORT. `figures`: given what a scraper accepts, all of them, and the type of their format."""
 
         async def metrics(request: web.Request) -> web.Response:
             # On a thread: with a thousand jobs it takes long enough for events to wait.
-            text = await asyncio.to_thread(figures)
-            return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+            text, content_type = await asyncio.to_thread(figures, request.headers.get("Accept", ""))
+            return web.Response(body=text, headers={"Content-Type": content_type})
 
         await self._serve(address, {"/metrics": metrics})
 

@@ -49,6 +49,9 @@ class _Otlp:
     def reconcile(self, key: Key, uid: str) -> AbstractContextManager[Span]:
         return self._tracer.start_as_current_span("reconcile", attributes=_of_job(key, uid))
 
+    def at_work(self) -> str:
+        return _identity(trace.get_current_span())
+
     def request(self, method: str, path: str) -> AbstractContextManager[Span]:
         if not trace.get_current_span().is_recording():
             return NOTHING
@@ -59,7 +62,7 @@ class _Otlp:
             attributes={"http.request.method": method, "url.path": path, "url.template": template},
         )
 
-    def recovered(self, key: Key, uid: str, recovery: Recovered) -> None:
+    def recovered(self, key: Key, uid: str, recovery: Recovered) -> str:
         begin = _nanoseconds(recovery.began)
         end = begin + round(recovery.seconds * 1e9)
         attributes = {**_of_job(key, uid), **{f"pretrain.recovery.{n}": v for n, v in recovery.described.items()}}
@@ -73,6 +76,7 @@ class _Otlp:
             phase.end(at)
         rung.end(end)
         whole.end(end)
+        return _identity(whole)
 
     def close(self) -> None:
         # The SDK's own shutdown waits for a request that is under way, which may take as long as its limit.
@@ -86,6 +90,12 @@ def _resource() -> Resource:
     own = {"service.name": MANAGER, "service.version": version("pretrain-operator"),
            "service.instance.id": socket.gethostname()}  # fmt: skip
     return Resource.create(own).merge(OTELResourceDetector().detect())
+
+
+def _identity(span: trace.Span) -> str:
+    context = span.get_span_context()
+    # One that a sampler left out is found nowhere.
+    return trace.format_trace_id(context.trace_id) if context.trace_flags.sampled else ""
 
 
 def _of_job(key: Key, uid: str) -> dict[str, str]:

@@ -24,11 +24,14 @@ class Traces(Protocol):
     def reconcile(self, key: Key, uid: str) -> AbstractContextManager[Span]:
         """One look at a job and what follows from it. An exception that leaves the block is a part of it."""
 
+    def at_work(self) -> str:
+        """Identity of the trace that this is a part of; "" for none."""
+
     def request(self, method: str, path: str) -> AbstractContextManager[Span]:
         """A request to the API server with its repetitions, if it belongs to a reconcile that is traced."""
 
-    def recovered(self, key: Key, uid: str, recovery: Recovered) -> None:
-        """A recovery that is over."""
+    def recovered(self, key: Key, uid: str, recovery: Recovered) -> str:
+        """A recovery that is over. Gives the identity of its trace; "" for none."""
 
     def close(self) -> None:
         """Send what is left, if that goes quickly."""
@@ -59,8 +62,11 @@ class _Untraced:
     def request(self, method: str, path: str) -> _Nothing:
         return NOTHING
 
-    def recovered(self, key: Key, uid: str, recovery: Recovered) -> None:
-        pass
+    def at_work(self) -> str:
+        return ""
+
+    def recovered(self, key: Key, uid: str, recovery: Recovered) -> str:
+        return ""
 
     def close(self) -> None:
         pass

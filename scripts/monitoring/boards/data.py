@@ -10,16 +10,32 @@ def _rate(metric: str) -> str:
     return f"sum {_BY_JOB} (rate({metric}{OF_JOB}[$__rate_interval]))"
 
 
+def _documents(stage: str, fate: str) -> str:
+    return each("pretrain_job_stage_documents", where=(f'stage="{stage}"', f'fate="{fate}"'))
+
+
 BOARD = Board(
     "data",
     "Pretrain / Data",
-    "The way of the data into training. What became of documents before is in each job's report.",
+    "The way of the data into training. Which rules removed what is in each job's report.",
     (
         ("Stages", (
             Panel("Stages at work", "Jobs at each stage.", ((f"count by (stage) ({each('pretrain_job_info', 'stage')})", "{{stage}}"),),
                   kind="stacked", width=12),
             Panel("Stages by job", "Which stage each job is at.",
                   ((each("pretrain_job_info", "stage"), f"{JOB_LEGEND} {{{{stage}}}}"),), kind="states", width=12),
+        )),
+        ("What became of the documents", (
+            Panel("Documents", "Read and kept by Collect, which leaves out what is empty, damaged or under a licence that is not "
+                  "wanted, and by Prepare, which filters and deduplicates.",
+                  ((f"sum by (stage, fate) ({each('pretrain_job_stage_documents', 'stage', 'fate')})", "{{stage}} {{fate}}"),),
+                  kind="bars"),
+            Panel("Text", "The same in bytes of text.",
+                  ((f"sum by (stage, fate) ({each('pretrain_job_stage_text_bytes', 'stage', 'fate')})", "{{stage}} {{fate}}"),),
+                  "bytes", kind="bars"),
+            Panel("Kept", "Documents that are left after Prepare, of those that Collect read, by job.",
+                  ((f"{_documents('Prepare', 'kept')} / {_documents('Collect', 'read')}", JOB_LEGEND),), "percentunit",
+                  ((0.05, "orange"), (0.2, "green")), kind="bars", below="red"),
         )),
         ("Waiting", (
             Panel("Wait for data", "Share of the newest step that was spent waiting for its batch.",

@@ -32,7 +32,8 @@ BOARD = Board(
                         ((f"sum({each('pretrain_job_disruptions_total')}) or vector(0)", ""),))),
             small(Panel("Restarts", "Times that ranks began again within a start.",
                         ((f"sum({each('pretrain_job_restarts_total')}) or vector(0)", ""),))),
-            small(Panel("Budget used", "Of the job that is nearest to its end.",
+            small(Panel("Budget used", "Failures within recovery.windowSeconds that no progress has made up for, of the recovery.maxFailures that end a job; of "
+                        "the job that is nearest to it.",
                         ((f"max({each('pretrain_job_failures_in_window')} / ({each('pretrain_job_failures_allowed')} > 0))", ""),),
                         "percentunit", ((0.5, "orange"), (0.7, "red")))),
             small(Panel("Time lost", "Work that was made again or for nothing, of all their time.",

@@ -28,7 +28,7 @@ def series(cluster: Cluster) -> str:
     return f'{{__name__=~"pretrain_job_.+",namespace="{cluster.namespace}"}}'
 
 
-def test_a_job_is_seen_while_it_works_and_not_when_it_is_gone(
+def test_a_job_is_seen_while_it_works_and_when_it_is_gone_beside_the_times_of_reconciles_alone(
     cluster: Cluster, operator: OperatorProcess, prometheus: Prometheus
 ) -> None:
     cluster.apply(a_cluster_job(workers=TWO).manifest)
@@ -42,6 +42,8 @@ def test_a_job_is_seen_while_it_works_and_not_when_it_is_gone(
     assert left
     cluster.delete()
     eventually(lambda: prometheus.query(series(cluster)), lambda found: not found, 60)
+    named = prometheus.exemplars("pretrain_operator_reconcile_seconds_bucket")
+    assert {"namespace": cluster.namespace, "pretrainjob": "test"} in named
 
 
 def test_every_panel_of_the_operator_shows_something(operator: OperatorProcess, prometheus: Prometheus) -> None:

@@ -4,6 +4,7 @@ Debian's has no discovery of pods, so whoever starts it says which; `support.clu
 """
 
 import json
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ class Prometheus:
             "prometheus",
             [programs.find("prometheus"), "--config.file", self.folder / "prometheus.yml",
              "--web.listen-address", self.url.removeprefix("http://"), "--storage.tsdb.path", self.folder / "data",
-             "--log.level", "warn"],
+             "--enable-feature=exemplar-storage", "--log.level", "warn"],
             dies_with_parent=self._dies_with_parent,
         )  # fmt: skip
         process.until(self._is_ready)
@@ -60,6 +61,13 @@ class Prometheus:
         answer = self._get(f"/api/v1/query_range?{urllib.parse.urlencode(asked)}")
         found: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
         return found
+
+    def exemplars(self, selector: str) -> list[dict[str, Any]]:
+        """Labels of the events that are named beside series of the last minutes."""
+        now = time.time()
+        asked = urllib.parse.urlencode({"query": selector, "start": now - 600, "end": now + 60})
+        found = json.loads(self._get(f"/api/v1/query_exemplars?{asked}"))["data"]
+        return [exemplar["labels"] for one in found for exemplar in one["exemplars"]]
 
     def stop(self) -> None:
         for process in processes.recorded(self.folder):

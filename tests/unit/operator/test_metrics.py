@@ -1,9 +1,12 @@
 """A job's series say what its status says, and go when it goes."""
 
+import itertools
 import re
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from support.jobs import a_job
 from support.stage_runs import NOON
 
@@ -20,7 +23,8 @@ from pretrain_api.types.status import (
     TimeSpent,
     World,
 )
-from pretrain_operator.metrics import JobFigures, Metrics, declared
+from pretrain_operator.metrics import JobFigures, Metrics, declared, exemplar
+from pretrain_operator.metrics.exposition import EOF
 
 TRAINING = PretrainJobStatus(
     state="Training",
@@ -89,6 +93,19 @@ def test_of_a_training_job() -> None:
     assert (shown[declared.WINDOW], shown[declared.BUDGET]) == (1, 10)
 
 
+def test_of_its_documents_is_what_each_stage_read_and_kept() -> None:
+    collect = StageStatus(
+        name="Collect", state="Complete", documents_in=9, documents_out=7, bytes_in=900, bytes_out=700
+    )
+    prepare = StageStatus(name="Prepare", state="Complete", documents_in=7, documents_out=0, bytes_in=700, bytes_out=0)
+    shown = Shown(TRAINING.model_copy(update={"stages": [collect, prepare, StageStatus(name="Tokenizer")]}))
+    found = [shown.of(declared.DOCUMENTS, stage=s, fate=f) for s in ("Collect", "Prepare") for f in ("read", "kept")]
+    assert found == [9, 7, 7, 0]
+    assert shown.of(declared.TEXT_BYTES, stage="Collect", fate="kept") == 700
+    assert shown.of(declared.DOCUMENTS, stage="Tokenizer", fate="read") is None
+    assert declared.DOCUMENTS.name not in Shown(TRAINING).names
+
+
 def test_without_a_checkpoint_its_age_is_that_of_the_training() -> None:
     train = StageStatus(name="Train", state="Running", start_time=NOON - timedelta(seconds=70))
     shown = Shown(TRAINING.model_copy(update={"checkpoint": None, "stages": [train]}))
@@ -148,6 +165,7 @@ class TestText:
             shown.jobs.show(("lab", f"job-{number}"), TRAINING.model_copy(update={"state": state}), a_job().spec)
         shown.jobs.show(("lab", "new"), PretrainJobStatus())
         assert shown.jobs.text() == generate_latest(shown.registry).decode()
+        assert shown.jobs.text(is_open=True) + EOF == openmetrics.generate_latest(shown.registry).decode()
 
     def test_without_jobs_as_well(self) -> None:
         metrics, registry = Metrics(), CollectorRegistry()
@@ -206,7 +224,44 @@ class TestHappened:
 def test_what_is_served_is_what_is_declared() -> None:
     metrics = Metrics()
     metrics.jobs.show(KEY, TRAINING, a_job().spec)
-    served = re.findall(r"^# TYPE (\S+) (\S+)", metrics.text().decode(), re.MULTILINE)
+    served = re.findall(r"^# TYPE (\S+) (\S+)", metrics.text()[0].decode(), re.MULTILINE)
     # prometheus_client adds when a counter or histogram began.
     own = {(name, kind) for name, kind in served if not name.endswith("_created")}
     assert own == {(metric.name, metric.kind) for metric in declared.METRICS}
+
+
+class TestExemplars:
+    """An event of each kind that a histogram counts, by which the job and the trace of an outlier are found."""
+
+    OPEN = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+    TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    def test_name_job_and_trace_to_who_accepts_them(self) -> None:
+        metrics = Metrics()
+        metrics.jobs.show(KEY, TRAINING, a_job().spec)
+        metrics.reconciled(0.3, exemplar(KEY, self.TRACE))
+        text, content_type = metrics.text(self.OPEN)
+        assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+        families = {family.name: family for family in text_string_to_metric_families(text.decode())}
+        assert set(families) >= {metric.name.removesuffix("_total") for metric in declared.METRICS}
+        named = [s.exemplar for s in families[declared.RECONCILE.name].samples if s.exemplar]
+        namespace, name = KEY
+        assert [each.labels for each in named] == [
+            {"trace_id": self.TRACE, "pretrainjob": name, "namespace": namespace}
+        ]
+        assert b"# {" not in metrics.text("text/plain;version=0.0.4")[0]
+
+    def test_of_a_recovery_name_it_in_its_phases_too(self) -> None:
+        last, metrics = RecoveryRecord(kind="Shrink", seconds="1.350", phases="stop 0.100, start 1.250"), Metrics()
+        after = TRAINING.model_copy(update={"recovery": RecoveryStatus(last_recovery=last)})
+        metrics.happened(TRAINING, after, exemplar(KEY, ""))
+        lines = metrics.text(self.OPEN)[0].decode().splitlines()
+        found = [line for line in lines if line.startswith("pretrain_operator_recovery") and 'pretrainjob="' in line]
+        assert len(found) == 3
+
+    def test_leave_out_what_is_too_long(self) -> None:
+        """Names have up to 63 characters each, and prometheus_client refuses what the format does not allow."""
+        metrics = Metrics()
+        for namespace, name in itertools.product(("a", "n" * 63), repeat=2):
+            metrics.reconciled(1, exemplar((namespace, name), self.TRACE))
+        assert exemplar(("n" * 63, "j" * 63), self.TRACE) == {"trace_id": self.TRACE, "pretrainjob": "j" * 63}

@@ -5,12 +5,13 @@ from datetime import timedelta
 from support.jobs import a_job
 from support.stage_runs import NOON
 
-from pretrain_api.stages import Stage
+from pretrain_api.stages import Flow, Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_operator.brain import stages
 from pretrain_operator.brain.observed import Finished
 
 OF_SHARDS = a_job().with_spec(data={"sources": [{"name": "ours", "shards": "/run/manifest.json"}]}).spec
+FLOW = Flow(documents_in=7, bytes_in=700, documents_out=5, bytes_out=450)
 LISTED = stages.listed(PretrainJobStatus(), a_job().spec)
 
 
@@ -62,5 +63,10 @@ class TestCompleted:
         assert stages.entry(again, Stage.COLLECT).start_time == NOON + timedelta(days=1)
 
     def test_takes_the_times_of_a_record_that_was_found(self) -> None:
-        entry = stages.entry(stages.found(LISTED, Stage.TRAIN, Finished("t", NOON, NOON, "done")), Stage.TRAIN)
+        entry = stages.entry(stages.found(LISTED, Stage.TRAIN, Finished("t", NOON, NOON, "done", FLOW)), Stage.TRAIN)
         assert (entry.state, entry.fingerprint, entry.start_time, entry.message) == ("Complete", "t", NOON, "done")
+        assert (entry.documents_in, entry.documents_out, entry.bytes_in, entry.bytes_out) == (7, 5, 700, 450)
+
+    def test_says_what_went_through_the_stage(self) -> None:
+        entry = stages.entry(stages.completed(LISTED, Stage.PREPARE, "p", NOON, NOON, flow=FLOW), Stage.PREPARE)
+        assert (entry.documents_in, entry.documents_out, entry.bytes_in, entry.bytes_out) == (7, 5, 700, 450)

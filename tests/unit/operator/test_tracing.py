@@ -56,6 +56,7 @@ def test_untraced_takes_everything_and_says_nothing() -> None:
     with UNTRACED.reconcile(KEY, "uid") as span, UNTRACED.request("GET", POD) as request:
         span.set_attribute("pretrain.job.state", "Training")
         request.set_attribute("http.response.status_code", 200)
+        assert UNTRACED.at_work() == UNTRACED.recovered(KEY, "uid", Recovered("Shrink", NOON, 1.0, (), {})) == ""
     UNTRACED.close()
 
 
@@ -77,6 +78,7 @@ class TestReconcile:
     def test_has_its_requests_as_children(self, receiver: Receiver, traces: Traces) -> None:
         with traces.reconcile(KEY, "uid-1") as span:
             span.set_attribute("pretrain.decision", ["StartStage Train 1"])
+            at_work = traces.at_work()
             with traces.request("GET", POD) as request:
                 request.set_attribute("http.response.status_code", 200)
             with traces.request("PATCH", "/apis/pretrain.dev/v1alpha1/namespaces/research/pretrainjobs/gpt/status"):
@@ -91,6 +93,7 @@ class TestReconcile:
             "pretrain.job.uid": "uid-1",
             "pretrain.decision": ["StartStage Train 1"],
         }
+        assert (at_work, traces.at_work()) == (reconcile.trace.hex(), "")
         requests = receiver.children(reconcile)
         assert [request.name for request in requests] == [
             "GET /api/v1/namespaces/{namespace}/pods/{name}",
@@ -129,9 +132,12 @@ class TestRecovery:
     ) -> None:
         phases = (("stop", 0.25), ("start", 1.0))
         with traces.reconcile(KEY, "uid-1"):
-            traces.recovered(KEY, "uid-1", Recovered("Shrink", NOON, 1.25, phases, {"rank": 3, "cause": "Evicted"}))
+            told = traces.recovered(
+                KEY, "uid-1", Recovered("Shrink", NOON, 1.25, phases, {"rank": 3, "cause": "Evicted"})
+            )
         traces.close()
         [recovery] = receiver.named("recovery")
+        assert told == recovery.trace.hex()
         assert recovery.parent == b""
         assert recovery.attributes["pretrain.recovery.cause"] == "Evicted"
         assert recovery.begin == NOON.timestamp() * 1e9

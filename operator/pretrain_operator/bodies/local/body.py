@@ -256,7 +256,9 @@ class LocalBody:
             identity = fingerprint(stage, self.job.spec, upstream)
             with contextlib.suppress(FileNotFoundError):
                 record = records.read(self.workplace.storage, stage, identity)
-                found[stage] = Finished(identity, record.started, record.completed, "skipped (done before)")
+                found[stage] = Finished(
+                    identity, record.started, record.completed, "skipped (done before)", record.flow
+                )
         return found
 
 
