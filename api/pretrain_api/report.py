@@ -7,11 +7,12 @@ a recovery and at the end. How a pod ended is told by its termination message (`
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from pretrain_api import goodput
 from pretrain_api.events import ReportedCheckpoint
 from pretrain_api.recoveries import Recovery
 from pretrain_api.stages import Stage
@@ -32,7 +33,7 @@ class Report(BaseModel):
     phase: str = ""
     """What the pod is at, for people: "filter", "deduplicate", "step"."""
     time: datetime
-    """When the figures were taken."""
+    """When the figures were taken, by the clock of the API server, as all times here."""
     done: float = 0
     total: float | None = None
     """Of the reporting pod's own share, where the work is divided."""
@@ -44,3 +45,16 @@ class Report(BaseModel):
     """Train: the newest commit of this training, once there is one."""
     recovery: Recovery | None = None
     """Train: the newest recovery of this start that needed no new one."""
+
+    def by_another_clock(self, ahead: float) -> Report:
+        """The same as told by a clock that is so many seconds ahead of the one that it was told by."""
+        if not ahead:
+            return self
+        more, changes = timedelta(seconds=ahead), dict[str, object](time=self.time + timedelta(seconds=ahead))
+        if goodput.SINCE in self.figures:
+            changes["figures"] = {**self.figures, goodput.SINCE: self.figures[goodput.SINCE] + ahead}
+        if self.checkpoint:
+            changes["checkpoint"] = self.checkpoint.model_copy(update={"time": self.checkpoint.time + more})
+        if self.recovery:
+            changes["recovery"] = self.recovery.model_copy(update={"time": self.recovery.time + more})
+        return self.model_copy(update=changes)

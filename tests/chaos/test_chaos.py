@@ -9,12 +9,14 @@ The timeline is drawn into `build/chaos/`, and beside it the dashboards as Grafa
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.chaos import events, monitored, play, timeline
 from support.chaos.place import Place
 from support.charts import overlaid
+from support.cluster import clocks
 from support.cluster.cluster import DevelopmentCluster
 from support.cluster.foreign import AnyCluster
 from support.cluster.remote_job import RemoteJob, a_corpus, a_spec
@@ -57,6 +59,17 @@ def a_job(cluster: AnyCluster) -> RemoteJob:
     return RemoteJob.applied(cluster, "chaos", spec)
 
 
+@pytest.fixture
+def clocks_of_their_own(development_cluster: DevelopmentCluster) -> Iterator[None]:
+    """Each node's containers have its clock, as long as they are created meanwhile."""
+    for node in development_cluster.nodes:
+        clocks.provide(node.folder)
+    yield
+    for node in development_cluster.nodes:
+        clocks.withdraw(node.folder)
+
+
+@pytest.mark.usefixtures("clocks_of_their_own")
 def test_training_goes_on_and_reads_every_sample_once(
     installed: AnyCluster, development_cluster: DevelopmentCluster, tmp_path: Path
 ) -> None:

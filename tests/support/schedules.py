@@ -56,8 +56,13 @@ def run(seed: int) -> Ended:
             return None
         return chance.choice(_KINDS), chance.uniform(0, 15)  # type: ignore[return-value]
 
+    wrong = chance.choice((0.0, 0.0, 0.3))
+
+    def clocks() -> float:
+        return chance.choice((-900.0, 900.0)) if chance.random() < wrong else 0.0
+
     all_or_none, most, spares = chance.choice((False, True)), chance.choice((1, 2, 4)), chance.choice((0, 0, 1))
-    cluster = SimulatedKubernetes(SPECS[all_or_none, most, spares, budget, False], fate)
+    cluster = SimulatedKubernetes(SPECS[all_or_none, most, spares, budget, False], fate, clocks)
     operators = [SimulatedOperator(cluster, chance, lag, death) for _ in range(chance.choice((1, 1, 2)))]
     edits_left, is_suspended, is_deleted, turns = chance.randint(0, 3), False, False, 0
     wakes = [0.0] * len(operators)

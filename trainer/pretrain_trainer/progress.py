@@ -91,7 +91,15 @@ def logged(event: ProgressEvent) -> str:
     total = f"/{event.total:,.0f}" if event.total else ""
     counted = f" {event.done:,.0f}{total} {event.unit}".rstrip() if event.total or event.unit else ""
     # Said before, or of no use to a reader.
-    unsaid = {"step", "totalSteps", "checkpointStep", "secondsLeft", goodput.SINCE, *goodput.FIGURES}
+    unsaid = {
+        "step",
+        "totalSteps",
+        "checkpointStep",
+        "secondsLeft",
+        "secondsLeftError",
+        goodput.SINCE,
+        *goodput.FIGURES,
+    }
     unsaid |= {name for name in ("skippedSteps", "standInSamples") if not event.figures.get(name)}
     if event.figures.get("slowRank", -1) < 0:
         unsaid |= {"slowRank", "slowTimes"}

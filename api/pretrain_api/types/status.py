@@ -130,8 +130,10 @@ class Progress(ApiModel):
     """Share of the time spent waiting for data."""
     estimated_completion_time: datetime | None = None
     """When training will end at the rate of the last minutes, pauses to evaluate and save included."""
+    completion_error_seconds: int = 0
+    """How many seconds sooner or later that may be, nine times of ten, by how the rate changed in the last minutes."""
     time_left: ShortText = ""
-    """Time left until then, for people: 3h12m."""
+    """Time left until then, for people: 3h12m, or 3h12m±9m where that may be off by a hundredth or more."""
     update_time: datetime | None = None
     """When these figures were taken."""
 

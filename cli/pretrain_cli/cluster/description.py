@@ -152,7 +152,9 @@ def _training(status: PretrainJobStatus, now: datetime) -> Iterator[str]:
         figures += [f"data wait {progress.data_wait_ratio}"] if progress.data_wait_ratio else []
         yield f"  progress    {', '.join(figures)}; {age(progress.update_time, now)} ago"
         if progress.estimated_completion_time and status.state == "Training":
-            yield f"  ends about  {_time(progress.estimated_completion_time)}"
+            error = progress.completion_error_seconds
+            within = f" ± {duration(error)}" if error else ""
+            yield f"  ends about  {_time(progress.estimated_completion_time)}{within}"
     if status.checkpoint:
         when = f", {age(status.checkpoint.time, now)} ago" if status.checkpoint.time else ""
         yield f"  checkpoint  step {status.checkpoint.step}{when}: {status.checkpoint.uri}"

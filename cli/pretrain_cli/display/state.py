@@ -34,7 +34,9 @@ def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
             f"{', '.join(trained(progress))}"
         )
         if progress.estimated_completion_time and status.state == "Training" and runner:
-            yield f"ends about  {progress.estimated_completion_time:%Y-%m-%d %H:%M:%S} UTC"
+            error = progress.completion_error_seconds
+            within = f" ± {duration(error)}" if error else ""
+            yield f"ends about  {progress.estimated_completion_time:%Y-%m-%d %H:%M:%S} UTC{within}"
     if status.checkpoint:
         yield f"checkpoint  step {status.checkpoint.step}"
     recovery = status.recovery

@@ -42,6 +42,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def give_or_take(seconds: float, error: float) -> str:
+    """± 2:05, behind a time that may be off by that much; nothing for less than a hundredth of it."""
+    return f" ± {duration(error)}" if error > 0.01 * seconds else ""
+
+
 def amount(value: float, unit: str = "") -> str:
     """1.2 M tokens, 850 documents, 3.4 MB."""
     in_bytes = unit in ("bytes", "B")
@@ -99,5 +104,6 @@ def _training(event: ProgressEvent) -> str:
     if "mfuRatio" in figures:
         parts.append(f"MFU {100 * figures['mfuRatio']:.1f} %")
     if total > step and "secondsLeft" in figures:
-        parts.append(f"{duration(figures['secondsLeft'])} left")
+        left = figures["secondsLeft"]
+        parts.append(f"{duration(left)}{give_or_take(left, figures.get('secondsLeftError', 0.0))} left")
     return ", ".join(parts)

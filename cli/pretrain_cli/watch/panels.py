@@ -15,7 +15,7 @@ from pretrain_cli.cluster.table import age
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
 from pretrain_cli.display.live import SIGNS
-from pretrain_cli.display.wording import Rate, duration, progress, trained
+from pretrain_cli.display.wording import Rate, duration, give_or_take, progress, trained
 from pretrain_cli.watch.news import Known
 
 _BAR_WIDTH = 16
@@ -29,8 +29,8 @@ def head(known: Known, now: datetime) -> Text:
         seconds = ((status.completion_time or now) - status.start_time).total_seconds()
         line.append(f"  {duration(max(0.0, seconds))}")
     if status.state == "Training" and status.progress.estimated_completion_time:
-        left = (status.progress.estimated_completion_time - now).total_seconds()
-        line.append(f"  {duration(max(0.0, left))} left")
+        left = max(0.0, (status.progress.estimated_completion_time - now).total_seconds())
+        line.append(f"  {duration(left)}{give_or_take(left, status.progress.completion_error_seconds)} left")
     summed = next((c.message for c in status.conditions if c.type == "Succeeded"), "")
     for why in (known.note, summed if status.state in ("Failed", "Stalled", "Suspended") else ""):
         if why:

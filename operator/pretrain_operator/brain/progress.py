@@ -40,6 +40,7 @@ def at_rest(recorded: PretrainJobStatus) -> PretrainJobStatus:
         "samples_per_second": "",
         "throughput": "",
         "estimated_completion_time": None,
+        "completion_error_seconds": 0,
         "time_left": "",
     }
     update: dict[str, ApiModel] = {"progress": progress.model_copy(update=idle)}
@@ -92,10 +93,10 @@ def has_stepped(train: StageRun) -> bool:
 def _progress(train: StageRun) -> Progress:
     figures = train.figures
     step, total, tokens = figures["step"], figures.get("totalSteps", 0.0), figures.get("tokens", 0.0)
-    end, left = None, ""
+    end, left, error = None, "", 0
     if train.figures_time and "secondsLeft" in figures:
-        remaining = timedelta(seconds=round(figures["secondsLeft"]))
-        end, left = train.figures_time + remaining, _duration(remaining)
+        remaining, error = timedelta(seconds=round(figures["secondsLeft"])), round(figures.get("secondsLeftError", 0.0))
+        end, left = train.figures_time + remaining, time_left(remaining, error)
     return Progress(
         step=int(step),
         total_steps=int(total),
@@ -109,6 +110,7 @@ def _progress(train: StageRun) -> Progress:
         mfu_ratio=_decimal(figures, "mfuRatio"),
         data_wait_ratio=_decimal(figures, "dataWaitRatio"),
         estimated_completion_time=end,
+        completion_error_seconds=error,
         time_left=left,
         update_time=train.figures_time,
     )
@@ -122,14 +124,21 @@ def _throughput(figures: Mapping[str, float]) -> str:
     return "" if images is None else f"{images:.0f} images/s" if images >= 10 else f"{images:.2g} images/s"
 
 
-def _duration(span: timedelta) -> str:
+def time_left(span: timedelta, error_seconds: int) -> str:
+    """A span of time, and by how much it may be wrong if that is a hundredth of it or more: 3h12m±9m."""
+    if not error_seconds or error_seconds < 0.01 * span.total_seconds():
+        return _duration(span)
+    return f"{_duration(span)}±{_duration(timedelta(seconds=error_seconds), units=1)}"
+
+
+def _duration(span: timedelta, units: int = 2) -> str:
     """A span of time in its two greatest units: 3h12m."""
     minutes, seconds = divmod(int(span.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     parts = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
     first = next((i for i, (amount, _) in enumerate(parts) if amount), len(parts) - 1)
-    return "".join(f"{amount}{unit}" for amount, unit in parts[first : first + 2])
+    return "".join(f"{amount}{unit}" for amount, unit in parts[first : first + units])
 
 
 def _decimal(figures: Mapping[str, float], name: str) -> str:

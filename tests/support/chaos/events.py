@@ -36,6 +36,7 @@ EVENTS = (
     Event("etcd away", machines.without_etcd, 15, alone=True),
     Event("node cut off", networks.cut_off, 30),
     Event("node frozen", machines.frozen, 30),
+    Event("clock wrong", machines.with_wrong_clock, 20),
     Event("node drained", machines.drained, 15),
     Event("node announced to go", machines.announced, 20),
     Event("storage away", machines.without_storage, 15),

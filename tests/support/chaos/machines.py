@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from support.chaos.place import Place
+from support.cluster import clocks
 from support.cluster.remote_job import BUCKET
 
 NOTICE = "karpenter.sh/disrupted:NoSchedule"
@@ -62,6 +63,17 @@ def frozen(place: Place) -> Iterator[None]:
         yield
     finally:
         node.thaw()
+
+
+@contextlib.contextmanager
+def with_wrong_clock(place: Place) -> Iterator[None]:
+    """The clock of a node jumps, and at the end back. Not far back: certificates of this cluster are not old."""
+    node = place.a_node()
+    clocks.set_ahead(node.folder, place.chance.choice((-60, 600)))
+    try:
+        yield
+    finally:
+        clocks.set_ahead(node.folder, 0)
 
 
 @contextlib.contextmanager

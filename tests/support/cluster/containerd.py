@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from support.cluster import clocks
+
 PAUSE = "localhost/pretrain/pause:1"
 """Image of the container that holds a pod's namespaces."""
 
@@ -11,7 +13,9 @@ def write_settings(folder: Path, network: str, pods: str) -> list[str | Path]:
     """The files of a node's containerd; its arguments."""
     (folder / "cni").mkdir(exist_ok=True)
     (folder / "cni" / "10-pods.conflist").write_text(json.dumps(_pod_network(network, pods), indent=1))
-    (folder / "containerd.toml").write_text(_SETTINGS.format(folder=folder, pause=PAUSE))
+    (folder / "containerd.toml").write_text(
+        _SETTINGS.format(folder=folder, pause=PAUSE, runc=clocks.write_runc(folder))
+    )
     return ["--config", folder / "containerd.toml"]
 
 
@@ -71,6 +75,6 @@ conf_dir = "{folder}/cni"
 runtime_type = "io.containerd.runc.v2"
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
-BinaryName = "runc"
+BinaryName = "{runc}"
 SystemdCgroup = false
 """

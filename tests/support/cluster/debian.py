@@ -14,8 +14,9 @@ PACKAGES = {
     "prometheus": ("prometheus", "usr/bin/prometheus"),
     "promtool": ("prometheus", "usr/bin/promtool"),
     "busybox": ("busybox-static", "bin/busybox"),
+    "libfaketime": ("libfaketime", "usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
 }
-"""Program -> its package, and where in the package it is."""
+"""Program, or library -> its package, and where in the package it is."""
 FOR_IMAGES = ("busybox",)
 """Programs that must need no library, which the machine's own of that name may."""
 FOLDER = CACHE / "debian"

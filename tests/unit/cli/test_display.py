@@ -89,6 +89,15 @@ class TestProgress:
             == "step 50/100, loss 3.5000, 20.0 k tokens/s, MFU 41.2 %, 20 s left"
         )
 
+    def test_of_training_tells_how_sure_the_end_is(self) -> None:
+        def told(error: float) -> str:
+            figures = {"step": 5, "totalSteps": 10, "secondsLeft": 3600.0, "secondsLeftError": error}
+            event = ProgressEvent(time=1, stage="Train", phase="step", done=5, total=10, figures=figures)
+            return progress(Stage.TRAIN, event, Rate("", 0, 0))
+
+        assert told(125.0) == "step 5/10, 1:00:00 ± 2:05 left"
+        assert told(30.0) == "step 5/10, 1:00:00 left"
+
     def test_of_training_on_images_has_their_rate(self) -> None:
         figures = {
             "step": 5,

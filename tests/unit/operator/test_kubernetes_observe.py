@@ -1,7 +1,7 @@
 """From objects of an API server to what the brain observes."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -47,12 +47,12 @@ DISRUPTED = {"conditions": [{"type": "DisruptionTarget", "status": "True", "reas
 COMPLETE = '{"outcome": "complete", "fingerprint": "f"}'
 
 
-def worker(leaving: dict[str, str] | None = None, **status: Any) -> Worker:
+def worker(leaving: dict[str, str] | None = None, now: datetime = NOON, **status: Any) -> Worker:
     recorded = stages.changed(
         stages.listed(PretrainJobStatus(), a_pretrain_job().spec), Stage.TRAIN, state="Running", attempts=1
     )
     children = Children([seen.POD.of(a_pod(**status))], {}, {})
-    [found] = observe.workers(children, recorded, OWN, "", NOON, leaving or {})
+    [found] = observe.workers(children, recorded, OWN, "", now, leaving or {})
     return found
 
 
@@ -60,6 +60,21 @@ class TestWorker:
     def test_that_runs_has_an_address_and_a_node(self) -> None:
         found = worker(**RUNNING)
         assert (found.state, found.address, found.node, found.is_alive) == ("Running", "10.0.0.9", "a17", True)
+
+    @pytest.mark.parametrize(
+        ("told", "believed"), [("11:45:00", NOON), ("12:00:07", NOON + timedelta(seconds=7)), ("12:15:00", NOON)]
+    )
+    def test_began_when_its_kubelet_says_unless_that_cannot_be(self, told: str, believed: datetime) -> None:
+        """A machine's clock may be wrong; waiting for what lies in the future, nobody would take this worker in."""
+        state = {"running": {"startedAt": f"2026-01-01T{told}Z"}}
+        status = {"phase": "Running", "podIP": "10.0.0.9", "containerStatuses": [{"state": state}]}
+        assert worker(now=NOON + timedelta(minutes=1), **status).started == believed
+
+    def test_ended_when_its_kubelet_says_unless_that_cannot_be(self) -> None:
+        assert worker(**ended(1)).ended == NOON
+        later = ended(1)
+        later["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = "2026-01-01T12:15:00Z"
+        assert worker(**later).ended is None
 
     def test_knows_what_its_node_says_of_its_end(self) -> None:
         node = seen.NODE.of(

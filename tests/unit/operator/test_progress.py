@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from support.jobs import a_job
 from support.stage_runs import NOON, a_run
 
@@ -31,6 +32,15 @@ class TestTakenIn:
         seen = progress.taken_in(PLAIN, a_run(figures=FIGURES, figures_time=NOON), None).progress
         assert (seen.step, seen.total_steps, seen.loss, seen.mfu_ratio) == (100, 300, "3.2500", "0.4000")
         assert seen.estimated_completion_time == NOON + timedelta(seconds=100)
+
+    @pytest.mark.parametrize(
+        ("left", "error", "told"),
+        [(11520, 0, "3h12m"), (11520, 100, "3h12m"), (11520, 570, "3h12m±9m"), (95, 12.4, "1m35s±12s"), (0, 0, "0s")],
+    )
+    def test_tells_how_sure_the_end_is_where_that_is_worth_a_word(self, left: float, error: float, told: str) -> None:
+        figures = {**FIGURES, "secondsLeft": left, "secondsLeftError": error}
+        seen = progress.taken_in(PLAIN, a_run(figures=figures, figures_time=NOON), None).progress
+        assert (seen.time_left, seen.completion_error_seconds) == (told, round(error))
 
     def test_changes_nothing_before_the_first_step_and_for_figures_known_already(self) -> None:
         assert progress.taken_in(PLAIN, a_run(), None) == PLAIN

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +21,7 @@ from pretrain_api.errors import PretrainError
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes puts the token and the authority's certificate."""
 _TIMEOUT_SECONDS = 10.0
+_SURELY_WRONG_SECONDS = 2.0
 
 
 class Refused(PretrainError):
@@ -38,6 +42,7 @@ class ApiServer:
         self._host, self._port, self._service_account = host, port, service_account
         self._config_maps = f"/api/v1/namespaces/{quote(namespace)}/configmaps"
         self._tls: ssl.SSLContext | None = None
+        self._ahead: float | None = None
 
     @classmethod
     def of_pod(cls, service_account: Path = SERVICE_ACCOUNT) -> ApiServer:
@@ -51,6 +56,14 @@ class ApiServer:
         headers = {"Content-Type": "application/merge-patch+json"}
         with self._answer("PATCH", f"{self._config_maps}/{quote(name)}", _TIMEOUT_SECONDS, body, headers) as answer:
             answer.read()
+
+    def seconds_ahead(self) -> float:
+        """How far its clock is ahead of this machine's, by the date of its newest answer. 0 where they may well agree: such
+        dates are in whole seconds, and their way takes time."""
+        if self._ahead is None:
+            with contextlib.suppress(Refused), self._answer("GET", "/version", _TIMEOUT_SECONDS) as answer:
+                answer.read()
+        return self._ahead if self._ahead and abs(self._ahead) >= _SURELY_WRONG_SECONDS else 0.0
 
     def watch(self, name: str, seconds: int) -> Iterator[dict[str, str]]:
         """The data of a ConfigMap as it is and as it changes, for so long. Nothing while there is no such object."""
@@ -73,13 +86,24 @@ class ApiServer:
         connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
         try:
             own = {"Authorization": f"Bearer {token}", "Accept": "application/json", **(headers or {})}
+            asked = time.time()
             connection.request(method, path, body, own)
             answer = connection.getresponse()
+            self._ahead = _ahead(answer.headers.get("Date"), asked, time.time())
             if answer.status >= 300:
                 raise Refused(answer.status, _message(answer.read()))
             yield answer
         finally:
             connection.close()
+
+
+def _ahead(date: str | None, asked: float, answered: float) -> float:
+    """What a date (RFC 9110) says of who wrote it between these two times. 0 without one, or of an answer that took long."""
+    try:
+        written = parsedate_to_datetime(date or "").timestamp() + 0.5
+    except ValueError:
+        return 0.0
+    return written - (asked + answered) / 2 if 0 <= answered - asked < _SURELY_WRONG_SECONDS else 0.0
 
 
 def _message(content: bytes) -> str:

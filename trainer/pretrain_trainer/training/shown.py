@@ -44,9 +44,11 @@ def show(training: Training, figures: StepFigures) -> dict[str, float]:
         **totals(training.position.spent),
     }
     left = evaluations_between(figures.step, training.length.steps, training.spec.evaluation.every_steps)
-    seconds_left = training.pace.seconds_left(training.length.steps - figures.step, left)
+    steps_left = training.length.steps - figures.step
+    seconds_left = training.pace.seconds_left(steps_left, left)
     if seconds_left is not None:
         shown["secondsLeft"] = seconds_left
+        shown["secondsLeftError"] = training.pace.error_seconds(steps_left)
     if training.peak_flops and training.flops_per_sample:
         shown["mfuRatio"] = samples_per_second * training.flops_per_sample / training.peak_flops
     finite = {name: float(value) for name, value in shown.items() if math.isfinite(value)}

@@ -27,6 +27,7 @@ _LAST_LINES = 20
 _LARGEST_FIGURE = 1e18
 """Of a report: below what a 64-bit integer of the status holds."""
 _LONGEST_SECONDS = 1e10
+_SPANS = ("secondsLeft", "secondsLeftError")
 """Left by a report: three centuries."""
 _LAST_YEAR = 9000
 _LONGEST_URI = 4096
@@ -188,8 +189,8 @@ def _worker(pod: Pod, made_with: str, now: datetime, notice: str) -> Worker:
         uid=pod.uid,
         state=state,  # type: ignore[arg-type]
         is_alive=is_alive,
-        started=pod.began or pod.created,
-        ended=pod.ended,
+        started=_believed(pod.began, pod, now) or pod.created,
+        ended=_believed(pod.ended, pod, now),
         address=pod.address,
         node=pod.node,
         exit_code=pod.exit_code,
@@ -199,6 +200,12 @@ def _worker(pod: Pod, made_with: str, now: datetime, notice: str) -> Worker:
         is_outdated=pod.began is None and pod.made_with != made_with,
         notice=notice,
     )
+
+
+def _believed(told: datetime | None, pod: Pod, now: datetime) -> datetime | None:
+    """What a kubelet told of its pod, unless that cannot be: its machine's clock may be wrong, and what lies in the future
+    would be waited for."""
+    return told if told and pod.created <= told <= now else None
 
 
 def world(config: Config | None) -> World | None:
@@ -226,8 +233,8 @@ def _is_sane(said: Report) -> bool:
     figures = said.figures
     return (
         all(math.isfinite(figure) and abs(figure) <= _LARGEST_FIGURE for figure in figures.values())
-        and all(figures.get(name, 0.0) >= 0 for name in ("step", "totalSteps", "samples", "tokens", "secondsLeft"))
-        and figures.get("secondsLeft", 0.0) <= _LONGEST_SECONDS
+        and all(figures.get(name, 0.0) >= 0 for name in ("step", "totalSteps", "samples", "tokens", *_SPANS))
+        and all(figures.get(name, 0.0) <= _LONGEST_SECONDS for name in _SPANS)
         and said.time.year <= _LAST_YEAR
         and (said.checkpoint is None or (said.checkpoint.step >= 0 and len(said.checkpoint.uri) <= _LONGEST_URI))
     )

@@ -80,6 +80,8 @@ class Life:
     pod: Pod
     begins: datetime
     fate: Fate | None
+    ahead: timedelta = timedelta()
+    """How far the clock of its machine, by which its kubelet tells of it, is ahead of everybody's."""
     asked: datetime | None = None
     frozen: datetime | None = None
     told: datetime | None = None
@@ -113,9 +115,12 @@ class Fault:
 class SimulatedKubernetes:
     """What outlives operators. Time passes in `advance` alone."""
 
-    def __init__(self, spec: PretrainJobSpec, chance: Callable[[], Fate | None]) -> None:
+    def __init__(
+        self, spec: PretrainJobSpec, chance: Callable[[], Fate | None], clocks: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """`chance`: what becomes of each new pod. `clocks`: seconds that the clock of its machine is ahead."""
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
-        self.spec, self.generation, self.chance = spec, 1, chance
+        self.spec, self.generation, self.chance, self.clocks = spec, 1, chance, clocks
         self.status, self.version = PretrainJobStatus(), 0
         self.deleted: datetime | None = None
         self.is_gone = False
@@ -177,7 +182,7 @@ class SimulatedKubernetes:
             if pod.worker >= 0:
                 self.workers_made[pod.attempt] = self.workers_made.get(pod.attempt, 0) + 1
             made = replace(pod, uid=f"uid-{self._number()}", created=self.now)
-            self.lives[pod.name] = Life(made, begins, self.chance())
+            self.lives[pod.name] = Life(made, begins, self.chance(), timedelta(seconds=self.clocks()))
 
     def make_job(self, job: BatchJob, parts: int, upstream: dict[Stage, str]) -> None:
         """Make a Job with its pods, unless it exists."""
@@ -239,12 +244,11 @@ class SimulatedKubernetes:
         if not pod.is_running:
             if now >= life.begins:
                 address = f"10.0.0.{self._number()}"
-                life.pod = replace(
-                    pod, state="Running", is_running=True, began=now, address=address, node=f"node-of-{pod.name}"
-                )
+                began, node = now + life.ahead, f"node-of-{pod.name}"
+                life.pod = replace(pod, state="Running", is_running=True, began=began, address=address, node=node)
             return
         assert pod.began is not None
-        seconds = (now - pod.began).total_seconds()
+        seconds = (now + life.ahead - pod.began).total_seconds()
         if life.frozen:
             if now >= min(
                 life.frozen + timedelta(seconds=_EVICT_SECONDS), pod.leave_by or datetime.max.replace(tzinfo=UTC)
@@ -315,7 +319,9 @@ class SimulatedKubernetes:
     def _end(self, life: Life, code: int, said: Outcome | None) -> None:
         state = "Succeeded" if code == 0 else "Failed"
         text = said.model_dump_json() if said else ""
-        life.pod = replace(life.pod, state=state, is_running=False, exit_code=code, ended=self.now, said=text)
+        life.pod = replace(
+            life.pod, state=state, is_running=False, exit_code=code, ended=self.now + life.ahead, said=text
+        )
 
     def _complete(self, pod: Pod) -> Outcome:
         assert pod.stage is not None

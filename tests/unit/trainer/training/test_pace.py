@@ -1,6 +1,7 @@
 """The time that training still takes: steady, right, and quick to follow a machine that becomes slower."""
 
 import itertools
+import math
 import random
 from collections.abc import Callable
 
@@ -52,6 +53,52 @@ class TestTheEnd:
         promised, end = promises(lambda step: 1.0 if step <= 300 else 2.0)
         assert promised[299] == pytest.approx(1000, rel=0.01)
         assert promised[400] == pytest.approx(end, rel=0.03)
+
+
+class TestTheError:
+    """How near the end is to what was promised, nine times of ten."""
+
+    @staticmethod
+    def met(seed: int, wobble: float, drift: float) -> tuple[int, int, float]:
+        """After each hundredth of a training of hours whose steps differ, and whose rate wanders: how often the end lay within
+        the error, how often it was asked, and the greatest error over the time that was left."""
+        rng = random.Random(seed)
+        level, lasts, pace, now = 0.0, [], Pace(), 0.0
+        for step in range(1, 10_001):
+            level = 0.995 * level + rng.gauss(0, drift * math.sqrt(1 - 0.995**2))
+            seconds = math.exp(level + rng.gauss(0, wobble))
+            now += seconds
+            pace = pace.after(seconds, 0.0, 0.0)
+            if step % 100 == 0 and 500 <= step <= 9_000:
+                left = pace.seconds_left(10_000 - step, 0)
+                assert left is not None
+                lasts.append((now + left, pace.error_seconds(10_000 - step), left))
+        within = sum(abs(promised - now) <= error for promised, error, _ in lasts)
+        return within, len(lasts), max(error / left for _, error, left in lasts)
+
+    @pytest.mark.parametrize(("wobble", "drift"), [(0.3, 0.0), (0.1, 0.1), (0.05, 0.3)])
+    def test_holds_the_end_nine_times_of_ten_or_more(self, wobble: float, drift: float) -> None:
+        found = [self.met(seed, wobble, drift) for seed in range(12)]
+        within, asked = sum(each[0] for each in found), sum(each[1] for each in found)
+        assert within / asked >= 0.88
+        assert max(each[2] for each in found) < 7 * max(drift, wobble / 10)
+
+    def test_is_none_where_steps_are_alike(self) -> None:
+        pace = Pace()
+        for _ in range(100):
+            pace = pace.after(1.0, 0.0, 0.0)
+        assert pace.error_seconds(1000) == pytest.approx(0, abs=0.01)
+
+    def test_grows_when_the_machine_becomes_slower(self) -> None:
+        pace, errors = Pace(), []
+        for step in range(700):
+            pace = pace.after(1.0 if step < 600 else 2.0, 0.0, 0.0)
+            errors.append(pace.error_seconds(1000))
+        assert errors[590] < 1
+        assert errors[-1] > 200
+
+    def test_is_none_before_the_first_step(self) -> None:
+        assert Pace().error_seconds(10) == 0
 
 
 def test_before_the_first_step_nothing_is_known() -> None:
