@@ -84,7 +84,7 @@ bench-data: setup  ## our shard reader against webdataset, MosaicML Streaming, m
 	@$(MAKE) --no-print-directory cluster-programs
 	@$(BIN)/python benchmarks/data/store.py
 
-bench-elastic: setup  ## kills of ranks and workers against stock torchrun, and what a checkpoint costs (a quarter of an hour)
+bench-elastic: setup  ## kills of ranks and workers against stock torchrun, and what a checkpoint costs (an hour, most of which torchrun waits)
 	@$(BIN)/python benchmarks/elastic/recover.py
 	@$(BIN)/python benchmarks/elastic/checkpoint.py
 

@@ -50,7 +50,8 @@ class Report(BaseModel):
         """The same as told by a clock that is so many seconds ahead of the one that it was told by."""
         if not ahead:
             return self
-        more, changes = timedelta(seconds=ahead), dict[str, object](time=self.time + timedelta(seconds=ahead))
+        more = timedelta(seconds=ahead)
+        changes: dict[str, object] = {"time": self.time + more}
         if goodput.SINCE in self.figures:
             changes["figures"] = {**self.figures, goodput.SINCE: self.figures[goodput.SINCE] + ahead}
         if self.checkpoint:

@@ -2,10 +2,11 @@
 it is and with a store of its own for each rendezvous (TORCH_DISABLE_SHARE_RDZV_TCP_STORE).
 
     .venv/bin/python benchmarks/elastic/recover.py --output benchmarks/elastic/results/recover.json
-    .venv/bin/python benchmarks/elastic/recover.py --rounds 1 --only ours
+    .venv/bin/python benchmarks/elastic/recover.py --rounds 20 --only ours --output benchmarks/elastic/results/recover.json
     .venv/bin/python benchmarks/elastic/recover.py --kills 1000            # of ranks of one training of ours, one by one
 
-All on this machine, a model of some 20,000 parameters, in turns. A rank is killed, or frozen (SIGSTOP); a worker is killed
+A round takes a quarter of an hour, most of which torchrun waits; a run that was broken off goes on with the rounds that its output
+has not yet, and may add rounds of one contender alone. All on this machine, a model of some 20,000 parameters, in turns. A rank is killed, or frozen (SIGSTOP); a worker is killed
 with its agent, or the worker that leads (ours) or serves the store (torchrun). Last, a third worker joins two: the time is
 the pause of the training.
 Of ours the next roster is published as soon as the kill is done: what an operator needs to see a lost pod is not in it,
@@ -264,7 +265,7 @@ def summary(measured: dict[str, dict[str, list[Measured]]]) -> dict[str, Any]:
 def main() -> int:
     """Run all rounds, contender by contender in turns, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=list(CONTENDERS))
     parser.add_argument("--kills", type=int, help="kill so many ranks of one training of ours instead")
     parser.add_argument("--output", type=Path)
@@ -277,21 +278,22 @@ def main() -> int:
         print("  ".join(f"{key} {value}" for key, value in found.items()))
         write(options.output, load, {"torch": torch.__version__, "storm": found})
         return 0
-    measured: dict[str, dict[str, list[Measured]]] = {event: {name: [] for name in names} for event in EVENTS}
-    turns = [(event, name) for _ in range(options.rounds) for event in EVENTS for name in names]
-    for event, name in track(turns, "kills"):
+    before = json.loads(options.output.read_text()) if options.output and options.output.exists() else {}
+    measured: dict[str, dict[str, list[Measured]]] = before.get("measured", {event: {} for event in EVENTS})
+    turns = [(round_, event, name) for round_ in range(options.rounds) for event in EVENTS for name in names]
+    for round_, event, name in track(turns, "kills"):
+        done = measured[event].setdefault(name, [])
+        if len(done) > round_:
+            continue
         with tempfile.TemporaryDirectory() as folder:
-            measured[event][name].append(CONTENDERS[name](event, Path(folder)))
+            done.append(CONTENDERS[name](event, Path(folder)))
+        write(options.output, load, {"torch": torch.__version__, "targets": TARGETS, "measured": measured})
     table = summary(measured)
     for event, by_contender in table.items():
         for name, figures in by_contender.items():
             print(f"{event:8} {name:18} " + "  ".join(f"{key} {value}" for key, value in figures.items()))
         print(f"{event:8} {'target':18} {TARGETS[event]}")
-    write(
-        options.output,
-        load,
-        {"torch": torch.__version__, "targets": TARGETS, "summary": table, "measured": measured},
-    )
+    write(options.output, load, {"summary": table})
     return 0
 
 

@@ -1,16 +1,21 @@
 """A job on a real cluster: the operator's chart, its images, an S3 server; undisturbed, disturbed and suspended."""
 
+import contextlib
 import os
 import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from support.charts import overlaid
+from support.cluster import clocks
+from support.cluster.cluster import DevelopmentCluster
 from support.cluster.foreign import AnyCluster
 from support.cluster.installation import kill_leader
 from support.cluster.remote_job import STEPS, Made, RemoteJob, a_spec, folder_of
@@ -158,10 +163,25 @@ class TestGivenShards:
         job.delete()
 
 
+@pytest.fixture
+def wrong_clocks(installed: AnyCluster) -> Iterator[None]:
+    """For all that is created meanwhile, on a cluster whose nodes are ours. Not far back: its certificates are not old."""
+    with contextlib.ExitStack() as stack:
+        if isinstance(installed, DevelopmentCluster):
+            stack.enter_context(clocks.of_their_own(installed.nodes, 600, -60))
+        yield
+
+
+def age_seconds(time: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+
+
 class TestElastic:
+    @pytest.mark.usefixtures("wrong_clocks")
     def test_workers_that_leave_or_are_killed_are_done_without_until_others_come(
         self, undisturbed: RemoteJob, installed: AnyCluster, corpus: str, tmp_path: Path
     ) -> None:
+        """On machines whose clocks are wrong, of which nothing is seen."""
         spec = overlaid(a_spec(installed, corpus), {"training": {"steps": 100_000}, "workers": {"min": 1, "max": 2}})
         spec["checkpoint"]["everySeconds"] = 100_000
         copy_until_encode(undisturbed.made.folder, folder_of(installed, spec["storage"]["uri"]))
@@ -179,11 +199,18 @@ class TestElastic:
         assert job.recovered(4)["kind"] == "Grow"
         assert job.attempts("Train") == 1
         assert {leaves, killed}.isdisjoint(job.running("pretrain.dev/stage=train"))
+        eventually(lambda: job.condition("Recovering"), lambda c: c["status"] == "False", within_seconds=60)
+        status = job.status()
+        assert 0 <= age_seconds(status["progress"]["updateTime"]) < 60
+        assert 0 <= age_seconds(status["recovery"]["lastRecovery"]["time"]) < 120
 
         job.edit(suspend=True)
         status = job.until("Suspended", 120)
         assert (status["recovery"]["failures"], status["recovery"]["disruptions"]) == (1, 1)
         job.audited(tmp_path)
+        if isinstance(installed, DevelopmentCluster):
+            assert abs(age_seconds(newest(job)["time"])) > 50, "the clocks were right"
+        assert abs(age_seconds(status["checkpoint"]["time"])) < 50
         job.delete()
 
 

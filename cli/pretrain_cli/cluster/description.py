@@ -17,7 +17,7 @@ from pretrain_cli.cluster.table import age, aligned, moment
 from pretrain_cli.cluster.timeline import Event
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
-from pretrain_cli.display.wording import amount, duration, trained
+from pretrain_cli.display.wording import amount, duration, give_or_take, trained
 
 Json = Mapping[str, Any]
 _LAST_LINES = 15
@@ -152,8 +152,7 @@ def _training(status: PretrainJobStatus, now: datetime) -> Iterator[str]:
         figures += [f"data wait {progress.data_wait_ratio}"] if progress.data_wait_ratio else []
         yield f"  progress    {', '.join(figures)}; {age(progress.update_time, now)} ago"
         if progress.estimated_completion_time and status.state == "Training":
-            error = progress.completion_error_seconds
-            within = f" ± {duration(error)}" if error else ""
+            within = give_or_take(0, progress.completion_error_seconds)
             yield f"  ends about  {_time(progress.estimated_completion_time)}{within}"
     if status.checkpoint:
         when = f", {age(status.checkpoint.time, now)} ago" if status.checkpoint.time else ""

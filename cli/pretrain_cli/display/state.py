@@ -7,7 +7,7 @@ from pretrain_api.types import PretrainJob
 from pretrain_api.types.status import StageStatus
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
-from pretrain_cli.display.wording import duration, trained
+from pretrain_cli.display.wording import duration, give_or_take, trained
 
 
 def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
@@ -34,8 +34,7 @@ def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
             f"{', '.join(trained(progress))}"
         )
         if progress.estimated_completion_time and status.state == "Training" and runner:
-            error = progress.completion_error_seconds
-            within = f" ± {duration(error)}" if error else ""
+            within = give_or_take(0, progress.completion_error_seconds)
             yield f"ends about  {progress.estimated_completion_time:%Y-%m-%d %H:%M:%S} UTC{within}"
     if status.checkpoint:
         yield f"checkpoint  step {status.checkpoint.step}"

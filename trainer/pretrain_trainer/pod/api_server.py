@@ -89,7 +89,8 @@ class ApiServer:
             asked = time.time()
             connection.request(method, path, body, own)
             answer = connection.getresponse()
-            self._ahead = _ahead(answer.headers.get("Date"), asked, time.time())
+            ahead = _ahead(answer.headers.get("Date"), asked, time.time())
+            self._ahead = self._ahead if ahead is None else ahead
             if answer.status >= 300:
                 raise Refused(answer.status, _message(answer.read()))
             yield answer
@@ -97,13 +98,14 @@ class ApiServer:
             connection.close()
 
 
-def _ahead(date: str | None, asked: float, answered: float) -> float:
-    """What a date (RFC 9110) says of who wrote it between these two times. 0 without one, or of an answer that took long."""
+def _ahead(date: str | None, asked: float, answered: float) -> float | None:
+    """What a date (RFC 9110) says of the clock of who wrote it between these two times. None without one, and where the
+    answer took long."""
     try:
         written = parsedate_to_datetime(date or "").timestamp() + 0.5
     except ValueError:
-        return 0.0
-    return written - (asked + answered) / 2 if 0 <= answered - asked < _SURELY_WRONG_SECONDS else 0.0
+        return None
+    return written - (asked + answered) / 2 if 0 <= answered - asked < _SURELY_WRONG_SECONDS else None
 
 
 def _message(content: bytes) -> str:
