@@ -57,7 +57,7 @@ class ProgressEvent(BaseModel):
     message: str = ""
     """A line worth keeping in plain output."""
     figures: dict[str, float] = {}
-    """Train: step, totalSteps, samples, tokens (0 where samples are images), loss, tokensPerSecond, samplesPerSecond, secondsLeft, secondsLeftError (nine of ten times the end is that near), learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps, standInSamples, slowRank (-1: none), slowTimes, and the totals of `pretrain_api.goodput.FIGURES`."""
+    """Train: step, totalSteps, resumedStep (that this start went on from), samples, tokens (0 where samples are images), loss, tokensPerSecond, samplesPerSecond, secondsLeft, secondsLeftError (nine of ten times the end is that near), learningRate, gradientNorm, mfuRatio, dataWaitRatio, checkpointStep, skippedSteps, standInSamples, slowRank (-1: none), slowTimes, and the totals of `pretrain_api.goodput.FIGURES`."""
     checkpoint: ReportedCheckpoint | None = None
     """Train: the newest commit, once there is one."""
     recovery: Recovery | None = None

@@ -12,7 +12,7 @@ Kind = Literal["Restart", "Shrink", "Replace", "Grow"]
 Replace: with others in the place of those that were lost; Grow: more came to those that were there."""
 
 PHASES = ("stop", "start", "join", "load", "step")
-"""What a recovery goes through: `stop` the ranks that are left and decide, `start` new ones, `join` them, `load` the state, make a
+"""What a recovery goes through: `stop` the ranks that are left and decide, of a hang after it was noticed; `start` new ones, `join` them, `load` the state, make a
 `step`."""
 
 

@@ -46,6 +46,7 @@ def test_a_rank_that_does_not_run_is_named_and_all_go_on_from_memory(tmp_path: P
         (told,) = eventually(lambda: token_runs.recoveries(tmp_path), within_seconds=60)
         assert (told.kind, told.rank, told.cause) == ("Restart", 1, "rank 1 does not run")
         assert told.lost_steps < 50  # nothing was committed: all but memory is a hundred steps back
+        assert told.seconds > told.phases["stop"] > 2, "it was lost when it stood still, not when that was noticed"
         assert "rank 1 made no progress" in log_of(tmp_path)
         assert re.search(r"rank 0 made .*\(together\):.*in (finish_step|all_reduce)", log_of(tmp_path), re.DOTALL)
         until_steps(tmp_path, 10)

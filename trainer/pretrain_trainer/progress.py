@@ -94,6 +94,7 @@ def logged(event: ProgressEvent) -> str:
     unsaid = {
         "step",
         "totalSteps",
+        "resumedStep",
         "checkpointStep",
         "secondsLeft",
         "secondsLeftError",

@@ -169,11 +169,11 @@ class Failure(ApiModel):
 
 
 class RecoveryRecord(ApiModel):
-    """A recovery that needed no new start of the stage."""
+    """A recovery: how training went on after a loss."""
 
     kind: ShortText = ""
     """The rung of the ladder. Restart: the ranks were started again in place. Shrink: the workers that were left went on.
-    Replace: others took the place of those that were lost. Grow: more came to those that were there."""
+    Replace: others took the place of those that were lost. Grow: more came to those that were there. Restore: the stage was started again, and went on from a checkpoint."""
     worker: ShortText = ""
     """The worker that was lost, or that came; of a restart, the one whose rank was lost."""
     rank: int = -1
@@ -183,15 +183,16 @@ class RecoveryRecord(ApiModel):
     seconds: ShortText = ""
     """From the loss to the next step, a decimal number."""
     phases: ShortText = ""
-    """Seconds of each phase, for people: stop 0.100, start 0.100, join 0.050, load 0.100, step 0.100."""
+    """Seconds of each phase, for people: stop 0.100, start 0.100, join 0.050, load 0.100, step 0.100; of Restore: wait 5.000,
+    start 8.000."""
     lost_steps: int = 0
-    """Steps that had to be done again."""
+    """Steps that had to be done again; of Restore, those that had been told of."""
     time: datetime | None = None
-    """When the ranks had ended."""
+    """When it was lost."""
     attempt: int = 0
     """The start of the Train stage that it belongs to."""
     number: int = 0
-    """Which one it was within that start, from 1."""
+    """Which one it was within that start, from 1; 0 of Restore, by which it began."""
 
 
 class RecoveryStatus(ApiModel):

@@ -91,6 +91,7 @@ def _decided(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed
     status = stragglers.stated(status, spec, train, observed)
     status = world.gang(status, observed, train)
     status = endings.stepping(conditions.checkpointed(failures.reset_by_checkpoint(status), now), train, observed)
+    status = recoveries.restored(recorded, status, train)
 
     # 4. Programs that ended.
     left = lifecycle.seconds_to_deadline(spec, status, now)

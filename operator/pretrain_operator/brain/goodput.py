@@ -9,11 +9,10 @@ from pretrain_api import goodput
 from pretrain_api.goodput import Account, Item
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import State
-from pretrain_operator.brain import conditions
+from pretrain_operator.brain import conditions, recoveries
 from pretrain_operator.brain.observed import StageRun
 
 _RUNGS = {conditions.SHRINKING: "Shrink", conditions.REPLACING: "Replace"}
-_RESTORE = "Restore"
 _MEANWHILE: dict[State, Item] = {
     "Pending": goodput.STARTING,
     "Starting": goodput.STARTING,
@@ -34,7 +33,8 @@ def accounted(
     run = train if following.progress.update_time not in (None, recorded.progress.update_time) else None
     told_at = run.figures_time if run and goodput.SINCE in run.figures else None
     last = following.recovery.last_recovery
-    has_recovered = last is not None and last != recorded.recovery.last_recovery
+    # A new start is waited for in states that say so, and needs no word of its own.
+    has_recovered = last is not None and last.kind != recoveries.RESTORE and last != recorded.recovery.last_recovery
     has_turned = following.state != recorded.state
     if start is None or recorded.completion_time or not (told_at or has_recovered or has_turned):
         return following
@@ -78,7 +78,7 @@ def _meanwhile(status: PretrainJobStatus) -> Item:
     """What time in the recorded state is spent on, as far as nobody tells more."""
     if status.state == "Recovering":
         reason = conditions.condition(status, conditions.RECOVERING).reason
-        return goodput.recovering(_RUNGS.get(reason, _RESTORE))
+        return goodput.recovering(_RUNGS.get(reason, recoveries.RESTORE))
     return _MEANWHILE.get(status.state, goodput.OTHER_STAGES)
 
 

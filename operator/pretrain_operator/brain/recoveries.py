@@ -1,5 +1,5 @@
-"""Recoveries within a start of training, as recorded status: they cost no budget by themselves, the stage went on. And all
-that are over, told from what was recorded."""
+"""Recoveries as recorded status: those within a start of training, which cost no budget by themselves since the stage went on,
+and those by a new start. And all that are over, told from what was recorded."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +10,14 @@ from pretrain_api.types.status import RecoveryRecord
 from pretrain_operator.brain import conditions
 from pretrain_operator.brain.observed import StageRun
 
+RESTORE = "Restore"
+"""The rung of a recovery by a new start."""
+RESTORE_PHASES = ("wait", "start")
+"""Until the stage was started again, and until it made a step."""
 _SAME = timedelta(seconds=1)
 """Two that are nearer are the same one: statuses may hold whole seconds."""
+_TEXT = 256
+"""As long as a short text of the status may be."""
 
 
 def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJobStatus:
@@ -27,9 +33,9 @@ def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJob
     more = max(1, found.number - known)
     record = RecoveryRecord(
         kind=found.kind,
-        worker=found.worker or train.recovered or train.worker,
+        worker=(found.worker or train.recovered or train.worker)[:_TEXT],
         rank=found.rank,
-        cause=found.cause,
+        cause=found.cause[:_TEXT],
         seconds=f"{found.seconds:.3f}",
         phases=", ".join(f"{name} {seconds:.3f}" for name, seconds in found.phases.items()),
         lost_steps=found.lost_steps,
@@ -37,8 +43,33 @@ def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJob
         attempt=train.attempt,
         number=found.number,
     )
+    if known and last and record.model_copy(update={"time": last.time}) == last:
+        return recorded  # told again, by a clock that was set meanwhile
     changes = {"restarts": recorded.recovery.restarts + more, "last_recovery": record}
     return recorded.model_copy(update={"recovery": recorded.recovery.model_copy(update=changes)})
+
+
+def restored(before: PretrainJobStatus, after: PretrainJobStatus, train: StageRun | None) -> PretrainJobStatus:
+    """The status with a recovery by a new start, where that is what is over between two statuses. What it cost is known as
+    far as it was told: a step that was never told of is not missed."""
+    lost, mended = (conditions.condition(status, conditions.RECOVERING) for status in (before, after))
+    is_over = lost.status == "True" and mended.status == "False" and lost.reason == conditions.RESTARTING
+    if train is None or not (is_over and lost.last_transition_time and mended.last_transition_time):
+        return after
+    began, ended = lost.last_transition_time, mended.last_transition_time
+    running = conditions.condition(after, conditions.RUNNING).last_transition_time or began
+    waited, seconds = (max(began, running) - began).total_seconds(), (ended - began).total_seconds()
+    parts = [(name, span) for name, span in zip(RESTORE_PHASES, (waited, seconds - waited), strict=True) if span > 0]
+    record = RecoveryRecord(
+        kind=RESTORE,
+        cause=(lost.message.splitlines() or [""])[0][:_TEXT],
+        seconds=f"{seconds:.3f}",
+        phases=", ".join(f"{name} {span:.3f}" for name, span in parts),
+        lost_steps=max(0, before.progress.step - int(train.figures.get("resumedStep", before.progress.step))),
+        time=began,
+        attempt=train.attempt,
+    )
+    return after.model_copy(update={"recovery": after.recovery.model_copy(update={"last_recovery": record})})
 
 
 def phases(record: RecoveryRecord) -> Iterator[tuple[str, float]]:
@@ -62,8 +93,7 @@ class Recovered:
 
 
 def between(before: PretrainJobStatus, after: PretrainJobStatus) -> Iterator[Recovered]:
-    """Those that ended between two recorded statuses of a job: one within a start of training as its leader told it, and
-    one by a new start, of which the status knows how long it was waited for."""
+    """Those that ended between two recorded statuses of a job: the newest, as it is recorded."""
     last = after.recovery.last_recovery
     if last and last.time and last != before.recovery.last_recovery:
         described: dict[str, str | int] = {
@@ -71,12 +101,3 @@ def between(before: PretrainJobStatus, after: PretrainJobStatus) -> Iterator[Rec
             "attempt": last.attempt, "number": last.number,
         }  # fmt: skip
         yield Recovered(last.kind, last.time, float(last.seconds or 0), tuple(phases(last)), described)
-    lost, mended = (conditions.condition(status, conditions.RECOVERING) for status in (before, after))
-    is_over = lost.status == "True" and mended.status == "False" and lost.reason == conditions.RESTARTING
-    if is_over and lost.last_transition_time and mended.last_transition_time:
-        began, ended = lost.last_transition_time, mended.last_transition_time
-        running = conditions.condition(after, conditions.RUNNING).last_transition_time or began
-        waited = (max(began, running) - began).total_seconds()
-        seconds = (ended - began).total_seconds()
-        parts = (("wait", waited), ("start", seconds - waited))
-        yield Recovered("Restore", began, seconds, tuple(p for p in parts if p[1] > 0), {"cause": lost.message})

@@ -1,14 +1,15 @@
 """The operator's figures for Prometheus: what is declared, measured, and read from the jobs' statuses."""
 
+import re
 from typing import get_args
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from pretrain_api import recoveries
 from pretrain_api.metrics import OTHER, bounded, counter, gauge, histogram
 from pretrain_api.types import PretrainJobStatus
-from pretrain_operator.brain.recoveries import phases
+from pretrain_operator.brain.recoveries import RESTORE, RESTORE_PHASES, phases
 from pretrain_operator.metrics import declared, exposition
 from pretrain_operator.metrics.exposition import Key
 from pretrain_operator.metrics.jobs import JobFigures
@@ -47,17 +48,21 @@ class Metrics:
             self._recoveries.labels(rung)
             for phase in recoveries.PHASES:
                 self._phases.labels(rung, phase)
+        self._recoveries.labels(RESTORE)
+        for phase in RESTORE_PHASES:
+            self._phases.labels(RESTORE, phase)
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
-        """Everything, in a format that the header Accept of a scraper names, and the type of that format.
+        """Everything, as OpenMetrics where the header Accept of a scraper names it, and the type of the format.
 
         Only OpenMetrics has the exemplars, https://prometheus.io/docs/specs/om/open_metrics_spec/#exemplars
         """
-        encode, content_type = choose_encoder(accept)
-        own, end = encode(self.registry), exposition.EOF.encode()
-        if not own.endswith(end):
-            return own + self.jobs.text().encode(), content_type
-        return own.removesuffix(end) + self.jobs.text(is_open=True).encode() + end, content_type
+        if not _is_open(accept):
+            return generate_latest(self.registry) + self.jobs.text().encode(), CONTENT_TYPE_LATEST
+        end = exposition.EOF.encode()
+        own: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call] # it has no annotations
+        own = own.removesuffix(end)
+        return own + self.jobs.text(is_open=True).encode() + end, openmetrics.CONTENT_TYPE_LATEST
 
     def answered(self, verb: str, code: int) -> None:
         """One request was answered; code 0: it was not."""
@@ -78,6 +83,15 @@ class Metrics:
     def reconciled(self, seconds: float, exemplar: Exemplar | None = None) -> None:
         """Measure one reconcile."""
         self._reconciles.observe(seconds, exemplar)
+
+
+def _is_open(accept: str) -> bool:
+    """Whether a header Accept (RFC 9110) names OpenMetrics, and does not refuse it."""
+    for each in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        if kind == "application/openmetrics-text":
+            return not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+    return False
 
 
 def exemplar(job: Key, trace_id: str) -> Exemplar:

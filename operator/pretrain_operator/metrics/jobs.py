@@ -1,5 +1,6 @@
 """Figures of jobs, read from their recorded status when somebody asks. How they are written is in `exposition`."""
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -79,8 +80,10 @@ class JobFigures(Collector):
 
 def _lines(key: Key, found: Iterable[Sample]) -> Mapping[str, str]:
     lines: dict[str, str] = {}
-    for metric, labels, value in found:
-        lines[metric.name] = lines.get(metric.name, "") + exposition.line(metric, key, labels, value)
+    # A status that somebody wrote by hand may hold what is no number: of that job less is told, of the others everything.
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        for metric, labels, value in found:
+            lines[metric.name] = lines.get(metric.name, "") + exposition.line(metric, key, labels, value)
     return lines
 
 

@@ -100,7 +100,11 @@ class Daemon:
             self._faults = self._outdated = 0
             seconds = decision.look_again_seconds
             wait = _LONGEST_SECONDS if seconds is None else min(seconds, _LONGEST_SECONDS)
-        await self._tell(body, before)
+        try:
+            await self._tell(body, before)
+        except Exception:  # noqa: BLE001 - as above: a figure that cannot be told must not end the job's task
+            self._metrics.errors.inc()
+            _LOG.exception("%s: what happened could not be told; this is a defect of the operator", name)
         return wait
 
     async def _step(self, body: KubernetesBody) -> Decision:

@@ -8,6 +8,7 @@ import pytest
 from support.jobs import a_job as a_pretrain_job
 from support.stage_runs import NOON
 
+from pretrain_api import goodput
 from pretrain_api.cluster import phase_name
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
@@ -256,9 +257,20 @@ SANE = {"stage": "Train", "attempt": 1, "time": "2026-01-01T12:00:00Z", "figures
 A_CHECKPOINT = {"step": 5, "uri": "s3://bucket/run", "time": "2026-01-01T12:00:00Z"}
 
 
+A_RECOVERY = {
+    "number": 1, "kind": "Restart", "rank": 1, "cause": "exit -9", "time": "2026-01-01T12:00:00Z", "seconds": 0.5,
+    "lost_steps": 1, "phases": {"stop": 0.1, "step": 0.4},
+}  # fmt: skip
+NO_RECOVERIES: list[dict[str, Any]] = [
+    {"number": 0}, {"number": 10**30}, {"rank": -2}, {"node": -7}, {"lost_steps": 10**400}, {"lost_steps": -1},
+    {"seconds": -5.0}, {"seconds": float("nan")}, {"seconds": 1e300}, {"phases": {"a b": 0.5}}, {"phases": {"stop": -1.0}},
+    {"phases": {"stop": float("inf")}}, {"time": "2026-01-01T12:00:00"},
+]  # fmt: skip
+
+
 def reported(**changes: Any) -> Any:
     content = {"report": json.dumps({**SANE, **changes})}
-    return observe.report(Config("gpt-report", "u", OWN, "1", content))
+    return observe.report(Config("gpt-report", "u", OWN, "1", content), NOON + timedelta(hours=1))
 
 
 class TestReport:
@@ -273,8 +285,12 @@ class TestReport:
             {"figures": {"step": 1e25}},
             {"figures": {"step": 1e999}},
             {"figures": {"loss": float("nan")}},
-            {"figures": {"secondsLeft": 1e14}},
             {"time": "9999-12-31T23:59:59Z"},
+            {"time": "0001-01-01T00:00:00Z"},
+            {"time": "2026-01-01T12:00:00"},
+            {"checkpoint": {**A_CHECKPOINT, "time": "2026-01-01T12:00:00"}},
+            {"checkpoint": {**A_CHECKPOINT, "step": 10**25}},
+            *({"recovery": {**A_RECOVERY, **changes}} for changes in NO_RECOVERIES),
             {"checkpoint": {**A_CHECKPOINT, "uri": "s3://" + "x" * 5000}},
             {"checkpoint": {**A_CHECKPOINT, "step": -1}},
         ],
@@ -283,3 +299,23 @@ class TestReport:
     def test_that_no_training_can_mean_is_none(self, changes: dict[str, Any]) -> None:
         """It would end every look at the job, a deletion's too."""
         assert reported(**changes) is None
+
+    def test_without_a_figure_that_cannot_be_is_as_good_as_before(self) -> None:
+        totals = dict.fromkeys(goodput.FIGURES, 1.0)
+        figures = {"step": 5.0, goodput.SINCE: NOON.timestamp(), **totals}
+        assert reported(figures={**figures, "secondsLeft": 1e14}).figures == figures
+        del figures[next(iter(totals))]  # as a trainer of another version might tell
+        assert goodput.SINCE not in reported(figures=figures).figures
+
+    def test_of_the_future_is_of_now(self) -> None:
+        """The clock of its machine was set between two answers of the API server."""
+        now, later = NOON + timedelta(hours=1), "2026-01-01T15:00:00Z"
+        figures = {"step": 5.0, goodput.SINCE: NOON.timestamp() + 7200, **dict.fromkeys(goodput.FIGURES, 0.0)}
+        found = reported(
+            time=later,
+            figures=figures,
+            checkpoint={**A_CHECKPOINT, "time": later},
+            recovery={**A_RECOVERY, "time": later},
+        )
+        assert (found.time, found.checkpoint.time, found.recovery.time) == (now, now, now)
+        assert found.figures[goodput.SINCE] == NOON.timestamp()

@@ -4,6 +4,7 @@ import itertools
 import re
 from datetime import timedelta
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -172,6 +173,20 @@ class TestText:
         registry.register(metrics.jobs)
         assert metrics.jobs.text() == generate_latest(registry).decode()
 
+    def test_of_a_status_that_somebody_wrote_by_hand_less_is_told_and_of_the_others_everything(self) -> None:
+        metrics = Metrics()
+        metrics.jobs.show(KEY, TRAINING, a_job().spec)
+        spent = Goodput(spent=[TimeSpent(activity="Lost", seconds="abc")])
+        odd = {
+            "state": "Starting",
+            "goodput": spent,
+            "recovery": RecoveryStatus(last_recovery=RecoveryRecord(seconds="x")),
+        }
+        metrics.jobs.show(("lab", "odd"), TRAINING.model_copy(update=odd), a_job().spec)
+        text = metrics.text()[0].decode()
+        assert 'pretrain_job_state{namespace="lab",pretrainjob="odd",state="Starting"} 1.0' in text
+        assert 'pretrain_job_goodput_ratio{namespace="research",pretrainjob="gpt"} 0.8' in text
+
     def test_follows_the_clock_and_the_newest_status(self) -> None:
         now = [NOON]
         jobs, registry = JobFigures(now=lambda: now[0]), CollectorRegistry()
@@ -258,6 +273,20 @@ class TestExemplars:
         lines = metrics.text(self.OPEN)[0].decode().splitlines()
         found = [line for line in lines if line.startswith("pretrain_operator_recovery") and 'pretrainjob="' in line]
         assert len(found) == 3
+
+    @pytest.mark.parametrize(
+        ("accept", "is_open"),
+        [
+            ("", False), ("*/*", False), ("text/plain;version=0.0.4", False), (OPEN, True), (OPEN.upper(), True),
+            ("application/openmetrics-text;version=abc", True), ("application/openmetrics-text;q=0,text/plain", False),
+            ("application/openmetrics-text;version=1.0.0;escaping=dots", True), (";;,,=;q=x", False),
+        ],
+    )  # fmt: skip
+    def test_come_in_the_one_format_that_has_them_to_whoever_asks_for_it(self, accept: str, is_open: bool) -> None:
+        text, content_type = Metrics().text(accept)
+        assert content_type.startswith("application/openmetrics-text" if is_open else "text/plain")
+        assert text.endswith(b"# EOF\n") == is_open
+        assert b"pretrain_operator_leading" in text
 
     def test_leave_out_what_is_too_long(self) -> None:
         """Names have up to 63 characters each, and prometheus_client refuses what the format does not allow."""

@@ -1,4 +1,4 @@
-"""What is recorded of recoveries that needed no new start, and which recoveries are over."""
+"""What is recorded of recoveries, within a start and by a new one, and which are over."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,7 +8,7 @@ from support.stage_runs import NOON, a_run
 
 from pretrain_api.recoveries import Recovery
 from pretrain_api.types import PretrainJobStatus
-from pretrain_api.types.status import Condition
+from pretrain_api.types.status import Condition, Progress
 from pretrain_operator.brain import recoveries
 from pretrain_operator.brain.observed import StageRun
 
@@ -81,6 +81,20 @@ def test_another_leader_counts_from_the_beginning() -> None:
     assert recoveries.taken_in(status, replace(a_run(), recovery=later)) == status
 
 
+def test_one_that_is_told_again_by_a_clock_that_was_set_is_the_same() -> None:
+    status = recoveries.taken_in(PretrainJobStatus(), recovered(3))
+    later = a_recovery(3).model_copy(update={"time": a_recovery(3).time + timedelta(hours=1)})
+    assert recoveries.taken_in(status, replace(a_run(), recovery=later)) == status
+
+
+def test_a_long_cause_is_cut_short() -> None:
+    """A rank may hang at a place with a long name."""
+    long = a_recovery(1).model_copy(update={"cause": "x" * 5000})
+    record = recoveries.taken_in(PretrainJobStatus(), replace(a_run(), recovery=long)).recovery.last_recovery
+    assert record is not None
+    assert record.cause == "x" * 256
+
+
 class TestBetween:
     """What is over between two recorded statuses."""
 
@@ -92,27 +106,65 @@ class TestBetween:
         assert found.described["cause"] == "exit -9 (SIGKILL)"
         assert list(recoveries.between(after, after)) == []
 
-    def test_one_by_a_new_start_is_a_wait_for_it_and_the_start(self) -> None:
-        lost = a_condition("Recovering", "True", "Restarting", seconds=0)
-        waiting = a_condition("Running", "False", "WaitingToRetry", seconds=0)
-        mended = a_condition("Recovering", "False", "Recovered", seconds=30)
-        running = a_condition("Running", "True", "Train", seconds=12)
-        before, after = PretrainJobStatus(conditions=[lost, waiting]), PretrainJobStatus(conditions=[mended, running])
-        [found] = recoveries.between(before, after)
-        assert (found.rung, found.began, found.seconds) == ("Restore", NOON, 30)
-        assert found.phases == (("wait", 12), ("start", 18))
+
+class TestRestored:
+    """A recovery by a new start, of which the status knows how long it was waited for and what was told before."""
+
+    LOST = PretrainJobStatus(
+        conditions=[
+            Condition(type="Recovering", status="True", reason="Restarting", message="Train failed: Signal\nWait.",
+                      last_transition_time=NOON),
+            Condition(type="Running", status="False", reason="WaitingToRetry", last_transition_time=NOON),
+        ],
+        progress=Progress(step=564),
+    )  # fmt: skip
+    RUN = replace(a_run(), attempt=2, figures={"step": 498.0, "resumedStep": 497.0})
+
+    @staticmethod
+    def mended(running: float) -> PretrainJobStatus:
+        conditions = [
+            a_condition("Recovering", "False", "Recovered", seconds=30),
+            a_condition("Running", "True", "Train", seconds=running),
+        ]
+        return PretrainJobStatus(conditions=conditions, progress=Progress(step=498))
+
+    def test_has_its_wait_its_start_and_the_steps_that_are_missed(self) -> None:
+        record = recoveries.restored(self.LOST, self.mended(12), self.RUN).recovery.last_recovery
+        assert record is not None
+        assert (record.kind, record.time, record.attempt, record.seconds) == ("Restore", NOON, 2, "30.000")
+        assert (record.lost_steps, record.cause) == (67, "Train failed: Signal")
+        assert list(recoveries.phases(record)) == [("wait", 12), ("start", 18)]
+
+    def test_is_told_once(self) -> None:
+        after = recoveries.restored(self.LOST, self.mended(12), self.RUN)
+        [found] = recoveries.between(self.LOST, after)
+        assert (found.rung, found.began, found.seconds, found.phases) == (
+            "Restore",
+            NOON,
+            30,
+            (("wait", 12), ("start", 18)),
+        )
+        assert recoveries.restored(after, after, self.RUN) == after
+        assert list(recoveries.between(after, after)) == []
 
     def test_where_the_new_start_came_at_once_there_is_no_wait(self) -> None:
-        lost, running = a_condition("Recovering", "True", "Restarting", 0), a_condition("Running", "True", "Train", -60)
-        mended = a_condition("Recovering", "False", "Recovered", seconds=30)
-        before, after = PretrainJobStatus(conditions=[lost, running]), PretrainJobStatus(conditions=[mended, running])
-        assert [found.phases for found in recoveries.between(before, after)] == [(("start", 30),)]
+        record = recoveries.restored(self.LOST, self.mended(-60), self.RUN).recovery.last_recovery
+        assert record is not None
+        assert list(recoveries.phases(record)) == [("start", 30)]
 
     def test_while_it_lasts_and_where_a_smaller_roster_mended_it_there_is_none(self) -> None:
-        lost, shrunk = (a_condition("Recovering", "True", reason, 0) for reason in ("Restarting", "Shrinking"))
-        mended = PretrainJobStatus(conditions=[a_condition("Recovering", "False", "Recovered", 30)])
-        assert list(recoveries.between(PretrainJobStatus(), PretrainJobStatus(conditions=[lost]))) == []
-        assert list(recoveries.between(PretrainJobStatus(conditions=[shrunk]), mended)) == []
+        assert recoveries.restored(PretrainJobStatus(), self.LOST, self.RUN) == self.LOST
+        shrunk = PretrainJobStatus(conditions=[a_condition("Recovering", "True", "Shrinking", 0)])
+        assert recoveries.restored(shrunk, self.mended(12), self.RUN) == self.mended(12)
+
+    def test_one_within_the_new_start_counts_from_one(self) -> None:
+        after = recoveries.restored(self.LOST, self.mended(12), self.RUN)
+        later = a_recovery(1).model_copy(update={"time": NOON + timedelta(minutes=4)})
+        status = recoveries.taken_in(after, replace(self.RUN, recovery=later))
+        assert (status.recovery.restarts, status.recovery.last_recovery and status.recovery.last_recovery.kind) == (
+            1,
+            "Restart",
+        )
 
 
 def a_condition(kind: str, status: Literal["True", "False"], reason: str, seconds: float) -> Condition:

@@ -104,4 +104,4 @@ def _of(culprits: Sequence[Seen], seen: Sequence[Seen], what: str) -> Loss:
     who = (
         f"rank {first.rank}" if len(culprits) == 1 else f"{len(culprits)} of {len(seen)} ranks, {first.rank} the first,"
     )
-    return Loss(first.rank, 0, first.node, f"{who} {what}")
+    return Loss(first.rank, 0, first.node, f"{who} {what}", max(each.seconds for each in culprits))

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -216,8 +216,8 @@ class Agent:
             "Restart",
             loss.cause,
             self._deaths,
-            at,
-            datetime.now(UTC),
+            at - loss.stood,
+            datetime.now(UTC) - timedelta(seconds=loss.stood),
             self._reached,
             now,
             rank=loss.rank,

@@ -27,6 +27,8 @@ class Loss:
     node: int
     hang: str = ""
     """How it hangs, where nothing else has killed it."""
+    stood: float = 0.0
+    """For how many seconds it had before anybody noticed."""
 
     @property
     def cause(self) -> str:
@@ -74,7 +76,7 @@ class Break:
     deaths: Deaths
     """With this one."""
     at: float
-    """When it was noticed, in seconds of the monotonic clock."""
+    """When it was noticed, of a hang when that began, in seconds of the monotonic clock."""
     time: datetime
     reached: int
     """Steps done before it, or before an earlier break that training had not come back from; -1 for none."""

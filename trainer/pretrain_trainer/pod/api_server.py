@@ -99,13 +99,15 @@ class ApiServer:
 
 
 def _ahead(date: str | None, asked: float, answered: float) -> float | None:
-    """What a date (RFC 9110) says of the clock of who wrote it between these two times. None without one, and where the
-    answer took long."""
-    try:
-        written = parsedate_to_datetime(date or "").timestamp() + 0.5
-    except ValueError:
+    """What a date (RFC 9110) says of the clock of who wrote it between these two times. None without one of that form and of
+    this century, and where the answer took long."""
+    if not (date and date.endswith(" GMT") and 0 <= answered - asked < _SURELY_WRONG_SECONDS):
         return None
-    return written - (asked + answered) / 2 if 0 <= answered - asked < _SURELY_WRONG_SECONDS else None
+    try:
+        written = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return None
+    return written.timestamp() + 0.5 - (asked + answered) / 2 if 2000 <= written.year < 2100 else None
 
 
 def _message(content: bytes) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pretrain_api import goodput
 from pretrain_api.goodput import Account
+from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import Activity, TimeSpent
 from pretrain_trainer.reporting import plots
@@ -41,11 +42,13 @@ class Share:
 
 
 def account_of(status: PretrainJobStatus, now: datetime) -> Account | None:
-    """The account up to now of a run whose last stage writes this; None where no status is known, as in a cluster."""
+    """The account of a run, up to now where its last stage writes this, else up to what was told last: what it has been at
+    since then, or whether it was at anything, is not known here. None where no status is known, as in a cluster."""
     if status.start_time is None or not status.goodput.spent:
         return None
     account = goodput.account_of(status.goodput, status.start_time)
-    return account if status.completion_time else account.passed(now, goodput.OTHER_STAGES)
+    is_at_its_end = status.completion_time is None and status.stage == Stage.REPORT
+    return account.passed(now, goodput.OTHER_STAGES) if is_at_its_end else account
 
 
 def shares(spent: Sequence[TimeSpent]) -> list[Share]:

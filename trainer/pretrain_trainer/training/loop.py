@@ -93,6 +93,8 @@ class Training:
     """For how long each step waited for its batch, since the last start: one for each step."""
     boundary: float = 0.0
     """When the last step ended, on the clock of time.perf_counter."""
+    resumed_step: int = 0
+    """Steps that were done when this start began."""
     since: float = 0.0
     """When this start of training began to train, in seconds since 1970."""
     saved_at: float = 0.0
@@ -127,7 +129,7 @@ class Training:
     def run(self) -> None:
         """Train to the end, or raise Stopped once a stop was asked for and the state is saved."""
         self.model.train()
-        self.since, self.boundary = time.time(), time.perf_counter()
+        self.since, self.boundary, self.resumed_step = time.time(), time.perf_counter(), self.position.step
         # Steps that came from memory are as old as they are: starts in quick succession would else put off the save for ever.
         self.saved_at = time.monotonic() - sum(figures.spent.seconds for figures in self.pending)
         while not self._comes_to_the_end():

@@ -14,7 +14,11 @@ _WINDOW_SECONDS = 60.0
 """A step that lies so far back counts e times less than the newest."""
 _COURSE_SECONDS = 1800.0
 """The same of the rates that there were."""
-_DEVIATIONS = 1.25
+_MOST_TIMES = 5.0
+"""A step that takes more times the usual was held up; what it took beyond that is a pause, as saving is."""
+_PRIOR, _PRIOR_SECONDS = 0.1, 300.0
+"""By how much rates wander on machines of which nothing is known yet, and for how many seconds that counts."""
+_DEVIATIONS = 1.45
 """Within so many root mean squares nine of ten ends lie, of trainings whose rate wanders by a tenth or more within minutes (a test
 draws such); where steps merely differ, nearly all do."""
 
@@ -31,13 +35,16 @@ class Pace:
     evaluations: int = 0
     evaluation_seconds: float = 0.0
     saving_seconds: float = 0.0
+    """Of checkpoints and other pauses."""
     whole_seconds: float = 0.0
     is_warm: bool = False
     """Whether a step after the first has been taken: the first also prepares what all others use."""
 
     def after(self, seconds: float, evaluating: float, saving: float) -> Pace:
         """The pace with one more step, which took so many seconds in all, those spent on the two pauses included."""
-        step = seconds - evaluating - saving
+        step = max(0.0, seconds - evaluating - saving)
+        if self.is_warm and (most := _MOST_TIMES * self.step_seconds / self.steps) and step > most:
+            step, saving = most, saving + step - most
         kept = math.exp(-step / _WINDOW_SECONDS) if self.is_warm else 0.0
         steps, step_seconds = self.steps * kept + 1, self.step_seconds * kept + step
         mean, still = step_seconds / steps, math.exp(-step / _COURSE_SECONDS) if self.is_warm else 0.0
@@ -72,7 +79,9 @@ class Pace:
             return 0.0
         mean = self.step_seconds / self.steps
         of_mean = (self.step_squares / self.steps - mean * mean) / self.steps
-        of_course = (second - 2 * mean * first) / one + mean * mean  # around the rate that is expected to stay
+        # Around the rate that is expected to stay; before much was seen, it is taken for one that wanders.
+        seen = second - 2 * mean * first + one * mean * mean
+        of_course = (seen + _PRIOR_SECONDS * (_PRIOR * mean) ** 2) / (one + _PRIOR_SECONDS)
         return steps * _DEVIATIONS * math.sqrt(max(0.0, of_mean) + max(0.0, of_course))
 
 

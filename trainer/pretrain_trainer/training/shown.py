@@ -27,6 +27,7 @@ def show(training: Training, figures: StepFigures) -> dict[str, float]:
     shown = {
         "step": figures.step,
         "totalSteps": training.length.steps,
+        "resumedStep": training.resumed_step,
         "samples": training.position.samples,
         "tokens": figures.tokens,
         "loss": figures.loss,
@@ -48,7 +49,7 @@ def show(training: Training, figures: StepFigures) -> dict[str, float]:
     seconds_left = training.pace.seconds_left(steps_left, left)
     if seconds_left is not None:
         shown["secondsLeft"] = seconds_left
-        shown["secondsLeftError"] = training.pace.error_seconds(steps_left)
+        shown["secondsLeftError"] = min(seconds_left, training.pace.error_seconds(steps_left))
     if training.peak_flops and training.flops_per_sample:
         shown["mfuRatio"] = samples_per_second * training.flops_per_sample / training.peak_flops
     finite = {name: float(value) for name, value in shown.items() if math.isfinite(value)}

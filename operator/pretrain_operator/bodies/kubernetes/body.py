@@ -160,7 +160,7 @@ class KubernetesBody:
         if published and published.attempt == attempt:
             workers = _with_unconfirmed(workers, published, self._gone)
         told = seen.configs.get(cluster.report_name(self.key[1]))
-        reported = observe.report(told)
+        reported = observe.report(told, now)
         run = observe.stage_run(seen, recorded, self.key[1], made_with, now)
         found = list(troubles.of_pods(seen, self.wanted, self._said, now)) if self.wanted else []
         metadata = self._manifest["metadata"]

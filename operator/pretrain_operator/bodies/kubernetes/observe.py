@@ -1,7 +1,6 @@
 """From cached children to what the brain observes. Pure: caches and the time come in as arguments."""
 
 import functools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,20 +17,13 @@ from pretrain_api.stages import FINISH, Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus
 from pretrain_api.world import World
+from pretrain_operator.bodies.kubernetes import reports
 from pretrain_operator.bodies.kubernetes.seen import BatchJob, Config, Node, Pod
 from pretrain_operator.brain import notices, stages
 from pretrain_operator.brain.observed import StageRun, Start, Worker
 
 Said = TypeVar("Said", bound=BaseModel)
 _LAST_LINES = 20
-_LARGEST_FIGURE = 1e18
-"""Of a report: below what a 64-bit integer of the status holds."""
-_LONGEST_SECONDS = 1e10
-_SPANS = ("secondsLeft", "secondsLeftError")
-"""Left by a report: three centuries."""
-_LAST_YEAR = 9000
-_LONGEST_URI = 4096
-"""As in the status."""
 _KEPT_STARTS = 5
 """So many starts of a stage before the newest keep their Jobs and pods, for their logs."""
 _KEPT_WORKERS = 16
@@ -222,22 +214,10 @@ def _parsed_world(text: str) -> World | None:
         return None
 
 
-def report(config: Config | None) -> Report | None:
-    """What a pod last reported; None for what no training can mean. Anybody who may write the ConfigMap may write that,
-    and what it says goes into the status and into times."""
+def report(config: Config | None, now: datetime) -> Report | None:
+    """What a pod last reported; None for what no training can mean."""
     said = _said(config, cluster.REPORT_KEY, Report)
-    return said if said is None or _is_sane(said) else None
-
-
-def _is_sane(said: Report) -> bool:
-    figures = said.figures
-    return (
-        all(math.isfinite(figure) and abs(figure) <= _LARGEST_FIGURE for figure in figures.values())
-        and all(figures.get(name, 0.0) >= 0 for name in ("step", "totalSteps", "samples", "tokens", *_SPANS))
-        and all(figures.get(name, 0.0) <= _LONGEST_SECONDS for name in _SPANS)
-        and said.time.year <= _LAST_YEAR
-        and (said.checkpoint is None or (said.checkpoint.step >= 0 and len(said.checkpoint.uri) <= _LONGEST_URI))
-    )
+    return said if said is None else reports.believed(said, now)
 
 
 def silence(config: Config | None) -> Silence | None:

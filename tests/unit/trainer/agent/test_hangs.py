@@ -84,7 +84,7 @@ class TestVerdict:
             [at(0, Phase.TOGETHER), at(1, Phase.TOGETHER), at(2, Phase.READING), at(3, Phase.COMPUTING, "")]
         )
         assert found is not None
-        assert (found.rank, found.node, found.hang) == (3, 1, "rank 3 does not run")
+        assert (found.rank, found.node, found.hang, found.stood) == (3, 1, "rank 3 does not run", 12.0)
 
     def test_blames_the_rank_that_the_others_wait_for(self) -> None:
         found = verdict([at(0, Phase.TOGETHER), at(1, Phase.COMPUTING, "loop.py:9 in _step"), at(2, Phase.TOGETHER)])

@@ -19,6 +19,9 @@ class Server(http.server.ThreadingHTTPServer):
 
     ahead, status, asked = 0.0, 200, 0
 
+    def date(self) -> str | None:
+        return formatdate(time.time() + self.ahead, usegmt=True)
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
@@ -27,8 +30,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked += 1
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response_only(self.server.status)
-        if self.server.ahead is not None:
-            self.send_header("Date", formatdate(time.time() + self.server.ahead, usegmt=True))
+        if (date := self.server.date()) is not None:
+            self.send_header("Date", date)
         self.end_headers()
         self.wfile.write(b"{}")
 
@@ -84,6 +87,15 @@ class TestSecondsAhead:
             api.patch("gpt-report", {})
         assert api.seconds_ahead() == pytest.approx(60, abs=1.5)
 
-    def test_are_none_where_no_answer_is_dated(self, api: ApiServer, server: Server) -> None:
-        server.ahead = None  # type: ignore[assignment]
+    @pytest.mark.parametrize(
+        "date",
+        [
+            None, "", "now", "Mon, 30 Nov 2026 07:38:35 +99999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT",
+            "Mon, 30 Nov 2026 07:38:35", "Mon, 30 Nov 2026 07:38:35 -0000", "Mon, 30 Nov 2020 07:38:35 GMT, x",
+        ],
+    )  # fmt: skip
+    def test_are_none_where_an_answer_has_no_date_of_the_right_form(
+        self, api: ApiServer, server: Server, date: str | None
+    ) -> None:
+        server.date = lambda: date
         assert api.seconds_ahead() == 0

@@ -80,25 +80,63 @@ class TestTheError:
     def test_holds_the_end_nine_times_of_ten_or_more(self, wobble: float, drift: float) -> None:
         found = [self.met(seed, wobble, drift) for seed in range(12)]
         within, asked = sum(each[0] for each in found), sum(each[1] for each in found)
-        assert within / asked >= 0.88
+        assert within / asked >= 0.9
         assert max(each[2] for each in found) < 7 * max(drift, wobble / 10)
 
-    def test_is_none_where_steps_are_alike(self) -> None:
-        pace = Pace()
-        for _ in range(100):
+    def test_is_a_tenth_at_first_and_less_where_steps_stay_alike(self) -> None:
+        pace, shares = Pace(), []
+        for _ in range(7200):
             pace = pace.after(1.0, 0.0, 0.0)
-        assert pace.error_seconds(1000) == pytest.approx(0, abs=0.01)
+            shares.append(pace.error_seconds(1000) / 1000)
+        assert 0.1 < shares[0] < 0.15
+        assert shares[600] < 0.09
+        assert shares[-1] < 0.06
 
     def test_grows_when_the_machine_becomes_slower(self) -> None:
         pace, errors = Pace(), []
         for step in range(700):
             pace = pace.after(1.0 if step < 600 else 2.0, 0.0, 0.0)
             errors.append(pace.error_seconds(1000))
-        assert errors[590] < 1
+        assert errors[590] < 100
         assert errors[-1] > 200
 
     def test_is_none_before_the_first_step(self) -> None:
         assert Pace().error_seconds(10) == 0
+
+
+class TestAStall:
+    """A step that was held up, by storage perhaps: it says little of those that follow."""
+
+    @pytest.mark.parametrize("stall", [60.0, 600.0, 14_400.0])
+    def test_makes_no_long_training_of_a_short_one(self, stall: float) -> None:
+        pace = Pace()
+        for _ in range(3000):
+            pace = pace.after(1.0, 0.0, 0.0)
+        pace = pace.after(stall, 0.0, 0.0)
+        left, error = pace.seconds_left(10_000, 0), pace.error_seconds(10_000)
+        assert left is not None
+        # As much more as the stall is of the time so far, ten times at most.
+        assert 10_000 <= left <= min(10 * 10_000, 1.25 * 10_000 * (1 + stall / 3000))
+        assert error < 0.5 * left
+        for _ in range(600):
+            pace = pace.after(1.0, 0.0, 0.0)
+        assert pace.error_seconds(10_000) < 1000
+
+    def test_that_comes_again_and_again_is_a_part_of_what_is_to_come(self) -> None:
+        pace, now = Pace(), 0.0
+        for step in range(10_000):
+            seconds = 121.0 if step % 500 == 499 else 1.0
+            pace, now = pace.after(seconds, 0.0, 0.0), now + seconds
+        left = pace.seconds_left(10_000, 0)
+        assert left == pytest.approx(now, rel=0.15)
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_time() -> None:
+    pace = Pace().after(1.0, 0.0, 0.0).after(1.0, 0.0, 0.0).after(-50.0, 0.0, 0.0).after(1.0, 0.0, 0.0)
+    left = pace.seconds_left(10, 0)
+    assert left is not None
+    assert left >= 0
+    assert pace.error_seconds(10) >= 0
 
 
 def test_before_the_first_step_nothing_is_known() -> None:

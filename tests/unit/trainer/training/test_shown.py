@@ -29,6 +29,7 @@ def training() -> Any:
         spec=SimpleNamespace(
             evaluation=SimpleNamespace(every_steps=0), training=SimpleNamespace(global_batch_size=BATCH)
         ),
+        resumed_step=0,
         pace=Pace().after(4.0, 0.0, 0.0),
         flops_per_sample=LENGTH * per_token,
         peak_flops=RANKS * PEAK,
