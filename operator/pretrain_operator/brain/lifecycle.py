@@ -30,7 +30,13 @@ def run_again(recorded: PretrainJobStatus, now: datetime) -> PretrainJobStatus:
     """
     if any(s.state == "Running" for s in recorded.stages):
         recorded = goodput.unwatched(failures.disrupted(recorded), now)
-    recovery = RecoveryStatus(failures=recorded.recovery.failures, disruptions=recorded.recovery.disruptions)
+    before = recorded.recovery
+    recovery = RecoveryStatus(
+        failures=before.failures,
+        disruptions=before.disruptions,
+        restarts=before.restarts,
+        last_recovery=before.last_recovery,
+    )
     listed = [s.model_copy(update={"state": "Pending"}) for s in recorded.stages]
     status = recorded.model_copy(update={"stages": listed, "stage": "", "recovery": recovery})
     if recorded.state not in TERMINAL:

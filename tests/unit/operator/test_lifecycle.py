@@ -8,7 +8,7 @@ from support.stage_runs import NOON
 
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
-from pretrain_api.types.status import CheckpointStatus, Progress
+from pretrain_api.types.status import CheckpointStatus, Progress, RecoveryRecord, RecoveryStatus
 from pretrain_operator.brain import lifecycle, stages
 
 OPENED = stages.listed(lifecycle.opened(PretrainJobStatus(), NOON, generation=3), a_job().spec)
@@ -32,6 +32,13 @@ class TestRunAgain:
         again = lifecycle.run_again(running, LATER)
         assert (again.recovery.disruptions, again.recovery.failures) == (1, 0)
         assert stages.entry(again, Stage.TRAIN).attempts == 2
+
+    def test_keeps_what_is_told_since_the_job_began_and_begins_the_budget_anew(self) -> None:
+        told = RecoveryStatus(
+            failures=2, restarts=3, last_recovery=RecoveryRecord(kind="Restart"), recent_failures=[NOON]
+        )
+        again = lifecycle.run_again(OPENED.model_copy(update={"recovery": told}), LATER).recovery
+        assert again == told.model_copy(update={"recent_failures": []})
 
     @pytest.mark.parametrize("state", ["Failed", "Succeeded"])
     def test_after_the_end_starts_clock_and_conditions_anew(self, state: str) -> None:
