@@ -16,6 +16,7 @@ BY_JOB = "by (namespace, pretrainjob)"
 JOB = "{{ $labels.namespace }}/{{ $labels.pretrainjob }}"
 TRAINS = 'on (namespace, pretrainjob) pretrain_job_state{state="Training"} == 1'
 GOODPUT = "namespace_pretrainjob:pretrain_job_goodput:ratio_1h"
+_FAILED = 'pretrain_job_state{state="Failed"}'
 _COUNTED = 'pretrain_job_time_seconds{activity!~"Suspended|OtherStages"}'
 _PRODUCTIVE = 'pretrain_job_time_seconds{activity="Productive"}'
 
@@ -132,15 +133,15 @@ ALERTS = (
         "warning",
         "A PretrainJob may fail for good soon.",
         f"{JOB} has used {{{{ $value | humanizePercentage }}}} of the failures that spec.recovery allows.",
-        "pretrain_job_failures_in_window / (pretrain_job_failures_allowed > 0) >= 0.7",
+        f"max {BY_JOB} (pretrain_job_failures_in_window) / (max {BY_JOB} (pretrain_job_failures_allowed) > 0) >= 0.7",
     ),
     Alert(
         "PretrainJobFailed",
         "critical",
         "A PretrainJob has failed.",
         f"{JOB} has failed within the last hour; the message of its condition Succeeded says why.",
-        'pretrain_job_state{state="Failed"} == 1'
-        ' unless on (namespace, pretrainjob) pretrain_job_state{state="Failed"} offset 1h == 1',
+        f"max {BY_JOB} ({_FAILED}) == 1 unless (max {BY_JOB} (max_over_time({_FAILED}[6h] offset 1h))"
+        f' unless max {BY_JOB} (max_over_time(pretrain_job_state{{state!="Failed"}}[1h])))',
     ),
     Alert(
         "PretrainJobDataStarved",

@@ -22,6 +22,15 @@ RECORDED = {rule["record"] for rule in FOUND if "record" in rule}
 Series = dict[str, str]
 """Values a minute, in the notation of promtool, by series; labels of the job are added."""
 
+
+def during(first: int, last: int, state: str) -> Series:
+    """A job in a state from one minute to another."""
+    before = f"_x{first} " if first else ""
+    return {f'pretrain_job_state{{state="{state}"}}': f"{before}1x{last - first - 1} _x300"}
+
+
+FAILED = 'pretrain_job_state{state="Failed"}'
+
 TRAINING = {'pretrain_job_state{state="Training"}': "1x180"}
 
 CASES: dict[str, tuple[Series, Series]] = {
@@ -131,6 +140,27 @@ ANOTHER_OPERATOR: dict[str, tuple[Series, bool]] = {
 """Series when another operator takes over, and whether the alert fires."""
 
 
+AT: dict[str, tuple[str, str, Series, bool]] = {
+    # A job that failed three hours ago and was not scraped for a quarter of an hour in between.
+    "failed long before a gap": ("PretrainJobFailed", "190m", {FAILED: "1x120 _x15 1x200"}, False),
+    "failed within a gap": ("PretrainJobFailed", "160m", {**during(0, 60, "Training"), **during(150, 200, "Failed")}, True),
+    # It was made anew under its name, trained, and failed again.
+    "failed a second time": (
+        "PretrainJobFailed", "190m", {FAILED: "1x60 _x119 1x20", **during(80, 180, "Training")}, True,
+    ),
+    "failed, as two pods tell": (
+        "PretrainJobFailed", "175m",
+        {f'pretrain_job_state{{state="Failed",pod="{pod}"}}': "_x150 1x30" for pod in "ab"}, True,
+    ),
+    "has little budget left, as two pods tell": (
+        "PretrainJobBudgetNearlyUsed", "175m",
+        {f'pretrain_job_failures_{what}{{pod="{pod}"}}': f"{count}x180"
+         for pod in "ab" for what, count in (("in_window", 7), ("allowed", 10))}, True,
+    ),
+}  # fmt: skip
+"""Alert, when it is looked at, the series, and whether it fires then, once."""
+
+
 def labelled(series: str) -> str:
     """With the labels that every series of a job has."""
     name, _, rest = series.partition("{")
@@ -140,14 +170,14 @@ def labelled(series: str) -> str:
     return f"{name}{{{','.join(labels)}}}"
 
 
-def a_test(alert: str, series: Series, fires: bool) -> dict[str, Any]:
+def a_test(alert: str, series: Series, fires: bool, at: str = "175m") -> dict[str, Any]:
     expected = {"labels": "{}", "value": 1}
     expression = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})'
     return {
         "name": f"{alert} {'fires' if fires else 'is quiet'}",
         "interval": "1m",
         "input_series": [{"series": labelled(name), "values": values} for name, values in series.items()],
-        "promql_expr_test": [{"expr": expression, "eval_time": "175m", "exp_samples": [expected] if fires else []}],
+        "promql_expr_test": [{"expr": expression, "eval_time": at, "exp_samples": [expected] if fires else []}],
     }
 
 
@@ -172,6 +202,15 @@ def test_it_goes_on_when_another_operator_takes_over(alert: str, tmp_path: Path)
     series, fires = ANOTHER_OPERATOR[alert]
     file = tmp_path / "test.yaml"
     file.write_text(json.dumps({"rule_files": [str(RULES)], "tests": [a_test(alert, series, fires)]}))
+    done = promtool("test", "rules", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("job", AT)
+def test_it_judges_a_job_that(job: str, tmp_path: Path) -> None:
+    alert, at, series, fires = AT[job]
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "tests": [a_test(alert, series, fires, at)]}))
     done = promtool("test", "rules", file)
     assert done.returncode == 0, done.stdout + done.stderr
 
