@@ -19,8 +19,15 @@ GOODPUT = "namespace_pretrainjob:pretrain_job_goodput:ratio_1h"
 _FAILED = 'pretrain_job_state{state="Failed"}'
 _COUNTED = 'pretrain_job_time_seconds{activity!~"Suspended|OtherStages"}'
 _PRODUCTIVE = 'pretrain_job_time_seconds{activity="Productive"}'
+_IDLE = 'pretrain_job_state{state!~"Training|Recovering|Succeeded|Failed"}'
+_RECOVERING = f'max {BY_JOB} (pretrain_job_state{{state="Recovering"}})'
+_MAY_BE_OLD = f"max {BY_JOB} (3 * pretrain_job_checkpoint_interval_seconds + 300)"
 
+IDLE = "namespace_pretrainjob:pretrain_job_idle:timestamp"
 RECORDED = {
+    # When nothing trained, nor came back to it within minutes. A job that recovers again and again trains.
+    IDLE: f"timestamp(max {BY_JOB} ({_IDLE}) or ({_RECOVERING}"
+    f" and {_RECOVERING[:-1]} offset 5m) and {_RECOVERING[:-1]} offset 10m)))",
     # Of jobs that have worked for half of the hour at least.
     GOODPUT: f"clamp_min(sum {BY_JOB} (delta({_PRODUCTIVE}[1h])), 0) / (sum {BY_JOB} (delta({_COUNTED}[1h])) > 1800)",
 }
@@ -116,8 +123,9 @@ ALERTS = (
         "warning",
         "The newest checkpoint of a PretrainJob is much older than it should be.",
         f"The newest checkpoint of {JOB} is {{{{ $value | humanizeDuration }}}} old.",
-        f"max {BY_JOB} (pretrain_job_checkpoint_age_seconds)"
-        f" > max {BY_JOB} (3 * pretrain_job_checkpoint_interval_seconds + 300) and {TRAINS}",
+        # For less time than the checkpoint may be old: the rest of its age is a pause.
+        f"max {BY_JOB} (pretrain_job_checkpoint_age_seconds) > {_MAY_BE_OLD} and {TRAINS}"
+        f" unless time() - max_over_time({IDLE}[3d]) < {_MAY_BE_OLD}",
         "5m",
     ),
     Alert(

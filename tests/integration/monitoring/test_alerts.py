@@ -29,6 +29,16 @@ def during(first: int, last: int, state: str) -> Series:
     return {f'pretrain_job_state{{state="{state}"}}': f"{before}1x{last - first - 1} _x300"}
 
 
+def paused(state: str, until: int) -> Series:
+    """A job that trains from a minute on, and had its last checkpoint at the beginning."""
+    return {
+        **during(0, until, state),
+        **during(until, until + 300, "Training"),
+        "pretrain_job_checkpoint_interval_seconds": "1800x1000",
+        "pretrain_job_checkpoint_age_seconds": "0+60x1000",
+    }
+
+
 FAILED = 'pretrain_job_state{state="Failed"}'
 
 TRAINING = {'pretrain_job_state{state="Training"}': "1x180"}
@@ -156,6 +166,21 @@ AT: dict[str, tuple[str, str, Series, bool]] = {
         "PretrainJobBudgetNearlyUsed", "175m",
         {f'pretrain_job_failures_{what}{{pod="{pod}"}}': f"{count}x180"
          for pod in "ab" for what, count in (("in_window", 7), ("allowed", 10))}, True,
+    ),
+    # Its checkpoint may be 95 minutes old.
+    "was suspended for long": (
+        "PretrainJobCheckpointOld", "632m", {**paused("Suspended", until=620)}, False,
+    ),
+    "could not recover for long": (
+        "PretrainJobCheckpointOld", "632m", {**paused("Recovering", until=620)}, False,
+    ),
+    "was suspended and has made no checkpoint since": (
+        "PretrainJobCheckpointOld", "730m", {**paused("Suspended", until=620)}, True,
+    ),
+    "recovers again and again and makes no checkpoint": (
+        "PretrainJobCheckpointOld", "175m",
+        {**paused("Queued", until=10), 'pretrain_job_state{state="Training"}': "_x10" + " 1x11 stale" * 20,
+         'pretrain_job_state{state="Recovering"}': "_x22 1" + " stale _x11 1" * 19}, True,
     ),
 }  # fmt: skip
 """Alert, when it is looked at, the series, and whether it fires then, once."""
