@@ -23,8 +23,10 @@ _IDLE = 'pretrain_job_state{state!~"Training|Recovering|Succeeded|Failed"}'
 _RECOVERING = f'max {BY_JOB} (pretrain_job_state{{state="Recovering"}})'
 _MAY_BE_OLD = f"max {BY_JOB} (3 * pretrain_job_checkpoint_interval_seconds + 300)"
 
+AGE = "namespace_pretrainjob:pretrain_job_age:seconds"
 IDLE = "namespace_pretrainjob:pretrain_job_idle:timestamp"
 RECORDED = {
+    AGE: f"sum {BY_JOB} (max by (namespace, pretrainjob, activity) (pretrain_job_time_seconds))",
     # When nothing trained, nor came back to it within minutes. A job that recovers again and again trains.
     IDLE: f"timestamp(max {BY_JOB} ({_IDLE}) or ({_RECOVERING}"
     f" and {_RECOVERING[:-1]} offset 5m) and {_RECOVERING[:-1]} offset 10m)))",
@@ -32,6 +34,11 @@ RECORDED = {
     GOODPUT: f"clamp_min(sum {BY_JOB} (delta({_PRODUCTIVE}[1h])), 0) / (sum {BY_JOB} (delta({_COUNTED}[1h])) > 1800)",
 }
 """Recording rules: name and expression."""
+# Losses of an earlier job of the same name are those of another model: no look goes back beyond the job's life.
+_LEAST_LOSS = " or ".join(
+    f"min {BY_JOB} (min_over_time(pretrain_job_loss[{minutes}m])) and {AGE} > {60 * minutes}"
+    for minutes in (360, 180, 90, 45)
+)
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,8 @@ ALERTS = (
         "PretrainJobLossDiverging",
         "warning",
         "The loss of a PretrainJob is far above what it was.",
-        f"The loss of {JOB} is {{{{ $value | humanize }}}} times its least of the last six hours.",
-        f"avg {BY_JOB} (avg_over_time(pretrain_job_loss[10m])) / min {BY_JOB} (min_over_time(pretrain_job_loss[6h])) > 1.5",
+        f"The loss of {JOB} is {{{{ $value | humanize }}}} times its least of the last hours.",
+        f"avg {BY_JOB} (avg_over_time(pretrain_job_loss[10m])) / ({_LEAST_LOSS}) > 1.5",
         "15m",
     ),
     Alert(

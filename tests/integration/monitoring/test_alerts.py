@@ -42,6 +42,7 @@ def paused(state: str, until: int) -> Series:
 FAILED = 'pretrain_job_state{state="Failed"}'
 
 TRAINING = {'pretrain_job_state{state="Training"}': "1x180"}
+OLD = {'pretrain_job_time_seconds{activity="Productive"}': "36000+60x180"}
 
 CASES: dict[str, tuple[Series, Series]] = {
     "PretrainJobStalled": (
@@ -60,7 +61,13 @@ CASES: dict[str, tuple[Series, Series]] = {
         {"pretrain_train_slowest_rank_ratio": "1.5x180"},
         {"pretrain_train_slowest_rank_ratio": "1x170 3x4 1x6"},
     ),
-    "PretrainJobLossDiverging": ({"pretrain_job_loss": "2x100 4x80"}, {"pretrain_job_loss": "8x60 4x60 3x60"}),
+    "PretrainJobLossDiverging": (
+        {**OLD, "pretrain_job_loss": "2x100 4x80"},
+        # One falls; the other was made anew two hours ago under the name of one whose loss was small.
+        {**OLD, "pretrain_job_loss": "8x60 4x60 3x60",
+         'pretrain_job_loss{pretrainjob="anew"}': "2x50 _x9 10.8-0.05x120",
+         'pretrain_job_time_seconds{activity="Productive",pretrainjob="anew"}': "36000+60x50 _x9 0+60x120"},
+    ),
     "PretrainJobLossNotFinite": (
         {"pretrain_train_skipped_steps_total": "0x170 0+2x10"},
         {"pretrain_train_skipped_steps_total": "0x170 1x10"},
@@ -134,7 +141,7 @@ ANOTHER_OPERATOR: dict[str, tuple[Series, bool]] = {
         True,
     ),
     "PretrainJobLossDiverging": (
-        {'pretrain_job_loss{pod="a"}': "2x100 _x80", 'pretrain_job_loss{pod="b"}': "_x101 4x80"},
+        {**OLD, 'pretrain_job_loss{pod="a"}': "2x100 _x80", 'pretrain_job_loss{pod="b"}': "_x101 4x80"},
         True,
     ),
     "PretrainJobPending": (
@@ -166,6 +173,16 @@ AT: dict[str, tuple[str, str, Series, bool]] = {
         "PretrainJobBudgetNearlyUsed", "175m",
         {f'pretrain_job_failures_{what}{{pod="{pod}"}}': f"{count}x180"
          for pod in "ab" for what, count in (("in_window", 7), ("allowed", 10))}, True,
+    ),
+    "was made anew and learns": (
+        "PretrainJobLossDiverging", "131m",
+        {"pretrain_job_loss": "2x60 _x10 10.8-0.05x60",
+         'pretrain_job_time_seconds{activity="Productive"}': "0+60x60 _x10 0+60x60"}, False,
+    ),
+    "was made anew an hour ago and diverges": (
+        "PretrainJobLossDiverging", "175m",
+        {"pretrain_job_loss": "2x60 _x10 4x70 7x60",
+         'pretrain_job_time_seconds{activity="Productive"}': "0+60x60 _x10 0+60x130"}, True,
     ),
     # Its checkpoint may be 95 minutes old.
     "was suspended for long": (
