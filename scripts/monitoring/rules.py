@@ -177,8 +177,8 @@ ALERTS = (
         "PretrainJobPending",
         "warning",
         "A PretrainJob has not begun to work for long.",
-        f"{JOB} has been {{{{ $labels.state }}}} for an hour.",
-        'max by (namespace, pretrainjob, state) (pretrain_job_state{state=~"Pending|Queued|Starting"}) == 1',
+        f"{JOB} has been Pending, Queued or Starting for an hour.",
+        f'max {BY_JOB} (pretrain_job_state{{state=~"Pending|Queued|Starting"}}) == 1',
         "1h",
     ),
     Alert(

@@ -184,6 +184,12 @@ AT: dict[str, tuple[str, str, Series, bool]] = {
         {"pretrain_job_loss": "2x60 _x10 4x70 7x60",
          'pretrain_job_time_seconds{activity="Productive"}': "0+60x60 _x10 0+60x130"}, True,
     ),
+    # It is Starting again before it is Queued for an hour.
+    "is queued and starts in turn": (
+        "PretrainJobPending", "130m",
+        {'pretrain_job_state{state="Queued"}': "1x49 stale _x49 1x49 stale",
+         'pretrain_job_state{state="Starting"}': "_x50 1x49 stale"}, True,
+    ),
     # Its checkpoint may be 95 minutes old.
     "was suspended for long": (
         "PretrainJobCheckpointOld", "632m", {**paused("Suspended", until=620)}, False,
