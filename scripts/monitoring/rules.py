@@ -193,8 +193,10 @@ ALERTS = (
         "PretrainOperatorDown",
         "critical",
         "No operator leads: training goes on, and nothing is started, replaced or ended.",
-        "No process has told for five minutes that it leads.",
-        "absent(pretrain_operator_leading == 1)",
+        "No process{{ with $labels.namespace }} in the namespace {{ . }}{{ end }} has told for five minutes that it leads.",
+        # By installation. Of one that is gone altogether six hours are remembered; where there is none at all, that is told.
+        "max by (namespace) (max_over_time(pretrain_operator_leading[6h]))"
+        " unless max by (namespace) (pretrain_operator_leading) == 1 or absent_over_time(pretrain_operator_leading[355m])",
         "5m",
     ),
     Alert(

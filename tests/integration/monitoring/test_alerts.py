@@ -42,6 +42,7 @@ def paused(state: str, until: int) -> Series:
 FAILED = 'pretrain_job_state{state="Failed"}'
 
 TRAINING = {'pretrain_job_state{state="Training"}': "1x180"}
+GREEN = {'pretrain_operator_leading{namespace="green"}': "1x2000"}
 OLD = {'pretrain_job_time_seconds{activity="Productive"}': "36000+60x180"}
 
 CASES: dict[str, tuple[Series, Series]] = {
@@ -189,6 +190,24 @@ AT: dict[str, tuple[str, str, Series, bool]] = {
         "PretrainJobPending", "130m",
         {'pretrain_job_state{state="Queued"}': "1x49 stale _x49 1x49 stale",
          'pretrain_job_state{state="Starting"}': "_x50 1x49 stale"}, True,
+    ),
+    "another installation's operator cannot lead": (
+        "PretrainOperatorDown", "175m", {**GREEN, 'pretrain_operator_leading{namespace="blue"}': "1x160 0x20"}, True,
+    ),
+    "another installation's operator is gone": (
+        "PretrainOperatorDown", "175m", {**GREEN, 'pretrain_operator_leading{namespace="blue"}': "1x160 stale"}, True,
+    ),
+    "two installations look after": (
+        "PretrainOperatorDown", "175m",
+        {**GREEN, 'pretrain_operator_leading{namespace="blue",pod="a"}': "1x100 stale",
+         'pretrain_operator_leading{namespace="blue",pod="b"}': "0x100 1x80"}, False,
+    ),
+    "no operator was ever there for": ("PretrainOperatorDown", "175m", TRAINING, True),
+    "no operator has been there for since yesterday": (
+        "PretrainOperatorDown", "1500m", {"pretrain_operator_leading": "1x60 stale"}, True,
+    ),
+    "no operator has been there for since six hours": (
+        "PretrainOperatorDown", "421m", {"pretrain_operator_leading": "1x60 stale"}, True,
     ),
     # Its checkpoint may be 95 minutes old.
     "was suspended for long": (
