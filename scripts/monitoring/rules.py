@@ -136,6 +136,14 @@ ALERTS = (
         "5m",
     ),
     Alert(
+        "PretrainJobRecovering",
+        "warning",
+        "A PretrainJob does not come back from a loss.",
+        f"{JOB} has been Recovering for ten minutes.",
+        f"{_RECOVERING} == 1",
+        "10m",
+    ),
+    Alert(
         "PretrainJobRecoveryLoop",
         "critical",
         "A PretrainJob recovers again and again.",

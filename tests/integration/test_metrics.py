@@ -35,6 +35,7 @@ EMPTY_HERE = {
     # What these rules watch for has not happened, or there is no operator.
     'PretrainJobStalled watches pretrain_job_condition{type="Stalled"}',
     'PretrainJobFailed watches pretrain_job_state{state="Failed"}',
+    'PretrainJobRecovering watches pretrain_job_state{state="Recovering"}',
     'PretrainJobPending watches pretrain_job_state{state=~"Pending|Queued|Starting"}',
     "PretrainOperatorDown watches pretrain_operator_leading",
     "PretrainOperatorWatchStale watches pretrain_operator_leading",

@@ -90,6 +90,12 @@ CASES: dict[str, tuple[Series, Series]] = {
          'pretrain_job_checkpoint_interval_seconds{pretrainjob="idle"}': "300x180",
          'pretrain_job_checkpoint_age_seconds{pretrainjob="idle"}': "0+60x180"},
     ),
+    "PretrainJobRecovering": (
+        {'pretrain_job_state{state="Recovering"}': "_x160 1x20"},
+        # One has recovered for five minutes, the other trained in between.
+        {'pretrain_job_state{state="Recovering"}': "_x170 1x10",
+         'pretrain_job_state{state="Recovering",pretrainjob="other"}': "_x160 1x7 stale 1x10"},
+    ),
     "PretrainJobRecoveryLoop": (
         {"pretrain_job_restarts_total": "0x150 0+1x30", "pretrain_job_failures_total": "0x180",
          "pretrain_job_disruptions_total": "0x180"},
@@ -147,6 +153,10 @@ ANOTHER_OPERATOR: dict[str, tuple[Series, bool]] = {
     ),
     "PretrainJobPending": (
         {'pretrain_job_state{state="Queued",pod="a"}': "_x100 1x40", 'pretrain_job_state{state="Queued",pod="b"}': "_x140 1x40"},
+        True,
+    ),
+    "PretrainJobRecovering": (
+        {'pretrain_job_state{state="Recovering",pod="a"}': "_x160 1x8 stale", 'pretrain_job_state{state="Recovering",pod="b"}': "_x169 1x9"},
         True,
     ),
     # Nor is what a person knows already new.
@@ -208,6 +218,12 @@ AT: dict[str, tuple[str, str, Series, bool]] = {
     ),
     "no operator has been there for since six hours": (
         "PretrainOperatorDown", "421m", {"pretrain_operator_leading": "1x60 stale"}, True,
+    ),
+    "has made no step for a quarter of an hour": (
+        "PretrainJobNoProgress", "26m", {**TRAINING, "pretrain_job_progress_age_seconds": "0x10 0+60x30"}, True,
+    ),
+    "has made no step for twelve minutes": (
+        "PretrainJobNoProgress", "23m", {**TRAINING, "pretrain_job_progress_age_seconds": "0x10 0+60x30"}, False,
     ),
     # Its checkpoint may be 95 minutes old.
     "was suspended for long": (
@@ -274,7 +290,7 @@ def test_it_goes_on_when_another_operator_takes_over(alert: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("job", AT)
-def test_it_judges_a_job_that(job: str, tmp_path: Path) -> None:
+def test_it_judges_rightly_what(job: str, tmp_path: Path) -> None:
     alert, at, series, fires = AT[job]
     file = tmp_path / "test.yaml"
     file.write_text(json.dumps({"rule_files": [str(RULES)], "tests": [a_test(alert, series, fires, at)]}))
