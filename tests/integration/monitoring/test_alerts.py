@@ -220,7 +220,7 @@ AT: dict[str, tuple[str, str, Series, bool]] = {
         "PretrainOperatorDown", "421m", {"pretrain_operator_leading": "1x60 stale"}, True,
     ),
     "has made no step for a quarter of an hour": (
-        "PretrainJobNoProgress", "26m", {**TRAINING, "pretrain_job_progress_age_seconds": "0x10 0+60x30"}, True,
+        "PretrainJobNoProgress", "28m", {**TRAINING, "pretrain_job_progress_age_seconds": "0x10 0+60x30"}, True,
     ),
     "has made no step for twelve minutes": (
         "PretrainJobNoProgress", "23m", {**TRAINING, "pretrain_job_progress_age_seconds": "0x10 0+60x30"}, False,
