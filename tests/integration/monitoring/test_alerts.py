@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -325,6 +326,14 @@ def test_it_says_what_is_wrong_and_where_to_read_on(alert: str) -> None:
     text = page.read_text()
     assert text.startswith(f"# {alert}\n")
     assert re.findall(r"^## (.+)", text, re.MULTILINE) == ["Meaning", "Impact", "Diagnosis", "Fix"]
+
+
+def test_an_address_is_put_before_the_pages_as_the_guide_says() -> None:
+    guide = (ROOT / "docs" / "how-to" / "monitor.md").read_text()
+    (command,) = re.findall(r"^(sed .*) > rules.yaml$", guide, re.MULTILINE)
+    done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, check=True)
+    addresses = re.findall(r"runbook_url: (.*)", done.stdout)
+    assert addresses == [f"https://wiki.example.com/runbooks/{alert.lower()}.md" for alert in ALERTS]
 
 
 def test_no_page_is_left_of_an_alert_that_is_gone() -> None:
