@@ -22,7 +22,9 @@ _FAILED = 'pretrain_job_state{state="Failed"}'
 _COUNTED = 'pretrain_job_time_seconds{activity!~"Suspended|OtherStages"}'
 _PRODUCTIVE = 'pretrain_job_time_seconds{activity="Productive"}'
 _IDLE = 'pretrain_job_state{state!~"Training|Recovering|Succeeded|Failed"}'
-_RECOVERING = f'max {BY_JOB} (pretrain_job_state{{state="Recovering"}})'
+_RECOVERING, _FIVE_AGO, _TEN_AGO = (
+    f'max {BY_JOB} (pretrain_job_state{{state="Recovering"}}{offset})' for offset in ("", " offset 5m", " offset 10m")
+)
 _MAY_BE_OLD = f"max {BY_JOB} (3 * pretrain_job_checkpoint_interval_seconds + 300)"
 
 AGE = "namespace_pretrainjob:pretrain_job_age:seconds"
@@ -30,8 +32,7 @@ IDLE = "namespace_pretrainjob:pretrain_job_idle:timestamp"
 RECORDED = {
     AGE: f"sum {BY_JOB} (max by (namespace, pretrainjob, activity) (pretrain_job_time_seconds))",
     # When nothing trained, nor came back to it within minutes. A job that recovers again and again trains.
-    IDLE: f"timestamp(max {BY_JOB} ({_IDLE}) or ({_RECOVERING}"
-    f" and {_RECOVERING[:-1]} offset 5m) and {_RECOVERING[:-1]} offset 10m)))",
+    IDLE: f"timestamp(max {BY_JOB} ({_IDLE}) or ({_RECOVERING} and {_FIVE_AGO} and {_TEN_AGO}))",
     # Of jobs that have worked for half of the hour at least.
     GOODPUT: f"clamp_min(sum {BY_JOB} (delta({_PRODUCTIVE}[1h])), 0) / (sum {BY_JOB} (delta({_COUNTED}[1h])) > 1800)",
 }
