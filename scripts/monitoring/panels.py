@@ -49,7 +49,10 @@ ACTIVITY_COLOURS: Colours = (
     ("Productive", "green"),
     ("DataWait", "yellow"),
     ("CheckpointStall|Evaluation|Compilation", "purple"),
-    ("Queued|Starting|Suspended|OtherStages", "blue"),
+    ("Queued", "#8ab8ff"),
+    ("Starting", "blue"),
+    ("Suspended", "#7c8896"),
+    ("OtherStages", "#1f9eb3"),
     ("Recovery", "orange"),
     ("Lost", "red"),
 )
@@ -66,6 +69,11 @@ def each(metric: str, *labels: str, where: Sequence[str] = ()) -> str:
     """A gauge of each chosen job, and of each value of more labels: one series, whichever pod tells it. Without that another
     operator, or another worker with the first rank, would begin another series beside the one that ended."""
     return f"max by ({', '.join(('namespace', 'pretrainjob', *labels))}) ({metric}{of_job(*where)})"
+
+
+def happened(counter: str, within: str = "$__rate_interval") -> str:
+    """How often, in whole numbers: of the few scrapes of an interval `increase` makes fractions."""
+    return f"round(increase({counter}[{within}]))"
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ class Panel:
     lowest: float | None = 0
     """Where the axis begins at most; None: where the values do."""
     columns: Sequence[tuple[str, str]] = ()
-    """Of a table, for each query: name and unit of its column."""
+    """Of a table, for each query: name and unit of its column; without a name only its labels are shown."""
     colours: Colours = ()
 
 
@@ -254,13 +262,15 @@ def _of_kind(panel: Panel) -> Any:
 
 def _table(panel: Panel) -> table.Panel:
     """One row for each job, one column for each query."""
-    names = {f"Value #{chr(ord('A') + place)}": name for place, (name, _) in enumerate(panel.columns)}
-    hidden = dict.fromkeys(("Time", "__name__", "instance", "job", "endpoint", "container", "pod", "service"), True)
+    values = [(f"Value #{chr(ord('A') + place)}", name) for place, (name, _) in enumerate(panel.columns)]
+    names = {value: name for value, name in values if name}
+    others = ("Time", "__name__", "instance", "job", "endpoint", "container", "pod", "service")
+    hidden = dict.fromkeys((*others, *(value for value, name in values if not name)), True)
     found = table.Panel().show_header(True).with_transformation(models.DataTransformerConfig("merge", options={}))
     found = found.with_transformation(
         models.DataTransformerConfig("organize", options={"excludeByName": hidden, "renameByName": names})
     )
-    for name, unit in panel.columns:
+    for name, unit in filter(all, panel.columns):
         found = found.override_by_name(name, [models.DynamicConfigValue("unit", unit)])
     return found
 

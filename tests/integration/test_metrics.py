@@ -35,6 +35,7 @@ EMPTY_HERE = {
     # What these rules watch for has not happened, or there is no operator.
     'PretrainJobStalled watches pretrain_job_condition{type="Stalled"}',
     'PretrainJobFailed watches pretrain_job_state{state="Failed"}',
+    'PretrainJobRecovering watches pretrain_job_state{state="Recovering"}',
     'PretrainJobPending watches pretrain_job_state{state=~"Pending|Queued|Starting"}',
     "PretrainOperatorDown watches pretrain_operator_leading",
     "PretrainOperatorWatchStale watches pretrain_operator_leading",
@@ -42,6 +43,10 @@ EMPTY_HERE = {
     "PretrainOperatorDefect watches pretrain_operator_errors_total",
     # It has not worked for half an hour.
     "PretrainJobGoodputLow watches namespace_pretrainjob:pretrain_job_goodput:ratio_1h",
+    # While it trains nothing is idle.
+    'namespace_pretrainjob:pretrain_job_idle:timestamp watches pretrain_job_state{state!~"Training|Recovering|Succeeded|Failed"}',
+    'namespace_pretrainjob:pretrain_job_idle:timestamp watches pretrain_job_state{state="Recovering"}',
+    "PretrainJobCheckpointOld watches namespace_pretrainjob:pretrain_job_idle:timestamp",
 }  # fmt: skip
 """Panels and selectors of rules that are to be empty in a run like this one."""
 ONLY_ON_AN_ACCELERATOR = {declared.MFU.name}

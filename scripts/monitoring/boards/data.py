@@ -46,7 +46,7 @@ BOARD = Board(
                     f" / sum {_BY_JOB} (rate(pretrain_train_step_phase_seconds_count{_DATA}[$__rate_interval]))", JOB_LEGEND),),
                   "s"),
             Panel("Tokens", "Tokens that steps took, each second, those included that were made again.",
-                  ((_rate("pretrain_train_tokens_total"), JOB_LEGEND),)),
+                  ((_rate("pretrain_train_tokens_total"), JOB_LEGEND),), "si: tokens/s"),
         )),
         ("Reads", (
             Panel("Bytes", "Of shards, from stores; local files are mapped, not read.",

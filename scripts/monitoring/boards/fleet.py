@@ -9,6 +9,7 @@ from monitoring.panels import (
     Board,
     Panel,
     each,
+    happened,
     small,
 )
 
@@ -39,6 +40,7 @@ BOARD = Board(
         )),
         ("Jobs", (
             Panel("Every job", "One row for each job that has not ended.", (
+                (each("pretrain_job_state", "state", where=('state!~"Succeeded|Failed"',)), ""),
                 (each("pretrain_job_step"), ""),
                 (f"{each('pretrain_job_step')} / {each('pretrain_job_planned_steps')}", ""),
                 (each("pretrain_job_loss"), ""),
@@ -46,7 +48,7 @@ BOARD = Board(
                 (each("pretrain_job_goodput_ratio"), ""),
                 (each("pretrain_job_time_left_seconds"), ""),
             ), kind="table", width=24, height=9, columns=(
-                ("Step", "short"), ("Done", "percentunit"), ("Loss", "short"), ("Tokens/s", "short"),
+                ("", ""), ("Step", "short"), ("Done", "percentunit"), ("Loss", "short"), ("Tokens/s", "short"),
                 ("Goodput", "percentunit"), ("Time left", "s"),
             )),
             Panel("Jobs by state", "How many jobs are in each state.", ((_STATE, "{{state}}"),), kind="stacked", width=12,
@@ -57,7 +59,7 @@ BOARD = Board(
         )),
         ("What it buys", (
             Panel("Throughput", "Tokens per second of each job.",
-                  ((each("pretrain_job_tokens_per_second"), JOB_LEGEND),), width=8),
+                  ((each("pretrain_job_tokens_per_second"), JOB_LEGEND),), "si: tokens/s", width=8),
             Panel("MFU", "Model FLOPs utilisation, where the peak of the hardware is known.",
                   ((each("pretrain_job_mfu_ratio"), JOB_LEGEND),), "percentunit", ((0.3, "green"),), below="orange"),
             Panel("Goodput", "Share of each job's time that turned into steps which stand.",
@@ -67,9 +69,9 @@ BOARD = Board(
                   ((f"sum by (activity) ({each('pretrain_job_time_seconds', 'activity')})", "{{activity}}"),), "s", kind="bars", width=12,
                   colours=ACTIVITY_COLOURS),
             Panel("Failures and disruptions", "What broke jobs off, in each interval: their own fault, or others'.", (
-                (f"sum(increase(pretrain_job_failures_total{OF_JOB}[$__rate_interval]))", "failures"),
-                (f"sum(increase(pretrain_job_disruptions_total{OF_JOB}[$__rate_interval]))", "disruptions"),
-                (f"sum(increase(pretrain_job_restarts_total{OF_JOB}[$__rate_interval]))", "restarts within a start"),
+                (f"sum({happened(f'pretrain_job_failures_total{OF_JOB}')})", "failures"),
+                (f"sum({happened(f'pretrain_job_disruptions_total{OF_JOB}')})", "disruptions"),
+                (f"sum({happened(f'pretrain_job_restarts_total{OF_JOB}')})", "restarts within a start"),
             ), limits=((1, "orange"),), width=12),
         )),
     ),

@@ -1,6 +1,6 @@
 """One job: is it healthy, what does it learn, and what does its time go into."""
 
-from monitoring.panels import ACTIVITY_COLOURS, OF_JOB, Board, Panel, each, small
+from monitoring.panels import ACTIVITY_COLOURS, OF_JOB, Board, Panel, each, happened, small
 
 _PHASES = f"pretrain_train_step_phase_seconds_sum{OF_JOB}[$__rate_interval]"
 _STEPS = f"pretrain_train_step_seconds_count{OF_JOB}[$__rate_interval]"
@@ -40,14 +40,14 @@ BOARD = Board(
             Panel("Gradient norm", "Before clipping.", ((each("pretrain_train_gradient_norm"), "norm"),)),
             Panel("Learning rate", "Of the newest step.", ((each("pretrain_train_learning_rate"), "rate"),), "sci"),
             Panel("Skipped steps", "Steps whose loss or gradient was not finite, in each interval.",
-                  ((f"sum(increase(pretrain_train_skipped_steps_total{OF_JOB}[$__rate_interval]))", "skipped"),),
+                  ((f"sum({happened(f'pretrain_train_skipped_steps_total{OF_JOB}')})", "skipped"),),
                   limits=((1, "orange"), (4, "red"))),
             Panel("Steps", "Optimizer steps done, and planned.",
                   ((each("pretrain_job_step"), "done"), (each("pretrain_job_planned_steps"), "planned"))),
         )),
         ("How fast", (
             Panel("Throughput", "Tokens per second of all ranks.",
-                  ((each("pretrain_train_tokens_per_second"), "tokens/s"),)),
+                  ((each("pretrain_train_tokens_per_second"), "all ranks"),), "si: tokens/s"),
             Panel("MFU", "Model FLOPs utilisation: 6 operations for each parameter and token, and attention, over the peak.",
                   ((each("pretrain_train_mfu_ratio"), "MFU"),), "percentunit", ((0.3, "green"),), below="orange"),
             Panel("Time of a step", "Median and slow end over ranks and steps.",
@@ -80,9 +80,9 @@ BOARD = Board(
             Panel("Checkpoint bytes", "What checkpoints have taken since each worker began.",
                   ((f"sum(pretrain_train_checkpoint_bytes_total{OF_JOB})", "bytes"),), "bytes", width=8, height=6),
             Panel("Samples", "Samples each second, those included of steps that were made again: the throughput of images.",
-                  ((f"sum(rate(pretrain_train_samples_total{OF_JOB}[$__rate_interval]))", "samples"),), "ops", width=8, height=6),
+                  ((f"sum(rate(pretrain_train_samples_total{OF_JOB}[$__rate_interval]))", "samples"),), "si: samples/s", width=8, height=6),
             Panel("Steps made", "Steps each second, those included that were made again.",
-                  ((f"sum(rate(pretrain_train_steps_total{OF_JOB}[$__rate_interval]))", "steps"),), "ops", width=8, height=6),
+                  ((f"sum(rate(pretrain_train_steps_total{OF_JOB}[$__rate_interval]))", "steps"),), "suffix:steps/s", width=8, height=6),
             Panel("Conditions", "Those that are true.", ((each("pretrain_job_condition", "type"), "{{type}}"),),
                   kind="states", width=24, height=6,
                   colours=(("Recovering|Straggling", "orange"), ("Suspended", "blue"), ("Stalled", "red"))),

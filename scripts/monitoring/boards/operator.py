@@ -1,6 +1,6 @@
 """The operator itself: does it lead, does it see, and is it quick."""
 
-from monitoring.panels import Board, Panel, small
+from monitoring.panels import Board, Panel, happened, small
 
 _RECONCILES = "pretrain_operator_reconcile_seconds"
 
@@ -24,7 +24,7 @@ BOARD = Board(
             small(Panel("Queue", "Requests to the API server that wait for their turn.",
                         (("max(pretrain_operator_request_queue_depth)", ""),), limits=((50, "orange"), (500, "red")))),
             small(Panel("Defects", "Of its own, within the chosen time.",
-                        (("sum(increase(pretrain_operator_errors_total[$__range]))", ""),), limits=((1, "red"),))),
+                        ((f"sum({happened('pretrain_operator_errors_total', '$__range')})", ""),), limits=((1, "red"),))),
             small(Panel("Reconciles", "Of all jobs, each second.",
                         ((f"sum(rate({_RECONCILES}_count[$__rate_interval]))", ""),), "ops")),
         )),

@@ -1,8 +1,6 @@
 """What went wrong, when, how it was recovered from, and what it cost."""
 
-from monitoring.panels import JOB_LEGEND, OF_JOB, STATE_COLOURS, Board, Panel, each, small
-
-_RATE = "[$__rate_interval]"
+from monitoring.panels import JOB_LEGEND, OF_JOB, STATE_COLOURS, Board, Panel, each, happened, small
 
 
 def _quantile(share: float) -> str:
@@ -11,7 +9,7 @@ def _quantile(share: float) -> str:
 
 
 def _by_job(counter: str) -> str:
-    return f"sum by (namespace, pretrainjob) (increase({counter}{OF_JOB}{_RATE}))"
+    return f"sum by (namespace, pretrainjob) ({happened(counter + OF_JOB)})"
 
 
 def _share(activity: str) -> str:
@@ -53,10 +51,10 @@ BOARD = Board(
                 (_by_job("pretrain_job_restarts_total"), f"restarts {JOB_LEGEND}"),
             ), limits=((1, "orange"),)),
             Panel("Breaks by reason", "Why agents began again with their ranks, in each interval.",
-                  ((f"sum by (reason) (increase(pretrain_train_breaks_total{OF_JOB}{_RATE}))", "{{reason}}"),),
+                  ((f"sum by (reason) ({happened(f'pretrain_train_breaks_total{OF_JOB}')})", "{{reason}}"),),
                   limits=((1, "orange"),)),
             Panel("Failures by kind", "Of all jobs, in each interval.",
-                  ((f"sum by (kind) (increase(pretrain_operator_failures_total{_RATE})) > 0", "{{kind}}"),),
+                  ((f"sum by (kind) ({happened('pretrain_operator_failures_total')}) > 0", "{{kind}}"),),
                   limits=((1, "orange"),)),
         )),
         ("What it cost", (

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,28 @@ RECORDED = {rule["record"] for rule in FOUND if "record" in rule}
 Series = dict[str, str]
 """Values a minute, in the notation of promtool, by series; labels of the job are added."""
 
+
+def during(first: int, last: int, state: str) -> Series:
+    """A job in a state from one minute to another."""
+    before = f"_x{first} " if first else ""
+    return {f'pretrain_job_state{{state="{state}"}}': f"{before}1x{last - first - 1} _x300"}
+
+
+def paused(state: str, until: int) -> Series:
+    """A job that trains from a minute on, and had its last checkpoint at the beginning."""
+    return {
+        **during(0, until, state),
+        **during(until, until + 300, "Training"),
+        "pretrain_job_checkpoint_interval_seconds": "1800x1000",
+        "pretrain_job_checkpoint_age_seconds": "0+60x1000",
+    }
+
+
+FAILED = 'pretrain_job_state{state="Failed"}'
+
 TRAINING = {'pretrain_job_state{state="Training"}': "1x180"}
+GREEN = {'pretrain_operator_leading{namespace="green"}': "1x2000"}
+OLD = {'pretrain_job_time_seconds{activity="Productive"}': "36000+60x180"}
 
 CASES: dict[str, tuple[Series, Series]] = {
     "PretrainJobStalled": (
@@ -41,7 +63,13 @@ CASES: dict[str, tuple[Series, Series]] = {
         {"pretrain_train_slowest_rank_ratio": "1.5x180"},
         {"pretrain_train_slowest_rank_ratio": "1x170 3x4 1x6"},
     ),
-    "PretrainJobLossDiverging": ({"pretrain_job_loss": "2x100 4x80"}, {"pretrain_job_loss": "8x60 4x60 3x60"}),
+    "PretrainJobLossDiverging": (
+        {**OLD, "pretrain_job_loss": "2x100 4x80"},
+        # One falls; the other was made anew two hours ago under the name of one whose loss was small.
+        {**OLD, "pretrain_job_loss": "8x60 4x60 3x60",
+         'pretrain_job_loss{pretrainjob="anew"}': "2x50 _x9 10.8-0.05x120",
+         'pretrain_job_time_seconds{activity="Productive",pretrainjob="anew"}': "36000+60x50 _x9 0+60x120"},
+    ),
     "PretrainJobLossNotFinite": (
         {"pretrain_train_skipped_steps_total": "0x170 0+2x10"},
         {"pretrain_train_skipped_steps_total": "0x170 1x10"},
@@ -62,6 +90,12 @@ CASES: dict[str, tuple[Series, Series]] = {
          "pretrain_job_checkpoint_age_seconds": "0+60x180",
          'pretrain_job_checkpoint_interval_seconds{pretrainjob="idle"}': "300x180",
          'pretrain_job_checkpoint_age_seconds{pretrainjob="idle"}': "0+60x180"},
+    ),
+    "PretrainJobRecovering": (
+        {'pretrain_job_state{state="Recovering"}': "_x160 1x20"},
+        # One has recovered for five minutes, the other trained in between.
+        {'pretrain_job_state{state="Recovering"}': "_x170 1x10",
+         'pretrain_job_state{state="Recovering",pretrainjob="other"}': "_x160 1x7 stale 1x10"},
     ),
     "PretrainJobRecoveryLoop": (
         {"pretrain_job_restarts_total": "0x150 0+1x30", "pretrain_job_failures_total": "0x180",
@@ -115,11 +149,15 @@ ANOTHER_OPERATOR: dict[str, tuple[Series, bool]] = {
         True,
     ),
     "PretrainJobLossDiverging": (
-        {'pretrain_job_loss{pod="a"}': "2x100 _x80", 'pretrain_job_loss{pod="b"}': "_x101 4x80"},
+        {**OLD, 'pretrain_job_loss{pod="a"}': "2x100 _x80", 'pretrain_job_loss{pod="b"}': "_x101 4x80"},
         True,
     ),
     "PretrainJobPending": (
         {'pretrain_job_state{state="Queued",pod="a"}': "_x100 1x40", 'pretrain_job_state{state="Queued",pod="b"}': "_x140 1x40"},
+        True,
+    ),
+    "PretrainJobRecovering": (
+        {'pretrain_job_state{state="Recovering",pod="a"}': "_x160 1x8 stale", 'pretrain_job_state{state="Recovering",pod="b"}': "_x169 1x9"},
         True,
     ),
     # Nor is what a person knows already new.
@@ -131,6 +169,82 @@ ANOTHER_OPERATOR: dict[str, tuple[Series, bool]] = {
 """Series when another operator takes over, and whether the alert fires."""
 
 
+AT: dict[str, tuple[str, str, Series, bool]] = {
+    # A job that failed three hours ago and was not scraped for a quarter of an hour in between.
+    "failed long before a gap": ("PretrainJobFailed", "190m", {FAILED: "1x120 _x15 1x200"}, False),
+    "failed within a gap": ("PretrainJobFailed", "160m", {**during(0, 60, "Training"), **during(150, 200, "Failed")}, True),
+    # It was made anew under its name, trained, and failed again.
+    "failed a second time": (
+        "PretrainJobFailed", "190m", {FAILED: "1x60 _x119 1x20", **during(80, 180, "Training")}, True,
+    ),
+    "failed, as two pods tell": (
+        "PretrainJobFailed", "175m",
+        {f'pretrain_job_state{{state="Failed",pod="{pod}"}}': "_x150 1x30" for pod in "ab"}, True,
+    ),
+    "has little budget left, as two pods tell": (
+        "PretrainJobBudgetNearlyUsed", "175m",
+        {f'pretrain_job_failures_{what}{{pod="{pod}"}}': f"{count}x180"
+         for pod in "ab" for what, count in (("in_window", 7), ("allowed", 10))}, True,
+    ),
+    "was made anew and learns": (
+        "PretrainJobLossDiverging", "131m",
+        {"pretrain_job_loss": "2x60 _x10 10.8-0.05x60",
+         'pretrain_job_time_seconds{activity="Productive"}': "0+60x60 _x10 0+60x60"}, False,
+    ),
+    "was made anew an hour ago and diverges": (
+        "PretrainJobLossDiverging", "175m",
+        {"pretrain_job_loss": "2x60 _x10 4x70 7x60",
+         'pretrain_job_time_seconds{activity="Productive"}': "0+60x60 _x10 0+60x130"}, True,
+    ),
+    # It is Starting again before it is Queued for an hour.
+    "is queued and starts in turn": (
+        "PretrainJobPending", "130m",
+        {'pretrain_job_state{state="Queued"}': "1x49 stale _x49 1x49 stale",
+         'pretrain_job_state{state="Starting"}': "_x50 1x49 stale"}, True,
+    ),
+    "another installation's operator cannot lead": (
+        "PretrainOperatorDown", "175m", {**GREEN, 'pretrain_operator_leading{namespace="blue"}': "1x160 0x20"}, True,
+    ),
+    "another installation's operator is gone": (
+        "PretrainOperatorDown", "175m", {**GREEN, 'pretrain_operator_leading{namespace="blue"}': "1x160 stale"}, True,
+    ),
+    "two installations look after": (
+        "PretrainOperatorDown", "175m",
+        {**GREEN, 'pretrain_operator_leading{namespace="blue",pod="a"}': "1x100 stale",
+         'pretrain_operator_leading{namespace="blue",pod="b"}': "0x100 1x80"}, False,
+    ),
+    "no operator was ever there for": ("PretrainOperatorDown", "175m", TRAINING, True),
+    "no operator has been there for since yesterday": (
+        "PretrainOperatorDown", "1500m", {"pretrain_operator_leading": "1x60 stale"}, True,
+    ),
+    "no operator has been there for since six hours": (
+        "PretrainOperatorDown", "421m", {"pretrain_operator_leading": "1x60 stale"}, True,
+    ),
+    "has made no step for a quarter of an hour": (
+        "PretrainJobNoProgress", "28m", {**TRAINING, "pretrain_job_progress_age_seconds": "0x10 0+60x30"}, True,
+    ),
+    "has made no step for twelve minutes": (
+        "PretrainJobNoProgress", "23m", {**TRAINING, "pretrain_job_progress_age_seconds": "0x10 0+60x30"}, False,
+    ),
+    # Its checkpoint may be 95 minutes old.
+    "was suspended for long": (
+        "PretrainJobCheckpointOld", "632m", {**paused("Suspended", until=620)}, False,
+    ),
+    "could not recover for long": (
+        "PretrainJobCheckpointOld", "632m", {**paused("Recovering", until=620)}, False,
+    ),
+    "was suspended and has made no checkpoint since": (
+        "PretrainJobCheckpointOld", "730m", {**paused("Suspended", until=620)}, True,
+    ),
+    "recovers again and again and makes no checkpoint": (
+        "PretrainJobCheckpointOld", "175m",
+        {**paused("Queued", until=10), 'pretrain_job_state{state="Training"}': "_x10" + " 1x11 stale" * 20,
+         'pretrain_job_state{state="Recovering"}': "_x22 1" + " stale _x11 1" * 19}, True,
+    ),
+}  # fmt: skip
+"""Alert, when it is looked at, the series, and whether it fires then, once."""
+
+
 def labelled(series: str) -> str:
     """With the labels that every series of a job has."""
     name, _, rest = series.partition("{")
@@ -140,14 +254,14 @@ def labelled(series: str) -> str:
     return f"{name}{{{','.join(labels)}}}"
 
 
-def a_test(alert: str, series: Series, fires: bool) -> dict[str, Any]:
+def a_test(alert: str, series: Series, fires: bool, at: str = "175m") -> dict[str, Any]:
     expected = {"labels": "{}", "value": 1}
     expression = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})'
     return {
         "name": f"{alert} {'fires' if fires else 'is quiet'}",
         "interval": "1m",
         "input_series": [{"series": labelled(name), "values": values} for name, values in series.items()],
-        "promql_expr_test": [{"expr": expression, "eval_time": "175m", "exp_samples": [expected] if fires else []}],
+        "promql_expr_test": [{"expr": expression, "eval_time": at, "exp_samples": [expected] if fires else []}],
     }
 
 
@@ -172,6 +286,15 @@ def test_it_goes_on_when_another_operator_takes_over(alert: str, tmp_path: Path)
     series, fires = ANOTHER_OPERATOR[alert]
     file = tmp_path / "test.yaml"
     file.write_text(json.dumps({"rule_files": [str(RULES)], "tests": [a_test(alert, series, fires)]}))
+    done = promtool("test", "rules", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("job", AT)
+def test_it_judges_rightly_what(job: str, tmp_path: Path) -> None:
+    alert, at, series, fires = AT[job]
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "tests": [a_test(alert, series, fires, at)]}))
     done = promtool("test", "rules", file)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -203,6 +326,14 @@ def test_it_says_what_is_wrong_and_where_to_read_on(alert: str) -> None:
     text = page.read_text()
     assert text.startswith(f"# {alert}\n")
     assert re.findall(r"^## (.+)", text, re.MULTILINE) == ["Meaning", "Impact", "Diagnosis", "Fix"]
+
+
+def test_an_address_is_put_before_the_pages_as_the_guide_says() -> None:
+    guide = (ROOT / "docs" / "how-to" / "monitor.md").read_text()
+    (command,) = re.findall(r"^(sed .*) > rules.yaml$", guide, re.MULTILINE)
+    done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, check=True)
+    addresses = re.findall(r"runbook_url: (.*)", done.stdout)
+    assert addresses == [f"https://wiki.example.com/runbooks/{alert.lower()}.md" for alert in ALERTS]
 
 
 def test_no_page_is_left_of_an_alert_that_is_gone() -> None:

@@ -1,6 +1,7 @@
 """The dashboards as they are shipped: whole, of declared metrics, and such that Prometheus and Grafana's types take them."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from support import monitoring
 from support.cluster import programs
+from support.dashboards.answers import Span
+from support.dashboards.drawn import Drawn
 
 from pretrain_operator.metrics import declared as operator
 from pretrain_trainer.metrics import declared as trainer
@@ -18,6 +21,7 @@ from pretrain_trainer.metrics import declared as trainer
 BOARDS = monitoring.BOARDS
 PANELS = [pytest.param(panel, id=f"{name}: {panel['title']}") for name, board in BOARDS.items()
           for panel in monitoring.panels(board)]  # fmt: skip
+NO_TIME = Span(0, 0, scrape_seconds=1)
 DECLARED = {metric.name for metric in (*operator.METRICS, *trainer.METRICS)}
 RECORDED = {rule["record"] for rule in monitoring.rules() if "record" in rule}
 
@@ -88,6 +92,21 @@ class TestPanel:
             used = monitoring.metrics_in(target["expr"])
             assert used
             assert used <= DECLARED | RECORDED
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_what_happened_is_counted_in_whole_numbers(panel: dict[str, Any]) -> None:
+    """Prometheus makes 1.33 of one event among four scrapes. Of times and their quantiles fractions are meant."""
+    for target in panel["targets"]:
+        for counter in re.findall(r"(?<!round\()increase\((\w+)", target["expr"]):
+            assert counter.endswith(("_seconds_bucket", "_seconds_sum", "_seconds_count"))
+
+
+def test_waits_are_told_apart_by_colour() -> None:
+    for name, title in (("job", "Where its time went"), ("fleet", "Where the time goes")):
+        (panel,) = [panel for panel in monitoring.panels(BOARDS[name]) if panel["title"] == title]
+        waits = ("Queued", "Starting", "Suspended", "OtherStages")
+        assert len({Drawn(panel, (), NO_TIME, ()).colour(activity) for activity in waits} - {None}) == len(waits)
 
 
 def test_every_metric_is_looked_at_somewhere() -> None:

@@ -22,6 +22,8 @@ SPAN = Span(BEGAN, BEGAN + 40, scrape_seconds=10, namespace="research", job="gpt
 STEPS = {0: 1, 10: 5, 30: 9}
 """Steps of a job by the second at which they were scraped; for ten seconds there was no scrape."""
 
+STATES = {"gpt": "Training", "other": "Suspended", "ended": "Failed"}
+
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
@@ -30,7 +32,10 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     written_down = found.folder / "series.txt"
     lines = [f'pretrain_job_step{{namespace="research",pretrainjob="{job}"}} {step} {BEGAN + second}'
              for job in ("gpt", "other") for second, step in STEPS.items()]  # fmt: skip
-    written_down.write_text("# TYPE pretrain_job_step gauge\n" + "\n".join(lines) + "\n# EOF\n")
+    states = [f'pretrain_job_state{{namespace="research",pretrainjob="{job}",state="{state}"}} 1 {BEGAN + 30}'
+              for job, state in STATES.items()]  # fmt: skip
+    texts = ["# TYPE pretrain_job_step gauge", *lines, "# TYPE pretrain_job_state gauge", *states, "# EOF\n"]
+    written_down.write_text("\n".join(texts))
     command = [
         programs.find("promtool"),
         "tsdb",
@@ -81,7 +86,13 @@ class TestTable:
         (table,) = [panel for panel in monitoring.panels(monitoring.BOARDS["fleet"]) if panel["type"] == "table"]
         everything = Span(SPAN.start, SPAN.end, SPAN.scrape_seconds)
         found = rows([series(prometheus, target, everything) for target in table["targets"]])
-        assert [row["pretrainjob"] for row in found] == ["gpt", "other"]
+        assert {row["pretrainjob"]: row["state"] for row in found} == {"gpt": "Training", "other": "Suspended"}
+        assert [row["Value #B"] for row in found] == [9, 9]
+
+    def test_our_table_shows_the_state_as_a_word_alone(self, prometheus: Prometheus) -> None:
+        texts = [text.get_text() for text in picture.drawn(monitoring.BOARDS["fleet"], prometheus, SPAN).texts]
+        assert {"state", "Training"} <= set(texts)
+        assert not [text for text in texts if text.startswith("Value #")]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +106,9 @@ class TestTable:
         (2500.0, "Bps", "2.5 kB/s"),
         (3.0, "reqps", "3 req/s"),
         (0.0003, "sci", "3.00e-04"),
+        (15_200.0, "si: tokens/s", "15.2 k tokens/s"),
+        (12.0, "si: samples/s", "12 samples/s"),
+        (0.5, "suffix:steps/s", "0.5 steps/s"),
         (math.nan, "s", "NaN"),
     ],
 )

@@ -27,6 +27,9 @@ NEEDS: Mapping[str, Collection[str]] = {
     'PretrainJobFailed watches pretrain_job_state{state="Failed"}': (),
     'PretrainJobStalled watches pretrain_job_condition{type="Stalled"}': (),
     "PretrainJobGoodputLow watches namespace_pretrainjob:pretrain_job_goodput:ratio_1h": (),
+    # It may come back between two scrapes.
+    'PretrainJobRecovering watches pretrain_job_state{state="Recovering"}': (),
+    'namespace_pretrainjob:pretrain_job_idle:timestamp watches pretrain_job_state{state="Recovering"}': (),
     # A start that ends costs budget; most faults end none.
     "Pretrain / Job / mark Failure": (),
     "Pretrain / Recovery / Failures by kind": (),

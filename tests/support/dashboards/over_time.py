@@ -29,7 +29,8 @@ def lines(canvas: Canvas, area: Area, drawn: Drawn) -> None:
     ]
     area = canvas.legend(area, [(each.name, colour) for each, colour in shown])
     unit, times = drawn.defaults["unit"], drawn.span.times
-    axes = canvas.axes(area.within(56, 2, 6, 18))
+    names = 56 + 6 * len(unit.partition(":")[2])  # a unit of our own stands beside every tick
+    axes = canvas.axes(area.within(names, 2, 6, 18))
     custom = drawn.defaults.get("custom", {})
     is_stacked = custom.get("stacking", {}).get("mode") == "normal"
     below = np.zeros(len(times))
@@ -48,7 +49,7 @@ def lines(canvas: Canvas, area: Area, drawn: Drawn) -> None:
         if step["value"] is not None and low <= step["value"] <= high:
             axes.axhline(step["value"], color=colours.named(step["color"]), linewidth=1, linestyle=(0, (6, 4)))
     _marked(axes, drawn)
-    _clock(axes, drawn.span, area.width - 62)
+    _clock(axes, drawn.span, area.width - names - 6)
     if unit == "bytes":
         axes.yaxis.set_major_locator(MultipleLocator(2 ** math.floor(math.log2((high - low) / 3))))
     axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= high])
