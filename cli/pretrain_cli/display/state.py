@@ -7,12 +7,13 @@ from pretrain_api.types import PretrainJob
 from pretrain_api.types.status import StageStatus
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
+from pretrain_cli.display.printable import printable
 from pretrain_cli.display.wording import duration, give_or_take, trained
 
 
 def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
     """The state of a job. `runner`: number of the process that runs it now; 0 when none does."""
-    status = job.status
+    status = printable(job.status)
     yield f"{job.metadata.name}: {status.state}"
     yield f"storage     {job.spec.storage.uri}"
     if runner:

@@ -13,7 +13,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.events import Resize
 from textual.widgets import Footer, RichLog, Static
 
-from pretrain_api.errors import PretrainError
+from pretrain_api.errors import EXIT_OK, PretrainError
 from pretrain_cli.watch import panels
 from pretrain_cli.watch.loss_plot import drawn
 from pretrain_cli.watch.news import Known, Look, Source
@@ -38,6 +38,14 @@ class LossPlot(Static):
 
     def on_resize(self, _: Resize) -> None:
         self.show(self._losses)
+
+
+def shown(source: Source, *, headless: bool = False) -> int:
+    """Show a job until the view is closed; the exit code. Raises the error that ended it."""
+    app = WatchApp(source)
+    if error := app.run(headless=headless):
+        raise error
+    return app.return_code or EXIT_OK  # a defect ends the view with a code alone, which is told already
 
 
 class WatchApp(App[PretrainError]):

@@ -13,6 +13,7 @@ from pretrain_api.events import ProgressEvent
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_cli.cluster.waiting import ENDED
+from pretrain_cli.display.printable import printable
 from pretrain_cli.target import recorded_job
 from pretrain_cli.watch.news import Look
 from pretrain_operator.bodies.local.workplace import Workplace, reached, written_by_user
@@ -42,7 +43,7 @@ class LocalRun:
         return Look(
             time=datetime.now(UTC),
             name=job.metadata.name,
-            status=job.status,
+            status=printable(job.status),
             events=list(self._news(job.status)),
             steps=steps,
             lines=lines,
@@ -66,7 +67,7 @@ class LocalRun:
     def _news(self, status: PretrainJobStatus) -> Iterator[tuple[Stage, ProgressEvent]]:
         for entry in status.stages:
             key = entry.name, entry.attempts
-            if entry.attempts and key not in self._events:
+            if entry.attempts and entry.name in set(Stage) and key not in self._events:
                 folder = self._place.attempt(Stage(entry.name), entry.attempts)
                 self._events[key] = EventTail(folder / layout.EVENTS)
         for (name, _), tail in self._events.items():
