@@ -169,6 +169,13 @@ class TestDamagedRuns:
         assert history.name in done.stderr
         assert "[run-unreadable]" in done.stderr
 
+    def test_a_folder_that_takes_no_files_is_named(self, recorded: FinishedRun) -> None:
+        for tool in ("tensorboard", "mlflow"):
+            command = [PRETRAIN, "track", recorded.storage.root, "--to", tool, "--folder", "/proc/x"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+            assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+            assert "--folder: /proc/x takes no files: No such file or directory." in done.stderr
+
     def test_a_garbled_manifest_is_named(self, recorded: FinishedRun) -> None:
         (manifest, *_) = Path(recorded.storage.root).glob(f"shards/*/*/{layout.MANIFEST}")
         manifest.write_bytes(b"{")

@@ -55,10 +55,10 @@ def _source(target: str, sets: tuple[str, ...], chosen: tuple[str | None, str | 
     if is_job_name(target):
         if sets:
             raise click.UsageError("--set goes with a job file.")
-        from pretrain_cli.cluster.options import connected
+        from pretrain_cli.cluster.options import connected_for
         from pretrain_cli.watch.in_cluster import ClusterJob
 
-        return ClusterJob(connected(*chosen), target)
+        return ClusterJob(connected_for(target, *chosen), target)
     if any(chosen):
         raise click.UsageError(f"-n, --context and --kubeconfig go with the NAME of a job; {target} is none.")
     from pretrain_cli.target import recorded_job, workplace
