@@ -10,16 +10,23 @@ from pretrain_cli.display import story
 from pretrain_cli.display.printable import printable
 from pretrain_cli.display.wording import duration, give_or_take, trained
 
+_AT_REST = ("Suspended", "Succeeded", "Failed")
+"""States that are recorded when nothing runs any more."""
+_GOES_ON = "Nothing runs and everything is saved; `pretrain run FILE` goes on."
+"""Of a run that a signal stopped: its job says nothing of suspending."""
 
-def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
-    """The state of a job. `runner`: number of the process that runs it now; 0 when none does."""
+
+def lines(job: PretrainJob, runner: int, now: datetime, *, is_seen: bool = True) -> Iterator[str]:
+    """The state of a job. `runner`: number of the process that runs it on this machine now; 0 when none does. `is_seen`:
+    whether one on another machine would be seen, too, as in a folder that both lock."""
     status = printable(job.status)
-    yield f"{job.metadata.name}: {status.state}"
+    is_idle = not runner and is_seen and status.state not in _AT_REST
+    yield f"{job.metadata.name}: {'interrupted while ' if is_idle else ''}{status.state}"
     yield f"storage     {job.spec.storage.uri}"
     if runner:
         yield f"run by      process {runner}"
     elif status.state not in ("Succeeded", "Failed"):
-        yield "run by      nobody: `pretrain run` goes on where it was"
+        yield f"run by      nobody{'' if is_seen else ' on this machine'}: `pretrain run` goes on where it was"
     if status.start_time:
         seconds = ((status.completion_time or now) - status.start_time).total_seconds()
         since = f"ended after {duration(seconds)}" if status.completion_time else f"{duration(seconds)} ago"
@@ -39,6 +46,8 @@ def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
             yield f"ends about  {progress.estimated_completion_time:%Y-%m-%d %H:%M:%S} UTC{within}"
     if status.checkpoint:
         yield f"checkpoint  step {status.checkpoint.step}"
+    if status.goodput_ratio:
+        yield f"goodput     {status.goodput_ratio}"
     recovery = status.recovery
     if tally := words.tally(recovery):
         yield f"recovery    {tally}"
@@ -50,7 +59,8 @@ def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
     summary = next((c for c in status.conditions if c.type == "Succeeded"), None)
     if summary and status.state in ("Failed", "Suspended", "Succeeded"):
         yield ""
-        yield summary.message
+        was_stopped = status.state == "Suspended" and not job.spec.suspend
+        yield _GOES_ON if was_stopped else summary.message
 
 
 def _detail(stage: StageStatus) -> str:
