@@ -63,10 +63,13 @@ class TestStatus:
     def test_control_sequences_do_nothing(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
         file = run / layout.STATUS
         job = json.loads(file.read_text())
+        job["spec"]["storage"]["uri"] = "y\x1b[2J"
         job["status"]["stages"][0]["message"] = "x\x1b]0;owned\x07"
         file.write_text(json.dumps(job))
         assert main(["status", str(run)]) == 0
-        assert r"x\x1b]0;owned\x07" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert r"x\x1b]0;owned\x07" in printed
+        assert r"storage     y\x1b[2J" in printed
 
 
 class TestLogs:
