@@ -8,13 +8,43 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 
 from pretrain_api import layout
 from pretrain_api.commits import RECORDS, Commit
+from pretrain_api.errors import UserError
+from pretrain_api.recoveries import Recovery
 from pretrain_api.storage import Storage
+
+_Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+class _Read(BaseModel):
+    """Of what a step read, as much as is shown."""
+
+    samples: tuple[_Count, _Count] = (0, 0)
+
+
+class _Line(BaseModel):
+    """What readers of a line rely on. A newer version may write more."""
+
+    model_config = ConfigDict(alias_generator=to_camel, allow_inf_nan=False, strict=True)
+
+    step: _Count
+    loss: float | None = None
+    tokens: _Count = 0
+    learning_rate: float = 0.0
+    gradient_norm: float | None = None
+    tokens_per_second: float = 0.0
+    seconds_per_step: float = 0.0
+    data_wait_seconds: float = 0.0
+    by_source: dict[str, float | None] = {}
+    validation: dict[str, float | None] = {}
+    read: _Read = _Read()
+    recoveries: list[Recovery] = []
 
 
 @dataclass(frozen=True)
@@ -44,7 +74,7 @@ def commits(storage: Storage) -> list[Commit]:
     """All commits of the log, oldest first, for readers who only look: a record that cannot be read is passed over."""
     found = []
     for name in storage.names(layout.COMMIT_LOG):
-        with contextlib.suppress(FileNotFoundError, ValidationError):
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError, ValidationError):
             record = RECORDS.validate_json(storage.read_bytes(f"{layout.COMMIT_LOG}/{name}"))
             if isinstance(record, Commit):
                 found.append(record)
@@ -52,7 +82,10 @@ def commits(storage: Storage) -> list[Commit]:
 
 
 def read_steps(storage: Storage, commits: Iterable[Commit]) -> Iterator[dict[str, Any]]:
-    """The figures of each step once, in order, from commits in the log's order. One file is in memory at a time."""
+    """The figures of each step once, in order, from commits in the log's order. One file is in memory at a time.
+
+    Raises UserError where a file is damaged or gone.
+    """
     for _, steps in read_stretches(storage, commits):
         yield from steps
 
@@ -67,9 +100,41 @@ def read_stretches(storage: Storage, commits: Iterable[Commit]) -> Iterator[tupl
 
 def _spans(storage: Storage, histories: Iterable[str]) -> Iterator[tuple[str, int, int]]:
     for history in histories:
-        if lines := storage.read_bytes(history).splitlines():
-            yield history, json.loads(lines[0])["step"], json.loads(lines[-1])["step"]
+        lines = _lines(storage, history)
+        first, last = (_line(storage, history, number, lines[number - 1]) for number in (1, len(lines)))
+        yield history, first["step"], last["step"]
 
 
 def _read(storage: Storage, history: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in storage.read_bytes(history).splitlines()]
+    lines = enumerate(_lines(storage, history), start=1)
+    return [_line(storage, history, number, line) for number, line in lines]
+
+
+def _lines(storage: Storage, history: str) -> list[bytes]:
+    """At least one: a commit names no history that has none."""
+    try:
+        lines = storage.read_bytes(history).splitlines()
+    except FileNotFoundError:
+        raise _unreadable(storage, history, "it is gone, though a checkpoint names it") from None
+    except (IsADirectoryError, NotADirectoryError):
+        raise _unreadable(storage, history, "a folder stands where the file should, or a file in its way") from None
+    if not lines:
+        raise _unreadable(storage, history, "it is empty")
+    return lines
+
+
+def _line(storage: Storage, history: str, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        _Line.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise _unreadable(storage, history, f"line {number} is damaged ({where}{first['msg']})") from None
+    return dict(json.loads(line))
+
+
+def _unreadable(storage: Storage, history: str, what: str) -> UserError:
+    instead = "Put the file back from a copy of the storage, if there is one. No checkpoint is lost with it."
+    return UserError(
+        "run-unreadable", storage.uri(history), f"{what}: the figures of its steps cannot be read.", instead
+    )

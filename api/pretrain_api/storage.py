@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from pretrain_api.types.storage import Storage as StorageSpec
 
 
+def given(uri: str, endpoint_url: str = "") -> Storage:
+    """The storage at an address that a person gave. Raises UserError where its protocol is unknown or not installed."""
+    try:
+        return Storage(uri, endpoint_url)
+    except (ValueError, ImportError) as error:
+        what = f"its protocol cannot be used: {error}."
+        raise UserError(
+            "unknown-protocol", uri, what, "Write a path, s3://... or another address of a store."
+        ) from error
+
+
 class Storage:
     """Files below one root. Paths are relative to it and use '/'."""
 

@@ -7,7 +7,7 @@ import click
 
 from pretrain_api import layout
 from pretrain_api.errors import UserError
-from pretrain_api.storage import Storage
+from pretrain_api.storage import given
 from pretrain_api.types import PretrainJob
 from pretrain_operator.bodies.local.workplace import Workplace
 
@@ -15,10 +15,10 @@ from pretrain_operator.bodies.local.workplace import Workplace
 def workplace(target: str, sets: Sequence[str]) -> Workplace:
     """The place of the run that a job file or a storage address names."""
     if job := given_job(target, sets):
-        return Workplace(Storage.of(job.spec.storage))
+        return Workplace(given(job.spec.storage.uri, job.spec.storage.endpoint_url))
     if sets:
         raise click.UsageError("--set goes with a job file.")
-    return Workplace(Storage(target))
+    return Workplace(given(target))
 
 
 def given_job(target: str, sets: Sequence[str]) -> PretrainJob | None:
@@ -42,13 +42,13 @@ def endpoint_url(place: Workplace) -> str:
     """The server of the run's storage: as the job file says, else as the run recorded it; empty where neither does."""
     if place.storage.endpoint_url:
         return place.storage.endpoint_url
-    job = place.job(layout.STATUS)
+    job = _recorded(place)
     return job.spec.storage.endpoint_url if job else ""
 
 
 def recorded_job(place: Workplace) -> PretrainJob:
     """The job with its recorded status. Raises UserError when nothing was run there."""
-    job = place.job(layout.STATUS)
+    job = _recorded(place)
     if job is None:
         raise UserError(
             "no-run",
@@ -58,3 +58,12 @@ def recorded_job(place: Workplace) -> PretrainJob:
             "`pretrain describe NAME` shows a job in the cluster.",
         )
     return job
+
+
+def _recorded(place: Workplace) -> PretrainJob | None:
+    """None when nothing was run there."""
+    try:
+        return place.job(layout.STATUS)
+    except IsADirectoryError:
+        where, what = place.storage.uri(layout.STATUS), "it is a folder, where a run has its state."
+        raise UserError("run-unreadable", where, what, "Give the folder of a run, or move that one away.") from None

@@ -49,9 +49,23 @@ class TestStores:
         assert everything_but_bandwidth(diagnosed("storage", str(tmp_path / "run"))) == WELL
         assert list(tmp_path.iterdir()) == []
 
+    def test_folders_above_that_were_made_are_removed_again(self, tmp_path: Path) -> None:
+        found = diagnosed("storage", str(tmp_path / "not" / "there" / "run"))
+        assert "The folder does not exist yet; a run makes it." in found["reached"]["message"]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_place_without_folders_is_told_with_path_and_advice(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("mine")
+        for place in (Path("/proc/x"), tmp_path / "file", tmp_path / "file" / "run", tmp_path / ("n" * 300)):
+            found = diagnosed("storage", str(place), code=1)
+            assert list(found) == ["reached"]
+            assert found["reached"]["message"].startswith(f"no folder can be made at {place}: ")
+            assert found["reached"]["advice"]
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
     def test_a_folder_that_is_there_stays(self, tmp_path: Path) -> None:
         (tmp_path / "kept").write_text("mine")
-        diagnosed("storage", str(tmp_path))
+        assert "does not exist yet" not in diagnosed("storage", str(tmp_path))["reached"]["message"]
         assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
     def test_one_without_conditional_writes_is_found(self, s3_server: S3Server, bucket: str) -> None:

@@ -154,3 +154,34 @@ def test_a_tool_that_is_not_installed_is_told(recorded: FinishedRun, tmp_path: P
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2
     assert "pip install 'pretrain-operator[trainer,wandb]'. [tracker-not-installed]" in done.stderr
+
+
+class TestDamagedRuns:
+    @pytest.mark.parametrize("command", [("report",), ("track", "--to", "tensorboard", "--folder", "events")])
+    def test_a_damaged_history_is_named(self, recorded: FinishedRun, tmp_path: Path, command: tuple[str, ...]) -> None:
+        (history,) = list((Path(recorded.storage.root) / layout.CHECKPOINT_HISTORY).glob("*/*.jsonl"))[:1]
+        history.write_bytes(b'{"step": 1}\n[1]\n')
+        done = subprocess.run(
+            [PRETRAIN, command[0], recorded.storage.root, *command[1:]],
+            capture_output=True, text=True, check=False, timeout=200, cwd=tmp_path,
+        )  # fmt: skip
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+        assert history.name in done.stderr
+        assert "[run-unreadable]" in done.stderr
+
+    def test_a_folder_that_takes_no_files_is_named(self, recorded: FinishedRun) -> None:
+        for tool in ("tensorboard", "mlflow"):
+            command = [PRETRAIN, "track", recorded.storage.root, "--to", tool, "--folder", "/proc/x"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+            assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+            assert "--folder: /proc/x takes no files: No such file or directory." in done.stderr
+
+    def test_a_garbled_manifest_is_named(self, recorded: FinishedRun) -> None:
+        (manifest, *_) = Path(recorded.storage.root).glob(f"shards/*/*/{layout.MANIFEST}")
+        manifest.write_bytes(b"{")
+        done = subprocess.run(
+            [PRETRAIN, "report", recorded.storage.root], capture_output=True, text=True, check=False, timeout=200
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+        assert str(manifest) in done.stderr
+        assert "[manifest-broken]" in done.stderr

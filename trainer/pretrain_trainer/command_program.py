@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from pretrain_api.errors import EXIT_FAILURE, EXIT_USER_ERROR, PretrainError, UserError
-from pretrain_api.storage import Storage
+from pretrain_api.storage import Storage, given
 from pretrain_trainer.context import Stopped
 from pretrain_trainer.process import die_with_parent, stop_on_signals
 from pretrain_trainer.storage_faults import explained, first_contact
@@ -64,13 +64,7 @@ def document(found: object, form: str) -> str:
 
 def on_storage(uri: str, endpoint_url: str, work: Callable[[Storage], int]) -> int:
     """What the work on a run's storage returns. A store that cannot be reached or does not let us in is told as such."""
-    try:
-        storage = Storage(uri, endpoint_url)
-    except (ValueError, ImportError) as error:  # of a protocol that fsspec does not know, or lacks the library of
-        what = f"its protocol cannot be used: {error}."
-        raise UserError(
-            "unknown-protocol", uri, what, "Write a path, s3://... or another address of a store."
-        ) from error
+    storage = given(uri, endpoint_url)
     try:
         first_contact(storage)
         return work(storage)

@@ -1,8 +1,9 @@
 """The base of every API type: camelCase on the wire, frozen in Python, unknown fields refused."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 
@@ -17,6 +18,13 @@ class ApiModel(BaseModel):
         defer_build=True,
     )
 
+
+def _with_zone(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_with_zone)]
+"""A time. One without a zone, as a person's hand may write it, is UTC: it can be compared with all others."""
 
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DnsLabel = Annotated[str, StringConstraints(pattern=f"^{_DNS_LABEL}$", min_length=1, max_length=63)]

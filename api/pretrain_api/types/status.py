@@ -1,11 +1,10 @@
 """What is recorded of a job: written by a body, read by people and by the next reconcile."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pretrain_api.types.base import ApiModel, ShortText, Text
+from pretrain_api.types.base import ApiModel, Moment, ShortText, Text
 
 StageState = Literal["Pending", "Running", "Complete", "Failed"]
 State = Literal[
@@ -53,7 +52,7 @@ class Condition(ApiModel):
     """One word for machines."""
     message: Text = ""
     """A sentence for people; it ends in what to do next."""
-    last_transition_time: datetime | None = None
+    last_transition_time: Moment | None = None
     """When the status last changed."""
     observed_generation: int = 0
     """The spec's generation that the fact is about."""
@@ -68,9 +67,9 @@ class StageStatus(ApiModel):
     """Pending, Running, Complete or Failed."""
     fingerprint: ShortText = ""
     """Identity of the stage's inputs and settings, known once it is complete."""
-    start_time: datetime | None = None
+    start_time: Moment | None = None
     """When it first started."""
-    completion_time: datetime | None = None
+    completion_time: Moment | None = None
     """When it completed."""
     attempts: int = 0
     """How often it was started."""
@@ -128,13 +127,13 @@ class Progress(ApiModel):
     """Model FLOPs utilisation, a decimal number between 0 and 1; empty where the hardware's peak is unknown."""
     data_wait_ratio: ShortText = ""
     """Share of the time spent waiting for data."""
-    estimated_completion_time: datetime | None = None
+    estimated_completion_time: Moment | None = None
     """When training will end at the rate of the last minutes, pauses to evaluate and save included."""
     completion_error_seconds: int = 0
     """How many seconds sooner or later that may be, nine times of ten, by how the rate changed in the last minutes."""
     time_left: ShortText = ""
     """Time left until then, for people: 3h12m, or 3h12m±9m where that may be off by a hundredth or more."""
-    update_time: datetime | None = None
+    update_time: Moment | None = None
     """When these figures were taken."""
 
 
@@ -145,7 +144,7 @@ class CheckpointStatus(ApiModel):
     """Its step."""
     uri: Annotated[str, Field(max_length=4096)] = ""
     """Its place."""
-    time: datetime | None = None
+    time: Moment | None = None
     """When it was committed."""
 
 
@@ -164,7 +163,7 @@ class Failure(ApiModel):
     """One word: Exit, Signal, OutOfMemory, NonFinite, UserError ..."""
     message: Text = ""
     """Exit reason and last lines."""
-    time: datetime | None = None
+    time: Moment | None = None
     """When it happened."""
 
 
@@ -187,7 +186,7 @@ class RecoveryRecord(ApiModel):
     start 8.000."""
     lost_steps: int = 0
     """Steps that had to be done again; of Restore, those that had been told of."""
-    time: datetime | None = None
+    time: Moment | None = None
     """When it was lost."""
     attempt: int = 0
     """The start of the Train stage that it belongs to."""
@@ -206,7 +205,7 @@ class RecoveryStatus(ApiModel):
     """How often ranks began again within a start of the stage since the job began: in place, or in another roster."""
     last_recovery: RecoveryRecord | None = None
     """The newest recovery that needed no new start of the stage."""
-    recent_failures: Annotated[list[datetime], Field(max_length=1000)] = []
+    recent_failures: Annotated[list[Moment], Field(max_length=1000)] = []
     """Times of the failures inside the window that progress has not reset."""
     waits: int = 0
     """Attempts in a row that found storage or credentials missing; they are tried again and not counted as failures."""
@@ -234,7 +233,7 @@ class TimeSpent(ApiModel):
 class Goodput(ApiModel):
     """Where the time of the job went."""
 
-    until: datetime | None = None
+    until: Moment | None = None
     """Every second from the start until then is in `spent`; later ones belong to the present state."""
     spent: Annotated[list[TimeSpent], Field(max_length=64)] = []
     """What the time was spent on."""
@@ -253,13 +252,13 @@ class PretrainJobStatus(ApiModel):
     """One word for people."""
     stage: ShortText = ""
     """The stage at work."""
-    start_time: datetime | None = None
+    start_time: Moment | None = None
     """When the job first started."""
-    completion_time: datetime | None = None
+    completion_time: Moment | None = None
     """When the job ended."""
     suspended_seconds: int = 0
     """Seconds spent suspended; they do not count towards the deadline."""
-    suspend_time: datetime | None = None
+    suspend_time: Moment | None = None
     """When the present suspension began."""
     conditions: Annotated[list[Condition], Field(max_length=16)] = []
     """Facts about the job."""

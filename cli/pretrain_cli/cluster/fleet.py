@@ -15,7 +15,7 @@ from pretrain_api.types import PretrainJobStatus
 from pretrain_cli.cluster.connection import Json
 from pretrain_cli.cluster.table import age, moment
 from pretrain_cli.cluster.waiting import ENDED
-from pretrain_cli.display.wording import per_second
+from pretrain_cli.display.wording import number, per_second
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ def row(job: Mapping[str, Any], status: PretrainJobStatus, now: datetime) -> Row
         progress=_progress(status),
         loss=progress.loss,
         tokens_per_second=progress.tokens_per_second or 0,
-        images_per_second=0.0 if progress.tokens else float(progress.samples_per_second or 0),
+        images_per_second=0.0 if progress.tokens else number(progress.samples_per_second) or 0.0,
         ready=world.ready,
         workers=world.workers,
-        goodput_ratio=float(status.goodput_ratio) if status.goodput_ratio else None,
+        goodput_ratio=number(status.goodput_ratio),
         seconds_left=left,
         incidents=recovery.failures + recovery.disruptions,
         last_incident=_last_incident(status, now),

@@ -14,6 +14,7 @@ from pretrain_api.problems import closest
 from pretrain_api.types import PretrainJobStatus
 from pretrain_cli.cluster.connection import NOT_FOUND, ApiRefusal, Connection, Json, checked_name, is_name
 from pretrain_cli.cluster.watching import Change, watched
+from pretrain_cli.display.printable import printable
 
 KIND = f"{cluster.SINGULAR}.{cluster.GROUP}"
 """As kubectl writes it before a name."""
@@ -137,16 +138,16 @@ def _hint(connection: Connection, name: str) -> str:
 
 
 def status(job: Json) -> PretrainJobStatus:
-    """The recorded status. Fields that a newer operator writes and we do not know are left out."""
+    """The recorded status, printable. Fields that a newer operator writes and we do not know are left out."""
     value: dict[str, Any] = job.get("status") or {}
     try:
-        return PretrainJobStatus.model_validate(value)
+        return printable(PretrainJobStatus.model_validate(value))
     except ValidationError as error:
         for known in error.errors(include_url=False):
             if known["type"] == "extra_forbidden":
                 value = _without(value, known["loc"])
     try:
-        return PretrainJobStatus.model_validate(value)
+        return printable(PretrainJobStatus.model_validate(value))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         what = f"status.{'.'.join(str(part) for part in first['loc'])} is of a form that this version does not know."

@@ -105,6 +105,17 @@ def connected(kubeconfig: str | None, context: str | None, namespace: str | None
     return connect(kubeconfig or "", context or "", namespace or "", every)
 
 
+def connected_for(target: str, kubeconfig: str | None, context: str | None, namespace: str | None) -> Connection:
+    """The same for a command whose target may as well be a run on this machine: without a cluster it was perhaps meant."""
+    try:
+        return connected(kubeconfig, context, namespace)
+    except UserError as error:
+        if error.code != "no-kubeconfig":
+            raise
+        here = f"Of a run on this machine, write its job file or its folder: ./{target}."
+        raise UserError(error.code, error.where, error.what, f"{error.instead} {here}") from None
+
+
 def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """A duration in seconds: 90s, 5m, 1h30m."""
     from pretrain_cli.cluster.waiting import seconds

@@ -1,9 +1,10 @@
 """Jobs as a table with the CRD's own columns. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pretrain_api.crd import COLUMNS
+from pretrain_cli.display.printable import escaped
 
 Job = dict[str, object]
 _GAP = "   "
@@ -62,9 +63,10 @@ def moment(text: object) -> datetime | None:
     if not isinstance(text, str) or not text:
         return None
     try:
-        return datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _cell(job: Job, path: str, kind: str, now: datetime) -> str:
@@ -74,4 +76,4 @@ def _cell(job: Job, path: str, kind: str, now: datetime) -> str:
     if kind == "date":
         since = moment(value)
         return age(since, now) if since else _NOTHING
-    return _NOTHING if value in (None, "") else str(value)
+    return _NOTHING if value in (None, "") else escaped(str(value))

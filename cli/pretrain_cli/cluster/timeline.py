@@ -13,6 +13,7 @@ from pretrain_api.stages import PHASES
 from pretrain_api.types import PretrainJobStatus
 from pretrain_cli.cluster.table import age, aligned, moment
 from pretrain_cli.display import recovery as words
+from pretrain_cli.display.printable import escaped
 
 Json = Mapping[str, Any]
 _JOB = "PretrainJob"
@@ -48,8 +49,8 @@ def event(manifest: Json) -> Event | None:
         kind=str(about.get("kind", "")),
         name=str(about.get("name", "")),
         is_warning=manifest.get("type") == "Warning",
-        reason=str(manifest.get("reason", "")),
-        message=str(manifest.get("message", "")).strip(),
+        reason=escaped(str(manifest.get("reason", ""))),
+        message=escaped(str(manifest.get("message", "")).strip()),
     )
 
 

@@ -70,7 +70,7 @@ def command(
         if previous and follow:
             raise click.UsageError("--previous goes without --follow: those pods write nothing more.")
         from pretrain_cli.cluster.logs import Request, print_logs
-        from pretrain_cli.cluster.options import connected
+        from pretrain_cli.cluster.options import connected_for
 
         request = Request(
             stage=stage or "",
@@ -85,7 +85,7 @@ def command(
             prefix=prefix,
         )
         try:
-            print_logs(connected(kubeconfig, context, namespace), target, request)
+            print_logs(connected_for(target, kubeconfig, context, namespace), target, request)
         except UserError as error:
             raise _or_folder(error, target) from None
         return EXIT_OK
@@ -102,7 +102,7 @@ def command(
 
 def _or_folder(error: UserError, target: str) -> UserError:
     """The error, with a hint where a folder of the same name may have been meant."""
-    if error.code not in ("no-such-job", "no-kubeconfig", "cluster-unreachable") or not os.path.isdir(target):
+    if error.code not in ("no-such-job", "cluster-unreachable") or not os.path.isdir(target):
         return error
     return UserError(
         error.code, error.where, error.what, f"{error.instead} For the run in the folder, write ./{target}."

@@ -17,7 +17,8 @@ _EXIT_BY_SIGNAL = 128
 Examples:
   pretrain run job.yaml
   pretrain run job.yaml --set spec.storage.uri=file:///data/run --set spec.training.steps=100
-  pretrain run job.yaml --accept-changes"""
+  pretrain run job.yaml --accept-changes
+  pretrain run job.yaml --metrics-port 9100"""
 )
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option(

@@ -31,6 +31,6 @@ def command(target: str, sets: tuple[str, ...], output: str) -> int:
     else:
         from pretrain_cli.display.state import lines
 
-        for line in lines(job, place.runner(), datetime.now(UTC)):
+        for line in lines(job, place.runner(), datetime.now(UTC), is_seen=place.storage.is_local):
             click.echo(line)
     return EXIT_OK

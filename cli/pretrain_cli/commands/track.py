@@ -47,9 +47,9 @@ def command(
         if sets:
             raise click.UsageError("--set goes with a job file.")
         from pretrain_cli.cluster.on_storage import run_on_storage
-        from pretrain_cli.cluster.options import connected
+        from pretrain_cli.cluster.options import connected_for
 
-        return run_on_storage(connected(kubeconfig, context, namespace), target, "tracking", options)
+        return run_on_storage(connected_for(target, kubeconfig, context, namespace), target, "tracking", options)
     if namespace or context or kubeconfig:
         raise click.UsageError(f"-n, --context and --kubeconfig go with the NAME of a job; {target} is none.")
     from pretrain_cli.target import recorded_job, workplace

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pretrain_api.errors import EXIT_OK, UserError
+from pretrain_api.errors import UserError
 from pretrain_cli.cluster.options import complete_job, connection_options, is_job_name
 
 if TYPE_CHECKING:
@@ -45,11 +45,9 @@ def command(
         raise UserError("console-not-installed", "pretrain watch", what, instead)
     if not (sys.stdout.isatty() and sys.stdin.isatty()):
         raise click.UsageError("It needs a terminal. Write `pretrain logs -f`, `wait`, `status` or `describe` instead.")
-    from pretrain_cli.watch.app import WatchApp
+    from pretrain_cli.watch.app import shown
 
-    if error := WatchApp(source).run():
-        raise error
-    return EXIT_OK
+    return shown(source)
 
 
 def _source(target: str, sets: tuple[str, ...], chosen: tuple[str | None, str | None, str | None]) -> Source:
@@ -57,10 +55,10 @@ def _source(target: str, sets: tuple[str, ...], chosen: tuple[str | None, str | 
     if is_job_name(target):
         if sets:
             raise click.UsageError("--set goes with a job file.")
-        from pretrain_cli.cluster.options import connected
+        from pretrain_cli.cluster.options import connected_for
         from pretrain_cli.watch.in_cluster import ClusterJob
 
-        return ClusterJob(connected(*chosen), target)
+        return ClusterJob(connected_for(target, *chosen), target)
     if any(chosen):
         raise click.UsageError(f"-n, --context and --kubeconfig go with the NAME of a job; {target} is none.")
     from pretrain_cli.target import recorded_job, workplace

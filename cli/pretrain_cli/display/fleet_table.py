@@ -44,7 +44,7 @@ def table(rows: Sequence[Row], all_namespaces: bool, wide: bool = False) -> Tabl
     for row in rows:
         *cells, incident = _cells(row)
         more = [duration(row.age_seconds)] if wide else []
-        shown.add_row(*([row.namespace] if all_namespaces else []), *cells, *more, incident)
+        shown.add_row(*([Text(row.namespace)] if all_namespaces else []), *cells, *more, incident)
     return shown
 
 
@@ -64,11 +64,11 @@ def _cells(row: Row) -> list[RenderableType]:
     lacks = row.ready < row.workers and _throughput(row) != "-"
     low = row.goodput_ratio is not None and row.goodput_ratio < _LOW_GOODPUT
     return [
-        row.name,
+        Text(row.name),
         Text(row.state, _STYLES.get(row.state, "cyan")),
         ProgressBar(total=1.0, completed=row.done_ratio, width=_BAR_WIDTH),
         row.progress,
-        row.loss or "-",
+        Text(row.loss or "-"),
         _throughput(row),
         Text(f"{row.ready}/{row.workers}" if row.workers else "-", "yellow" if lacks else ""),
         Text("-" if row.goodput_ratio is None else f"{100 * row.goodput_ratio:.1f} %", "yellow" if low else ""),

@@ -3,22 +3,41 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from pretrain_api.types import PretrainJob
+from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_api.types.status import StageStatus
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
+from pretrain_cli.display.printable import printable
 from pretrain_cli.display.wording import duration, give_or_take, trained
 
+_AT_REST = ("Suspended", "Succeeded", "Failed")
+"""States that are recorded when nothing runs any more."""
+_GOES_ON = "Nothing runs and everything is saved; `pretrain run FILE` goes on."
+"""Of a run that a signal stopped: its job says nothing of suspending."""
 
-def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
-    """The state of a job. `runner`: number of the process that runs it now; 0 when none does."""
-    status = job.status
-    yield f"{job.metadata.name}: {status.state}"
+
+def of_run_here(job: PretrainJob) -> PretrainJobStatus:
+    """The recorded status of a run on this machine, printable. What it says of going on holds in a cluster, too, where
+    spec.suspend is all there is."""
+    status = printable(job.status)
+    if status.state != "Suspended" or job.spec.suspend:
+        return status
+    told = [c.model_copy(update={"message": _GOES_ON}) if c.type == "Succeeded" else c for c in status.conditions]
+    return status.model_copy(update={"conditions": told})
+
+
+def lines(job: PretrainJob, runner: int, now: datetime, *, is_seen: bool = True) -> Iterator[str]:
+    """The state of a job. `runner`: number of the process that runs it on this machine now; 0 when none does. `is_seen`:
+    whether one on another machine would be seen, too, as in a folder that both lock."""
+    job = printable(job)
+    status = of_run_here(job)
+    is_idle = not runner and is_seen and status.state not in _AT_REST
+    yield f"{job.metadata.name}: {'interrupted while ' if is_idle else ''}{status.state}"
     yield f"storage     {job.spec.storage.uri}"
     if runner:
         yield f"run by      process {runner}"
     elif status.state not in ("Succeeded", "Failed"):
-        yield "run by      nobody: `pretrain run` goes on where it was"
+        yield f"run by      nobody{'' if is_seen else ' on this machine'}: `pretrain run` goes on where it was"
     if status.start_time:
         seconds = ((status.completion_time or now) - status.start_time).total_seconds()
         since = f"ended after {duration(seconds)}" if status.completion_time else f"{duration(seconds)} ago"
@@ -38,6 +57,8 @@ def lines(job: PretrainJob, runner: int, now: datetime) -> Iterator[str]:
             yield f"ends about  {progress.estimated_completion_time:%Y-%m-%d %H:%M:%S} UTC{within}"
     if status.checkpoint:
         yield f"checkpoint  step {status.checkpoint.step}"
+    if status.goodput_ratio:
+        yield f"goodput     {status.goodput_ratio}"
     recovery = status.recovery
     if tally := words.tally(recovery):
         yield f"recovery    {tally}"

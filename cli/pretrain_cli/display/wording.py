@@ -1,5 +1,6 @@
 """Figures as people read them: progress of a stage, durations, rates. Pure functions."""
 
+import math
 from dataclasses import dataclass
 
 from pretrain_api.events import ProgressEvent
@@ -59,13 +60,28 @@ def amount(value: float, unit: str = "") -> str:
     return f"{number} {unit.removesuffix('s') if number == '1' else unit}".strip()
 
 
+def number(text: str) -> float | None:
+    """What a decimal number in a status says; None where there is none, or something that is not a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def percent(text: str) -> str:
+    """A ratio in a status as a percentage, as it stands there where it is no number."""
+    ratio = number(text)
+    return text if ratio is None else f"{100 * ratio:.1f} %"
+
+
 def trained(recorded: Progress) -> list[str]:
     """Tokens or images so far and, while something trains, how fast it does."""
     if recorded.tokens:
         rate = recorded.tokens_per_second
         return [amount(recorded.tokens, "tokens"), *([] if rate is None else [per_second(rate, "tokens")])]
-    images = recorded.samples_per_second
-    return [amount(recorded.samples, "images"), *([per_second(float(images), "images")] if images else [])]
+    images = number(recorded.samples_per_second)
+    return [amount(recorded.samples, "images"), *([] if images is None else [per_second(images, "images")])]
 
 
 def per_second(rate: float, unit: str) -> str:

@@ -13,7 +13,8 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.events import Resize
 from textual.widgets import Footer, RichLog, Static
 
-from pretrain_api.errors import PretrainError
+from pretrain_api.errors import EXIT_OK, PretrainError
+from pretrain_cli.display.printable import escaped
 from pretrain_cli.watch import panels
 from pretrain_cli.watch.loss_plot import drawn
 from pretrain_cli.watch.news import Known, Look, Source
@@ -40,11 +41,19 @@ class LossPlot(Static):
         self.show(self._losses)
 
 
+def shown(source: Source, *, headless: bool = False) -> int:
+    """Show a job until the view is closed; the exit code. Raises the error that ended it."""
+    app = WatchApp(source)
+    if error := app.run(headless=headless):
+        raise error
+    return app.return_code or EXIT_OK  # a defect ends the view with a code alone, which is told already
+
+
 class WatchApp(App[PretrainError]):
     """One job. What it returns is the error that ended it, if one did."""
 
     CSS = """
-    #head { height: auto; max-height: 3; padding: 0 1; }
+    #head { height: auto; max-height: 6; padding: 0 1; }
     #upper { height: 2fr; }
     #middle { height: 1fr; min-height: 6; }
     #stages, #figures, #incidents, #loss, #logs { border: round $primary; padding: 0 1; border-title-color: $text; }
@@ -111,7 +120,7 @@ class WatchApp(App[PretrainError]):
         self._known = self._known.after(look)
         logs = self.query_one("#logs", RichLog)
         for line in look.lines:
-            logs.write(Text(line))
+            logs.write(Text(escaped(line)))
         now = datetime.now(UTC)
         self.query_one("#head", Static).update(panels.head(self._known, now))
         self.query_one("#stage-table", Static).update(panels.stages(self._known))

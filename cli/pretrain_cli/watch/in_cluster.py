@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pretrain_api import cluster, step_history
-from pretrain_api.errors import PretrainError
+from pretrain_api.errors import PretrainError, UserError
 from pretrain_api.types.storage import Storage as StorageSpec
 from pretrain_cli.cluster import job_storage, jobs
 from pretrain_cli.cluster.connection import Connection
@@ -84,6 +84,9 @@ class ClusterJob:
         try:
             storage = job_storage.opened(self._connection, spec)
             self._steps = list(step_history.read_steps(storage, step_history.commits(storage)))
+        except UserError as error:
+            if error.code == "run-unreadable":
+                self._note = str(error)
         except Exception:  # noqa: BLE001 - each store's client has errors of its own, and the view does without
             return
 

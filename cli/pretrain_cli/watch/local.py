@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pretrain_api import layout, step_history
+from pretrain_api.errors import UserError
 from pretrain_api.event_tail import EventTail
 from pretrain_api.events import ProgressEvent
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_cli.cluster.waiting import ENDED
+from pretrain_cli.display.state import of_run_here
 from pretrain_cli.target import recorded_job
 from pretrain_cli.watch.news import Look
-from pretrain_operator.bodies.local.workplace import Workplace
+from pretrain_operator.bodies.local.workplace import Workplace, reached, written_by_user
 
 _FIRST_BYTES = 64 << 10
 """Of the end of each log that was there before."""
@@ -28,36 +30,44 @@ class LocalRun:
         self._logs = {stage: LogTail(place.log(stage)) for stage in Stage}
         self._events: dict[tuple[str, int], EventTail] = {}
         self._has_history = False
+        self._unread = ""
 
     def look(self) -> Look:
         """What is new. Raises UserError where nothing was run."""
         runner = self._place.runner()  # asked before reading, so that the last news are not missed
         job = recorded_job(self._place)
+        steps, unread = self._history()
         lines = [f"{stage.lower()}  {line}" for stage, log in self._logs.items() for line in log.read()]
-        is_over = job.status.state in ENDED or not runner
+        is_ended = job.status.state in ENDED
+        idle = "" if runner or is_ended else "nobody runs it: `pretrain run` goes on where it was"
         return Look(
             time=datetime.now(UTC),
             name=job.metadata.name,
-            status=job.status,
+            status=of_run_here(job),
             events=list(self._news(job.status)),
-            steps=self._history(),
+            steps=steps,
             lines=lines,
-            note="" if runner or job.status.state in ENDED else "nobody runs it: `pretrain run` goes on where it was",
-            is_over=is_over,
+            note="; ".join(filter(None, (idle, unread))),
+            is_over=is_ended or not runner,
         )
 
-    def _history(self) -> list[dict[str, object]]:
-        """All steps that were committed before the first look; events tell of the later ones."""
+    def _history(self) -> tuple[list[dict[str, object]], str]:
+        """All steps that were committed before the first look, and why there are fewer; events tell of the later ones."""
         if self._has_history:
-            return []
+            return [], self._unread
         self._has_history = True
-        storage = self._place.storage
-        return list(step_history.read_steps(storage, step_history.commits(storage)))
+        storage, steps = self._place.storage, list[dict[str, object]]()
+        try:
+            with written_by_user(storage.uri()), reached(storage):
+                steps.extend(step_history.read_steps(storage, step_history.commits(storage)))
+        except UserError as error:  # the rest of the screen does without
+            self._unread = str(error)
+        return steps, self._unread
 
     def _news(self, status: PretrainJobStatus) -> Iterator[tuple[Stage, ProgressEvent]]:
         for entry in status.stages:
             key = entry.name, entry.attempts
-            if entry.attempts and key not in self._events:
+            if entry.attempts and entry.name in set(Stage) and key not in self._events:
                 folder = self._place.attempt(Stage(entry.name), entry.attempts)
                 self._events[key] = EventTail(folder / layout.EVENTS)
         for (name, _), tail in self._events.items():

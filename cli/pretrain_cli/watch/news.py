@@ -13,6 +13,7 @@ from pretrain_api.recoveries import Recovery
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_cli.display import story
+from pretrain_cli.display.printable import escaped
 from pretrain_cli.display.wording import Rate
 
 MOST_INCIDENTS = 200
@@ -108,7 +109,7 @@ def recovered(recovery: Recovery) -> str:
     who = f"rank {recovery.rank} lost" if recovery.rank >= 0 else recovery.worker
     lost = f"{counted(recovery.lost_steps, 'step')} lost"
     what = f"{recovery.kind}: {who} ({recovery.cause}); {recovery.seconds:.2f} s to the next step, {lost}"
-    return _at(recovery.time, what)
+    return _at(recovery.time, escaped(what))
 
 
 def _at(time: datetime, text: str) -> str:

@@ -9,13 +9,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pretrain_api.events import ProgressEvent
 from pretrain_api.stages import Stage
 from pretrain_api.types.status import StageStatus
 from pretrain_cli.cluster.table import age
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
 from pretrain_cli.display.live import SIGNS
-from pretrain_cli.display.wording import Rate, duration, give_or_take, progress, trained
+from pretrain_cli.display.wording import Rate, duration, give_or_take, percent, progress, trained
 from pretrain_cli.watch.news import Known
 
 _BAR_WIDTH = 16
@@ -47,7 +48,7 @@ def stages(known: Known) -> Table:
         sign, style = SIGNS[stage.state]
         table.add_row(
             Text(sign, style),
-            stage.name,
+            Text(stage.name),
             _bar(known, stage),
             Text(_detail(known, stage), "dim", no_wrap=True, overflow="ellipsis"),
         )
@@ -55,17 +56,22 @@ def stages(known: Known) -> Table:
 
 
 def _bar(known: Known, stage: StageStatus) -> RenderableType:
-    event = known.newest.get(Stage(stage.name))
+    event = _newest(known, stage)
     if stage.state != "Running" or event is None or not event.total:
         return ""
     return ProgressBar(total=event.total, completed=min(event.done, event.total), width=_BAR_WIDTH)
+
+
+def _newest(known: Known, stage: StageStatus) -> ProgressEvent | None:
+    """None of a stage that only another version knows, too."""
+    return known.newest.get(Stage(stage.name)) if stage.name in set(Stage) else None
 
 
 def _detail(known: Known, stage: StageStatus) -> str:
     if stage.state == "Complete":
         took = "" if stage.message.startswith("skipped") else duration(story.seconds(stage))
         return ", ".join(part for part in (took, stage.message) if part)
-    event = known.newest.get(Stage(stage.name))
+    event = _newest(known, stage)
     if stage.state == "Running" and event:
         return progress(Stage(stage.name), event, known.rates.get(Stage(stage.name), Rate("", 0.0, 0.0)))
     return stage.message.splitlines()[0] if stage.message else ""
@@ -82,18 +88,18 @@ def figures(known: Known, now: datetime) -> Group:
         rows += zip(("seen", "speed"), trained(done), strict=False)
         rows.append(("loss", done.loss or "-"))
     if done.mfu_ratio:
-        rows.append(("MFU", f"{100 * float(done.mfu_ratio):.1f} %"))
+        rows.append(("MFU", percent(done.mfu_ratio)))
     if done.data_wait_ratio:
-        rows.append(("data wait", f"{100 * float(done.data_wait_ratio):.1f} %"))
+        rows.append(("data wait", percent(done.data_wait_ratio)))
     if status.goodput_ratio:
-        rows.append(("goodput", f"{100 * float(status.goodput_ratio):.1f} %"))
+        rows.append(("goodput", percent(status.goodput_ratio)))
     if world.workers:
         rows.append(("workers", f"{world.ready}/{world.workers}, generation {world.generation}"))
     if status.checkpoint:
         when = f", {age(status.checkpoint.time, now)} ago" if status.checkpoint.time else ""
         rows.append(("checkpoint", f"step {status.checkpoint.step}{when}"))
     for name, value in rows:
-        table.add_row(Text(name, "dim"), value)
+        table.add_row(Text(name, "dim"), Text(value))
     return Group(table)
 
 

@@ -4,10 +4,12 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pretrain_api.commits import Commit
+from pretrain_api.errors import UserError
 from pretrain_api.step_history import read_steps, standing
 from pretrain_api.storage import Storage
 
@@ -64,3 +66,40 @@ class TestStanding:
             reference = reference[: first - 1] + [(step, str(number)) for step in range(first, last + 1)]
         found = [(step, s.history) for s in standing(spans) for step in range(s.first, s.last + 1)]
         assert found == reference
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        ("content", "what"),
+        [
+            (b"", "it is empty"),
+            (b'{"step": 1, "loss": 1}\n{"step": 2, "lo', "line 2 is damaged (Invalid JSON"),
+            (b"\x00\xff\x80", "line 1 is damaged (Invalid JSON"),
+            (b"[1]\n", "line 1 is damaged (Input should be an object)"),
+            (b"null\n", "line 1 is damaged (Input should be an object)"),
+            (b'{"loss": 1}\n', "line 1 is damaged (step: Field required)"),
+            (b'{"step": 1}\n{"step": 2, "loss": "abc"}\n{"step": 3}\n', "line 2 is damaged (loss: "),
+            (b'{"step": 1, "loss": NaN}\n', "line 1 is damaged (loss: "),
+            (b'{"step": 1, "bySource": {"a": []}}\n', "line 1 is damaged (bySource: a: "),
+            (b'{"step": 1, "recoveries": [{}]}\n', "line 1 is damaged (recoveries: 0: "),
+            (b'{"step": 1' + b"0" * 400 + b"}\n", "line 1 is damaged (step: "),
+        ],
+    )
+    def test_names_the_file_and_what_is_wrong(self, tmp_path: Path, content: bytes, what: str) -> None:
+        storage = Storage(str(tmp_path))
+        commit = a_commit(storage, 1, 1, 3)
+        storage.write_bytes(commit.history, content)
+        with pytest.raises(UserError) as error:
+            list(read_steps(storage, [commit]))
+        assert (error.value.code, error.value.where) == ("run-unreadable", storage.uri(commit.history))
+        assert what in error.value.what
+
+    def test_a_file_that_is_gone_or_a_folder_is_told(self, tmp_path: Path) -> None:
+        storage = Storage(str(tmp_path))
+        commit = a_commit(storage, 1, 1, 3)
+        (tmp_path / commit.history).unlink()
+        with pytest.raises(UserError, match="it is gone"):
+            list(read_steps(storage, [commit]))
+        (tmp_path / commit.history).mkdir()
+        with pytest.raises(UserError, match="a folder stands where the file should"):
+            list(read_steps(storage, [commit]))

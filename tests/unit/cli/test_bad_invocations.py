@@ -36,6 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     named = {**job, "metadata": {"name": "test", "namespace": "research"}}
     (tmp_path / "research.yaml").write_text(yaml.safe_dump(named))
     (tmp_path / "run").mkdir()
+    (tmp_path / "folder" / "status.json").mkdir(parents=True)
     for name, text in {
         "kubeconfig": kubeconfig(),
         "empty": "",
@@ -122,6 +123,19 @@ WRONG: list[tuple[str, str]] = [
     ("doctor --kubeconfig nowhere", "nowhere: no such kubeconfig"),
     ("doctor nowhere.yaml", "[job-not-found]"),
     # Where it runs
+    *(
+        (f"{words} foo://x", "foo://x: its protocol cannot be used: Protocol not known: foo. Write a path, s3://...")
+        for words in ("status", "report", "logs", "watch", "track --to tensorboard --folder events")
+    ),
+    ("status abfs://x/y", "abfs://x/y: its protocol cannot be used: Install adlfs"),
+    *(
+        (f"{words} ./folder", "folder/status.json: it is a folder, where a run has its state.")
+        for words in ("status", "report", "logs", "watch")
+    ),
+    *(
+        (f"{words} gpt --kubeconfig nowhere", "Of a run on this machine, write its job file or its folder: ./gpt.")
+        for words in ("report", "logs", "watch", "track --to tensorboard --folder events")
+    ),
     ("status gpt", "`pretrain describe NAME` shows a job in the cluster. [no-run]"),
     ("describee gpt", "Did you mean describe?"),
 ]

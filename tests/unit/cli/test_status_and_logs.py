@@ -52,6 +52,25 @@ class TestStatus:
         assert main(["status", str(tmp_path)]) == 2
         assert "[no-run]" in capsys.readouterr().err
 
+    def test_times_without_a_zone_are_utc(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = run / layout.STATUS
+        job = json.loads(file.read_text())
+        job["status"] |= {"startTime": "2026-01-01T12:00:00", "completionTime": "2026-01-01T12:00:42Z"}
+        file.write_text(json.dumps(job))
+        assert main(["status", str(run)]) == 0
+        assert "started     2026-01-01 12:00:00 UTC, ended after 42 s" in capsys.readouterr().out
+
+    def test_control_sequences_do_nothing(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = run / layout.STATUS
+        job = json.loads(file.read_text())
+        job["spec"]["storage"]["uri"] = "y\x1b[2J"
+        job["status"]["stages"][0]["message"] = "x\x1b]0;owned\x07"
+        file.write_text(json.dumps(job))
+        assert main(["status", str(run)]) == 0
+        printed = capsys.readouterr().out
+        assert r"x\x1b]0;owned\x07" in printed
+        assert r"storage     y\x1b[2J" in printed
+
 
 class TestLogs:
     @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """From a job and the manifests of its sources to the mixture that Train reads; says when the run needs more than it has."""
 
 import hashlib
+import posixpath
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel
 
 from pretrain_api import layout, objectives
 from pretrain_api.commits import WeightSegment
@@ -11,11 +14,14 @@ from pretrain_api.image_shards import ImageManifest
 from pretrain_api.ledger import DataOrder, OrderedSource
 from pretrain_api.nouns import counted
 from pretrain_api.shards import Manifest
+from pretrain_api.stages import Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.data import Source
 from pretrain_trainer.data.order import Mixture, MixtureSource, Segment
 from pretrain_trainer.data.proportions import integer_shares
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Split(Protocol):
@@ -43,9 +49,25 @@ def read_manifests(storage: Storage, fingerprint: str, sources: Sequence[Source]
     found = []
     for source in sources:
         folder = layout.shards(fingerprint, source.name)
-        manifest = Manifest.model_validate(storage.read_json(f"{folder}/{layout.MANIFEST}"))
+        manifest = read_manifest(storage, folder, Manifest)
         found.append((manifest.folder or folder, manifest))
     return found
+
+
+def read_manifest(storage: Storage, folder: str, kind: type[_Model]) -> _Model:
+    """The manifest that Encode left in a folder. Raises UserError where it is damaged or gone."""
+    path = f"{folder}/{layout.MANIFEST}"
+    try:
+        return kind.model_validate(storage.read_json(path))
+    except (ValueError, FileNotFoundError, IsADirectoryError) as error:  # not UTF-8, not JSON, or no manifest
+        why = "it is not there" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+        record = layout.record(Stage.ENCODE, "")
+        raise UserError(
+            "manifest-broken",
+            storage.uri(path),
+            f"it is no manifest of shards ({why}).",
+            f"Put it back from a copy of the storage, or remove {posixpath.dirname(record)} there: Encode runs again.",
+        ) from error
 
 
 def mixture_of(spec: PretrainJobSpec, manifests: Sequence[Sampled], segments: Sequence[WeightSegment] = ()) -> Mixture:

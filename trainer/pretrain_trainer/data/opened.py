@@ -12,7 +12,7 @@ from pretrain_api.image_shards import ImageManifest
 from pretrain_api.shards import Manifest
 from pretrain_api.stages import Stage
 from pretrain_api.types.data import Source
-from pretrain_trainer.data.mixture import read_manifests
+from pretrain_trainer.data.mixture import read_manifest, read_manifests
 from pretrain_trainer.data.patience import PatientReads
 from pretrain_trainer.data.quarantine import NOTHING_DAMAGED, Quarantine
 from pretrain_trainer.data.reader import SampleReader
@@ -84,4 +84,4 @@ def blank(spec: PretrainJobSpec, samples: int) -> AnySamples:
 
 def _images(storage: Storage, encoded: str, source: Source) -> tuple[str, ImageManifest]:
     folder = layout.shards(encoded, source.name)
-    return folder, ImageManifest.model_validate(storage.read_json(f"{folder}/{layout.MANIFEST}"))
+    return folder, read_manifest(storage, folder, ImageManifest)

@@ -5,6 +5,8 @@ Objects of its own are written below the run's folder and removed again; nothing
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import secrets
 import time
@@ -23,6 +25,7 @@ PROBE_BYTES = 64 << 20
 _SLOW_BYTES_PER_SECOND = 100e6
 _BYTES_PER_PARAMETER = 12
 """Of a checkpoint: weights and both moments of Adam in fp32."""
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 Check = Callable[[Storage, str], Iterator[Finding]]
 
 
@@ -30,10 +33,10 @@ def findings(uri: str, endpoint_url: str) -> Iterator[Finding]:
     """Each check in its turn, up to one that fails: those behind it could not succeed."""
     folder = f".doctor-{secrets.token_hex(4)}"
     storage: Storage | None = None
-    is_new = False
+    missing: list[str] = []
     try:
         storage = Storage(uri, endpoint_url)
-        is_new = storage.is_local and not os.path.exists(storage.root)
+        missing = _missing(storage)
         for check in (_reached, _clock, _conditional, _bandwidth):
             yield from check(storage, folder)
     except Exception as error:
@@ -42,7 +45,7 @@ def findings(uri: str, endpoint_url: str) -> Iterator[Finding]:
         yield told
     finally:
         if storage is not None:
-            _tidy(storage, folder, is_new)
+            _tidy(storage, folder, missing)
 
 
 def _told(error: Exception, storage: Storage | None) -> Finding | None:
@@ -55,31 +58,48 @@ def _told(error: Exception, storage: Storage | None) -> Finding | None:
         )
     known = error if isinstance(error, PretrainError) else explained(error, storage)
     if known is None:
-        return None
+        if not (storage.is_local and isinstance(error, OSError) and error.errno in _NO_FOLDER):
+            return None
+        what = f"no folder can be made at {storage.root}: {os.strerror(error.errno or 0)}."
+        return _finding("reached", "failure", what, "Write the path of a folder, or of one that can be made.")
     what, instead = getattr(known, "what", str(known)), getattr(known, "instead", "Try again in a moment.")
+    if storage.is_local:
+        what = f"{getattr(known, 'where', storage.root)}: {what}"
     return _finding("reached", "failure", what, instead)
 
 
-def _tidy(storage: Storage, folder: str, is_new: bool) -> None:
-    """Remove what was written; the run's folder, too, where it was not there before."""
+def _missing(storage: Storage) -> list[str]:
+    """The run's folder and those above it, as far as they are not there yet, the innermost first."""
+    found, place = list[str](), storage.root
+    while storage.is_local and not os.path.exists(place):
+        found.append(place)
+        place = os.path.dirname(place)
+    return found
+
+
+def _tidy(storage: Storage, folder: str, missing: list[str]) -> None:
+    """Remove what was written; the folders that were not there before, too, unless somebody else has put something there."""
     try:
         storage.remove(folder)
-        if is_new and not os.listdir(storage.root):
-            os.rmdir(storage.root)
     except Exception as error:
-        if explained(error, storage) is None:
+        if _told(error, storage) is None:
             raise  # else it was told as a finding already
+    for place in missing:
+        with contextlib.suppress(OSError):
+            os.rmdir(place)
 
 
 def _reached(storage: Storage, folder: str) -> Iterator[Finding]:
     first_contact(storage)
+    is_new = bool(_missing(storage))
     storage.write_bytes(f"{folder}/written", b"written")
     listed, read = storage.names(folder), storage.read_bytes(f"{folder}/written")
     if listed != ["written"] or read != b"written":
         what = f"what was written to {storage.uri(folder)} is not there: listed {listed}, read {read!r}."
         yield _finding("reached", "failure", what, "Use a store that shows an object as soon as it is written.")
         return
-    yield _finding("reached", "ok", f"{storage.uri()}: written, listed, read and removed.")
+    new = " The folder does not exist yet; a run makes it." if is_new else ""
+    yield _finding("reached", "ok", f"{storage.uri()}: written, listed, read and removed.{new}")
 
 
 def _clock(storage: Storage, folder: str) -> Iterator[Finding]:

@@ -96,6 +96,8 @@ def find(storage: Storage, job: PretrainJob | None = None) -> RunRecords:
         )
     found = {}
     for stage in job.status.stages:
+        if stage.name not in set(Stage):  # only another version knows it
+            continue
         path = layout.record(Stage(stage.name), stage.fingerprint)
         if stage.fingerprint and storage.exists(path):
             found[Stage(stage.name)] = records.read(storage, Stage(stage.name), stage.fingerprint)

@@ -1,7 +1,9 @@
 """`python -m pretrain_trainer.tracking --storage URI --to TOOL --folder FOLDER`: the steps of a run for a tool."""
 
 import argparse
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 from pretrain_api.errors import EXIT_OK, UserError
@@ -50,22 +52,34 @@ def _exported(storage: Storage, options: argparse.Namespace) -> int:
 
 
 def _tracker(options: argparse.Namespace, job: PretrainJob) -> Tracker:
-    """Raises UserError where the tool's library is not installed."""
+    """Raises UserError where the tool's library is not installed, or the folder takes no files."""
     try:
         if options.to == "tensorboard":
             from pretrain_trainer.tracking.to_tensorboard import TensorBoard
 
-            return TensorBoard(options.folder, job)
+            return TensorBoard(_writable(options.folder), job)
         if options.to == "wandb":
             from pretrain_trainer.tracking.to_wandb import WeightsAndBiases
 
-            return WeightsAndBiases(options.folder, job, options.project)
+            return WeightsAndBiases(_writable(options.folder), job, options.project)
         from pretrain_trainer.tracking.to_mlflow import MLflow
 
-        return MLflow(options.folder, job, options.project)
+        has_server = bool(os.environ.get("MLFLOW_TRACKING_URI"))
+        return MLflow(options.folder if has_server else _writable(options.folder), job, options.project)
     except ImportError as error:
         instead = f"Install it: pip install 'pretrain-operator[trainer,{options.to}]'."
         raise UserError("tracker-not-installed", f"--to {options.to}", f"{error}.", instead) from None
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, made if need be. The tools' own errors would not say whose folder it is."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        what = f"{folder} takes no files: {error.strerror}."
+        raise UserError("target-not-empty", "--folder", what, "Name a folder that you may write.") from None
 
 
 if __name__ == "__main__":

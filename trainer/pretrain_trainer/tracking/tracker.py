@@ -52,9 +52,9 @@ class Tracker(Protocol):
 def steps(commit: Commit, lines: Sequence[Mapping[str, Any]]) -> Iterator[Step]:
     """The steps of lines of a commit's history, oldest first."""
     end = commit.time.timestamp()
-    behind = sum(float(line["secondsPerStep"]) for line in lines)
+    behind = sum(float(line.get("secondsPerStep", 0.0)) for line in lines)
     for line in lines:
-        behind -= float(line["secondsPerStep"])
+        behind -= float(line.get("secondsPerStep", 0.0))
         yield Step(int(line["step"]), end - behind, figures(line))
 
 

@@ -36,3 +36,11 @@ def test_a_job_that_learns_from_text_is_told_in_tokens() -> None:
     found = described(a_job().manifest, tokens=12_800, tokensPerSecond=2560, samplesPerSecond="10.0000")
     assert line(found, "training ").endswith(" tokens")
     assert "12.8 k tokens, 2560 tokens/s" in line(found, "progress")
+
+
+def test_a_speed_that_is_no_number_is_left_out() -> None:
+    job = image_runs.a_job(Path("/run"), {"some": "/tars/manifest.json"})
+    for strange in ("abc", "inf", "nan"):
+        assert "loss [/bold]x, 30 images;" in line(
+            described(job, samples=30, samplesPerSecond=strange, loss="[/bold]x"), "progress"
+        )

@@ -64,6 +64,26 @@ class TestRow:
         assert a_row("gpt", recovery={**both, "lastRecovery": newer}).last_incident == "Restart, 0.4 s, 30s ago"
 
 
+class TestStrangeStatuses:
+    """What another operator, or a person with kubectl, wrote into a status breaks no table."""
+
+    STRANGE = (
+        a_row("words", goodputRatio="abc", progress={"samplesPerSecond": "abc", "loss": "[/bold]x"}),
+        a_row("infinite", goodputRatio="nan", progress={"samplesPerSecond": "inf", "loss": "[red]"}),
+        training("whole", 50, 9000, timedelta(hours=2), goodputRatio="0.99"),
+    )
+
+    def test_texts_are_shown_as_they_are(self) -> None:
+        text = printed(*self.STRANGE)
+        assert "[/bold]x" in text
+        assert "[red]" in text
+        assert "99.0 %" in text
+
+    def test_the_document_is_json(self) -> None:
+        text = json.dumps(document(ordered(self.STRANGE, "goodput", reverse=False)), allow_nan=False)
+        assert [job["goodputRatio"] for job in json.loads(text)["jobs"]] == [0.99, None, None]
+
+
 class TestOrder:
     ROWS = (
         training("fast", 50, 9000, timedelta(hours=2), goodputRatio="0.99"),

@@ -57,3 +57,8 @@ def test_ages(seconds: int, text: str) -> None:
 @pytest.mark.parametrize("text", [None, "", "yesterday", 5])
 def test_what_is_no_time_is_none(text: object) -> None:
     assert moment(text) is None
+
+
+def test_control_sequences_do_nothing() -> None:
+    job = {**TRAINING, "status": {"state": "x\x1b]0;owned\x07"}}
+    assert row(job, False, False, NOON)[1] == r"x\x1b]0;owned\x07"

@@ -14,7 +14,7 @@ from pretrain_api.commits import Commit
 from pretrain_api.stages import CompletionRecord, Flow, Stage
 from pretrain_api.storage import Storage
 from pretrain_api.types.status import Condition, PretrainJobStatus, StageStatus
-from pretrain_trainer.reporting.records import RunRecords
+from pretrain_trainer.reporting.records import RunRecords, find
 from pretrain_trainer.reporting.write import write
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -77,6 +77,14 @@ def a_run(folder: Path, *records: CompletionRecord, job: JobBuilder | None = Non
 def written(run: RunRecords) -> tuple[dict[str, Any], str]:
     """Content of both files."""
     return run.storage.read_json(layout.REPORT_JSON), run.storage.read_bytes(layout.REPORT_HTML).decode()
+
+
+class TestFind:
+    def test_a_stage_that_only_another_version_knows_is_passed_over(self, tmp_path: Path) -> None:
+        stages = [StageStatus(name=name, state="Complete", fingerprint="f") for name in ("Distil", "Collect")]
+        run = a_run(tmp_path, stages=stages)
+        run.storage.write_bytes(layout.record(Stage.COLLECT, "f"), collected().model_dump_json(by_alias=True).encode())
+        assert list(find(run.storage, run.job).records) == [Stage.COLLECT]
 
 
 class TestWrite:
