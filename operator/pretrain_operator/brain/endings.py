@@ -46,8 +46,11 @@ def taken_in(
             return failures.noted(status, failed)
         case Verdict.WAITING:
             failed = failures.failure(run, now)
-            status = stages.changed(recorded, stage, state="Failed", message=failed.message)
-            return failures.waited(status, failed)
+            status = failures.waited(stages.changed(recorded, stage, state="Failed", message=failed.message), failed)
+            if conditions.condition(status, conditions.RECOVERING).status != "True":
+                return status
+            # A roster was about to go on without the lost; now a new start has to.
+            return _recovering(status, run, f"{stage} waits: {failures.described(failed)}\n{_ADVICE}", observed)
         case Verdict.DISRUPTION:
             where = f" ({run.worker} on node {run.node}: {run.reason})" if run.reason else ""
             message = f"{stage} was stopped from outside{where}. {_ADVICE}"

@@ -34,6 +34,14 @@ class TestTakenIn:
         assert stages.entry(status, Stage.TRAIN).state == "Pending"
         assert status.recovery == RUNNING.recovery
 
+    def test_recovers_by_a_new_start_where_something_was_missing_while_fewer_were_about_to_go_on(self) -> None:
+        shrinking = conditions.stated(RUNNING, conditions.RECOVERING, "True", conditions.SHRINKING, "w1 is lost", NOON)
+        run, seen = an_ended_run(2, "userError", words={"code": "disk-full"}), Observed(NOON, is_unattended=True)
+        found = conditions.condition(endings.taken_in(shrinking, run, False, a_job().spec, seen), conditions.RECOVERING)
+        assert (found.status, found.reason) == ("True", conditions.RESTARTING)
+        found = conditions.condition(endings.taken_in(RUNNING, run, False, a_job().spec, seen), conditions.RECOVERING)
+        assert found.status != "True"
+
     def test_recovers_from_a_failure_until_the_next_step(self) -> None:
         status = endings.taken_in(RUNNING, an_ended_run(1, "failed"), False, a_job().spec, Observed(NOON))
         assert conditions.condition(status, conditions.RECOVERING).status == "True"
