@@ -15,7 +15,7 @@ from support.otlp_receiver import receiving
 TWO = {"min": 2, "max": 2}
 RECOVERY = {
     "number": 1, "kind": "Replace", "rank": -1, "worker": "test-w1", "cause": "Evicted", "time": "2026-01-01T00:00:00Z",
-    "seconds": 2.5, "lost_steps": 1, "phases": {"wait": 2.0, "load": 0.5},
+    "seconds": 2.5, "lost_steps": 1, "phases": {"stop": 2.0, "load": 0.5},
 }  # fmt: skip
 LOADED = """
 import sys
@@ -46,7 +46,7 @@ def test_reconciles_with_their_requests_and_a_recovery_arrive(
             recovery = receiver.first("recovery")
         assert operator.stop() == 0
     [rung] = receiver.children(recovery)
-    assert (rung.name, [phase.name for phase in receiver.children(rung)]) == ("Replace", ["wait", "load"])
+    assert (rung.name, [phase.name for phase in receiver.children(rung)]) == ("Replace", ["stop", "load"])
     assert recovery.end - recovery.begin == 2_500_000_000
     assert recovery.attributes["pretrain.recovery.cause"] == "Evicted"
 

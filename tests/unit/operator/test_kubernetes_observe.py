@@ -263,7 +263,7 @@ A_RECOVERY = {
 }  # fmt: skip
 NO_RECOVERIES: list[dict[str, Any]] = [
     {"number": 0}, {"number": 10**30}, {"rank": -2}, {"node": -7}, {"lost_steps": 10**400}, {"lost_steps": -1},
-    {"seconds": -5.0}, {"seconds": float("nan")}, {"seconds": 1e300}, {"phases": {"a b": 0.5}}, {"phases": {"stop": -1.0}},
+    {"seconds": -5.0}, {"seconds": float("nan")}, {"seconds": 1e300}, {"phases": {"stop": -1.0}},
     {"phases": {"stop": float("inf")}}, {"time": "2026-01-01T12:00:00"},
 ]  # fmt: skip
 
@@ -306,6 +306,10 @@ class TestReport:
         assert reported(figures={**figures, "secondsLeft": 1e14}).figures == figures
         del figures[next(iter(totals))]  # as a trainer of another version might tell
         assert goodput.SINCE not in reported(figures=figures).figures
+
+    def test_has_the_phases_of_a_recovery_that_are_known(self) -> None:
+        odd = {**A_RECOVERY, "phases": {"stop": 0.1, "a b": 0.5, "of another version": 1.0}}
+        assert reported(recovery=odd).recovery.phases == {"stop": 0.1}
 
     def test_of_the_future_is_of_now(self) -> None:
         """The clock of its machine was set between two answers of the API server."""

@@ -33,7 +33,8 @@ def believed(said: Report, now: datetime) -> Report | None:
     if said.checkpoint:  # by the clock of who wrote it, who may be another one
         changes["checkpoint"] = said.checkpoint.model_copy(update={"time": min(said.checkpoint.time, time)})
     if said.recovery:
-        changes["recovery"] = said.recovery.model_copy(update={"time": min(said.recovery.time, time)})
+        known = {name: seconds for name, seconds in said.recovery.phases.items() if name in PHASES}
+        changes["recovery"] = said.recovery.model_copy(update={"time": min(said.recovery.time, time), "phases": known})
     return said.model_copy(update=changes)
 
 
@@ -69,7 +70,6 @@ def _can_have_been(found: Recovery) -> bool:
         and 0 <= found.node <= _MOST
         and 0 <= found.lost_steps <= _MOST
         and all(0 <= span <= _LONGEST_SECONDS for span in (found.seconds, *found.phases.values()))
-        and set(found.phases) <= set(PHASES)
         and _is_a_time(found.time)
     )
 
