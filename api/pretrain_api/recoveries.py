@@ -12,8 +12,8 @@ Kind = Literal["Restart", "Shrink", "Replace", "Grow"]
 Replace: with others in the place of those that were lost; Grow: more came to those that were there."""
 
 PHASES = ("stop", "start", "join", "load", "step")
-"""What a recovery goes through: `stop` the ranks that are left and decide, of a hang after it was noticed; `start` new ones, `join` them, `load` the state, make a
-`step`."""
+"""What a recovery goes through: `stop` the ranks that are left and decide, which begins with the loss, so of a hang when the rank
+stood still and not when that was noticed; `start` new ones, `join` them, `load` the state, make a `step`."""
 
 
 class Recovery(BaseModel):

@@ -33,7 +33,8 @@ class Report(BaseModel):
     phase: str = ""
     """What the pod is at, for people: "filter", "deduplicate", "step"."""
     time: datetime
-    """When the figures were taken, by the clock of the API server, as all times here."""
+    """When the figures were taken, by the clock of the API server as all times here; that of a checkpoint which another pod
+    wrote is off by as much as that one's clock was."""
     done: float = 0
     total: float | None = None
     """Of the reporting pod's own share, where the work is divided."""

@@ -193,6 +193,7 @@ class Flow(BaseModel):
 
 
 NO_FLOW = Flow()
+"""Of a stage that is not about documents, or not complete."""
 
 
 class CompletionRecord(BaseModel):

@@ -5,9 +5,9 @@ it is and with a store of its own for each rendezvous (TORCH_DISABLE_SHARE_RDZV_
     .venv/bin/python benchmarks/elastic/recover.py --rounds 20 --only ours --output benchmarks/elastic/results/recover.json
     .venv/bin/python benchmarks/elastic/recover.py --kills 1000            # of ranks of one training of ours, one by one
 
-A round takes a quarter of an hour, most of which torchrun waits; a run that was broken off goes on with the rounds that its output
-has not yet, and may add rounds of one contender alone. All on this machine, a model of some 20,000 parameters, in turns. A rank is killed, or frozen (SIGSTOP); a worker is killed
-with its agent, or the worker that leads (ours) or serves the store (torchrun). Last, a third worker joins two: the time is
+A round takes a quarter of an hour, most of which torchrun waits; a run that was broken off goes on with the rounds that its
+output has not yet, and may add rounds of one contender alone. All on this machine, a model of some 20,000 parameters, in
+turns. A rank is killed, or frozen (SIGSTOP); a worker is killed with its agent, or the worker that leads (ours) or serves the store (torchrun). Last, a third worker joins two: the time is
 the pause of the training.
 Of ours the next roster is published as soon as the kill is done: what an operator needs to see a lost pod is not in it,
 and is measured with `benchmarks/operator/run.py`. The time runs until every rank that is left has made a step. Lost

@@ -2,17 +2,13 @@
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
-from pretrain_api.stages import Stage
-from pretrain_api.storage import Storage
-from pretrain_api.types import PretrainJob
-from pretrain_trainer.context import StageContext
+from ours import context
+
 from pretrain_trainer.progress import Progress
 from pretrain_trainer.stages import train
 from pretrain_trainer.training import watched
@@ -49,8 +45,7 @@ class Alternating:
 
 
 def main() -> None:
-    """Arguments: job file, identities of its Encode and Tokenizer stages. Prints the seconds as JSON."""
-    job = PretrainJob.model_validate(json.loads(Path(sys.argv[1]).read_text()))
+    """Train, and print the seconds as JSON. Arguments as of `ours.context`."""
     out, sys.stdout = sys.stdout, sys.stderr  # what libraries print must not mix with the figures
     watches: list[Alternating] = []
     of_rank = watched.of_rank
@@ -62,10 +57,7 @@ def main() -> None:
         return watches[-1]
 
     watched.of_rank = alternating
-    upstream = {Stage.ENCODE: sys.argv[2], Stage.TOKENIZER: sys.argv[3]}
-    root = Path(job.spec.storage.uri)
-    storage, quiet = Storage.of(job.spec.storage), Progress("Train", path="")
-    train.run(StageContext(job, storage, upstream, "benchmark", quiet, root, threading.Event()))
+    train.run(context(Progress("Train", path="")))
     [watch] = watches
     print(json.dumps({"seconds": watch.seconds, "cpuSeconds": watch.cpu_seconds}), file=out)
 

@@ -28,21 +28,26 @@ class BatonProgress(Progress):
             self._baton.step_ended(figures["loss"])
 
 
-def main() -> None:
-    """Arguments: job file, identities of its Encode and Tokenizer stages."""
+def context(progress: Progress) -> StageContext:
+    """Of the arguments: job file, identities of its Encode and Tokenizer stages."""
     job = PretrainJob.model_validate(json.loads(Path(sys.argv[1]).read_text()))
-    baton = Baton()
-    context = StageContext(
+    return StageContext(
         job,
         Storage.of(job.spec.storage),
         {Stage.ENCODE: sys.argv[2], Stage.TOKENIZER: sys.argv[3]},
         f"benchmark-{job.metadata.name}",
-        BatonProgress(baton),
+        progress,
         Path(job.spec.storage.uri),
         threading.Event(),
     )
+
+
+def main() -> None:
+    """Train, a step for each turn."""
+    baton = Baton()
+    training = context(BatonProgress(baton))
     baton.wait_for_turn()
-    train.run(context)
+    train.run(training)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from pretrain_api.types import PretrainJob, PretrainJobStatus
+from pretrain_api.types import PretrainJob
 from pretrain_api.types.status import StageStatus
 from pretrain_cli.display import recovery as words
 from pretrain_cli.display import story
@@ -12,25 +12,13 @@ from pretrain_cli.display.wording import duration, give_or_take, trained
 
 _AT_REST = ("Suspended", "Succeeded", "Failed")
 """States that are recorded when nothing runs any more."""
-_GOES_ON = "Nothing runs and everything is saved; `pretrain run FILE` goes on."
-"""Of a run that a signal stopped: its job says nothing of suspending."""
-
-
-def of_run_here(job: PretrainJob) -> PretrainJobStatus:
-    """The recorded status of a run on this machine, printable. What it says of going on holds in a cluster, too, where
-    spec.suspend is all there is."""
-    status = printable(job.status)
-    if status.state != "Suspended" or job.spec.suspend:
-        return status
-    told = [c.model_copy(update={"message": _GOES_ON}) if c.type == "Succeeded" else c for c in status.conditions]
-    return status.model_copy(update={"conditions": told})
 
 
 def lines(job: PretrainJob, runner: int, now: datetime, *, is_seen: bool = True) -> Iterator[str]:
     """The state of a job. `runner`: number of the process that runs it on this machine now; 0 when none does. `is_seen`:
     whether one on another machine would be seen, too, as in a folder that both lock."""
     job = printable(job)
-    status = of_run_here(job)
+    status = job.status
     is_idle = not runner and is_seen and status.state not in _AT_REST
     yield f"{job.metadata.name}: {'interrupted while ' if is_idle else ''}{status.state}"
     yield f"storage     {job.spec.storage.uri}"

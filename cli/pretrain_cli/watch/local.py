@@ -13,7 +13,7 @@ from pretrain_api.events import ProgressEvent
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
 from pretrain_cli.cluster.waiting import ENDED
-from pretrain_cli.display.state import of_run_here
+from pretrain_cli.display.printable import printable
 from pretrain_cli.target import recorded_job
 from pretrain_cli.watch.news import Look
 from pretrain_operator.bodies.local.workplace import Workplace, reached, written_by_user
@@ -43,7 +43,7 @@ class LocalRun:
         return Look(
             time=datetime.now(UTC),
             name=job.metadata.name,
-            status=of_run_here(job),
+            status=printable(job.status),
             events=list(self._news(job.status)),
             steps=steps,
             lines=lines,

@@ -309,7 +309,10 @@ def _ended(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
 
 def _suspended(status: PretrainJobStatus, observed: Observed) -> Decision:
     now = observed.now
-    message = "Nothing runs and everything is saved; set spec.suspend to false, or run the job again, to go on."
+    again = (
+        "set spec.suspend to false" if observed.is_unattended else "run the job again, where spec.suspend is not true,"
+    )
+    message = f"Nothing runs and everything is saved; {again} to go on."
     status = conditions.stated(status, conditions.RUNNING, "False", "Suspended", message, now)
     status = conditions.stated(status, conditions.SUSPENDED, "True", "Suspended", message, now)
     status = _summary(status, "Unknown", "Suspended", message, observed)

@@ -1,5 +1,6 @@
 """How far training is: the newest figures of the training program as recorded status."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zlib import crc32
@@ -15,6 +16,7 @@ FIGURES_SECONDS = 30.0
 """How often figures alone are written to an API server."""
 COUNT_SECONDS = 5.0
 """How long workers that come up one by one may be counted before the count is written."""
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _FIGURES = ("progress", "checkpoint", "goodput", "goodput_ratio")
 """Fields of the status."""
 
@@ -96,7 +98,7 @@ def _progress(train: StageRun) -> Progress:
     end, left, error = None, "", 0
     if train.figures_time and "secondsLeft" in figures:
         remaining, error = timedelta(seconds=round(figures["secondsLeft"])), round(figures.get("secondsLeftError", 0.0))
-        end, left = train.figures_time + remaining, time_left(remaining, error)
+        end, left = train.figures_time + remaining, _time_left(remaining, error)
     return Progress(
         step=int(step),
         total_steps=int(total),
@@ -124,21 +126,22 @@ def _throughput(figures: Mapping[str, float]) -> str:
     return "" if images is None else f"{images:.0f} images/s" if images >= 10 else f"{images:.2g} images/s"
 
 
-def time_left(span: timedelta, error_seconds: int) -> str:
-    """A span of time, and by how much it may be wrong if that is a hundredth of it or more: 3h12m±9m."""
+def _time_left(span: timedelta, error_seconds: int) -> str:
+    """A span of time, and by how much it may be wrong if that is a hundredth of it or more, in whole units: 3h12m±9m."""
     if not error_seconds or error_seconds < 0.01 * span.total_seconds():
         return _duration(span)
-    return f"{_duration(span)}±{_duration(timedelta(seconds=error_seconds), units=1)}"
+    size, unit = next(each for each in _UNITS if error_seconds >= each[0])
+    return f"{_duration(span)}±{math.ceil(error_seconds / size)}{unit}"
 
 
-def _duration(span: timedelta, units: int = 2) -> str:
+def _duration(span: timedelta) -> str:
     """A span of time in its two greatest units: 3h12m."""
     minutes, seconds = divmod(int(span.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     parts = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
     first = next((i for i, (amount, _) in enumerate(parts) if amount), len(parts) - 1)
-    return "".join(f"{amount}{unit}" for amount, unit in parts[first : first + units])
+    return "".join(f"{amount}{unit}" for amount, unit in parts[first : first + 2])
 
 
 def _decimal(figures: Mapping[str, float], name: str) -> str:

@@ -1,7 +1,7 @@
 """Recoveries as recorded status: those within a start of training, which cost no budget by themselves since the stage went on,
 and those by a new start. And all that are over, told from what was recorded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -37,7 +37,7 @@ def taken_in(recorded: PretrainJobStatus, train: StageRun | None) -> PretrainJob
         rank=found.rank,
         cause=found.cause[:_TEXT],
         seconds=f"{found.seconds:.3f}",
-        phases=", ".join(f"{name} {seconds:.3f}" for name, seconds in found.phases.items()),
+        phases=_in_words(found.phases.items()),
         lost_steps=found.lost_steps,
         time=found.time,
         attempt=train.attempt,
@@ -64,12 +64,16 @@ def restored(before: PretrainJobStatus, after: PretrainJobStatus, train: StageRu
         kind=RESTORE,
         cause=(lost.message.splitlines() or [""])[0][:_TEXT],
         seconds=f"{seconds:.3f}",
-        phases=", ".join(f"{name} {span:.3f}" for name, span in parts),
+        phases=_in_words(parts),
         lost_steps=max(0, before.progress.step - int(train.figures.get("resumedStep", before.progress.step))),
         time=began,
         attempt=train.attempt,
     )
     return after.model_copy(update={"recovery": after.recovery.model_copy(update={"last_recovery": record})})
+
+
+def _in_words(parts: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {seconds:.3f}" for name, seconds in parts)
 
 
 def phases(record: RecoveryRecord) -> Iterator[tuple[str, float]]:

@@ -86,7 +86,11 @@ class Metrics:
 
 
 def _is_open(accept: str) -> bool:
-    """Whether a header Accept (RFC 9110) names OpenMetrics, and does not refuse it."""
+    """Whether a header Accept (RFC 9110) names OpenMetrics, and does not refuse it.
+
+    The library's own choice fails for versions that are no numbers, heeds no `q=0`, and may ask for names with escapes, of
+    which the lines of jobs know nothing.
+    """
     for each in accept.lower().split(","):
         kind, *parameters = (part.strip() for part in each.split(";"))
         if kind == "application/openmetrics-text":

@@ -102,7 +102,7 @@ class Daemon:
             wait = _LONGEST_SECONDS if seconds is None else min(seconds, _LONGEST_SECONDS)
         try:
             await self._tell(body, before)
-        except Exception:  # noqa: BLE001 - as above: a figure that cannot be told must not end the job's task
+        except Exception:  # noqa: BLE001 - a border, as above: what cannot be told must not end the task
             self._metrics.errors.inc()
             _LOG.exception("%s: what happened could not be told; this is a defect of the operator", name)
         return wait

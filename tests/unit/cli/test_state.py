@@ -1,4 +1,4 @@
-"""What `pretrain status` says of a run: who runs it, how it was left, and how it goes on."""
+"""What `pretrain status` says of a run: who runs it, and how it was left."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,18 +9,11 @@ from pretrain_api.types import PretrainJobStatus
 from pretrain_cli.display.state import lines
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-ADVICE = "Nothing runs and everything is saved; set spec.suspend to false, or run the job again, to go on."
 
 
-def told(runner: int = 0, is_seen: bool = True, suspend: bool = False, **status: Any) -> list[str]:
-    job = a_job().with_spec(suspend=suspend).job
-    job = job.model_copy(update={"status": PretrainJobStatus.model_validate(status)})
+def told(runner: int = 0, is_seen: bool = True, **status: Any) -> list[str]:
+    job = a_job().job.model_copy(update={"status": PretrainJobStatus.model_validate(status)})
     return list(lines(job, runner, NOON, is_seen=is_seen))
-
-
-def suspended(suspend: bool) -> list[str]:
-    conditions = [{"type": "Succeeded", "status": "Unknown", "reason": "Suspended", "message": ADVICE}]
-    return told(suspend=suspend, state="Suspended", conditions=conditions)
 
 
 def test_a_run_that_nobody_runs_was_interrupted() -> None:
@@ -39,8 +32,3 @@ def test_where_another_machine_may_run_it_no_more_is_said_than_is_known() -> Non
 def test_goodput_is_told_once_it_is_known() -> None:
     assert "goodput     0.8231" in told(state="Training", goodputRatio="0.8231")
     assert not [line for line in told(state="Training") if line.startswith("goodput")]
-
-
-def test_a_stopped_run_goes_on_by_running_it_unless_its_job_suspends_it() -> None:
-    assert suspended(suspend=False)[-1] == "Nothing runs and everything is saved; `pretrain run FILE` goes on."
-    assert suspended(suspend=True)[-1] == ADVICE

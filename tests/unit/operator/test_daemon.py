@@ -35,7 +35,7 @@ class Events:
 def test_what_cannot_be_told_is_counted_and_ends_nothing() -> None:
     async def looks_and_errors() -> tuple[int, float | None]:
         body, metrics = Body(), Metrics()
-        daemon = Daemon(body, Events(), metrics)  # type: ignore[arg-type]
+        daemon = Daemon(body, Events(), metrics)  # type: ignore[arg-type] # stand-ins: no real part fails so
         async with asyncio.timeout(20):
             while body.looks < 2:
                 daemon.wake()

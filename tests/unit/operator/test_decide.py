@@ -186,6 +186,14 @@ class TestSuspension:
         assert decision.recorded.state == "Suspended"
         assert cluster.history == []
 
+    @pytest.mark.parametrize(
+        ("is_unattended", "said"), [(True, "; set spec.suspend to false to go on."), (False, "; run the job again, ")]
+    )
+    def test_says_how_to_go_on_where_the_job_is(self, is_unattended: bool, said: str) -> None:
+        seen = Observed(now=Cluster().now, is_unattended=is_unattended)
+        recorded = decide(a_job().suspended().spec, PretrainJobStatus(), seen).recorded
+        assert said in conditions.condition(recorded, conditions.SUSPENDED).message
+
     def test_kills_a_program_that_does_not_leave(self) -> None:
         cluster, going, suspended = Cluster(), a_job().spec, a_job().suspended().spec
         deaf = {(Stage.COLLECT, 1): Fate("complete", ignores_stop=True)}

@@ -35,7 +35,15 @@ class TestTakenIn:
 
     @pytest.mark.parametrize(
         ("left", "error", "told"),
-        [(11520, 0, "3h12m"), (11520, 100, "3h12m"), (11520, 570, "3h12m±9m"), (95, 12.4, "1m35s±12s"), (0, 0, "0s")],
+        [
+            (11520, 0, "3h12m"),
+            (11520, 100, "3h12m"),
+            (11520, 540, "3h12m±9m"),
+            (11520, 541, "3h12m±10m"),
+            (3 * 86400, 108_000, "3d0h±2d"),
+            (95, 12.4, "1m35s±12s"),
+            (0, 0, "0s"),
+        ],
     )
     def test_tells_how_sure_the_end_is_where_that_is_worth_a_word(self, left: float, error: float, told: str) -> None:
         figures = {**FIGURES, "secondsLeft": left, "secondsLeftError": error}

@@ -52,10 +52,3 @@ def test_a_damaged_history_is_a_note_and_the_rest_is_shown(tmp_path: Path, conte
         assert place.storage.uri(HISTORY) in look.note
         assert "[run-unreadable]" in look.note
         assert look.status.state == "Training"
-
-
-def test_a_stopped_run_goes_on_by_running_it(tmp_path: Path) -> None:
-    advice = "Nothing runs and everything is saved; set spec.suspend to false, or run the job again, to go on."
-    conditions = [{"type": "Succeeded", "status": "Unknown", "message": advice}]
-    (condition,) = LocalRun(a_run(tmp_path, state="Suspended", conditions=conditions)).look().status.conditions
-    assert "spec.suspend" not in condition.message
