@@ -19,7 +19,7 @@ _TIMES = '{{ printf "%.0f" $value }}'
 TRAINS = 'on (namespace, pretrainjob) pretrain_job_state{state="Training"} == 1'
 GOODPUT = "namespace_pretrainjob:pretrain_job_goodput:ratio_1h"
 _FAILED = 'pretrain_job_state{state="Failed"}'
-_COUNTED = 'pretrain_job_time_seconds{activity!~"Suspended|OtherStages"}'
+_COUNTED = 'pretrain_job_time_seconds{activity!~"Suspended|OtherStages|Queued"}'
 _PRODUCTIVE = 'pretrain_job_time_seconds{activity="Productive"}'
 _IDLE = 'pretrain_job_state{state!~"Training|Recovering|Succeeded|Failed"}'
 _RECOVERING, _FIVE_AGO, _TEN_AGO = (
@@ -33,7 +33,7 @@ RECORDED = {
     AGE: f"sum {BY_JOB} (max by (namespace, pretrainjob, activity) (pretrain_job_time_seconds))",
     # When nothing trained, nor came back to it within minutes. A job that recovers again and again trains.
     IDLE: f"timestamp(max {BY_JOB} ({_IDLE}) or ({_RECOVERING} and {_FIVE_AGO} and {_TEN_AGO}))",
-    # Of jobs that have worked for half of the hour at least.
+    # Of jobs that have worked for half of the hour at least. Nobody pays for the time in a queue.
     GOODPUT: f"clamp_min(sum {BY_JOB} (delta({_PRODUCTIVE}[1h])), 0) / (sum {BY_JOB} (delta({_COUNTED}[1h])) > 1800)",
 }
 """Recording rules: name and expression."""

@@ -204,7 +204,7 @@ class RecoveryStatus(ApiModel):
     restarts: int = 0
     """How often ranks began again within a start of the stage since the job began: in place, or in another roster."""
     last_recovery: RecoveryRecord | None = None
-    """The newest recovery that needed no new start of the stage."""
+    """The newest recovery."""
     recent_failures: Annotated[list[Moment], Field(max_length=1000)] = []
     """Times of the failures inside the window that progress has not reset."""
     waits: int = 0

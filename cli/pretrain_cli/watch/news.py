@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pretrain_api.events import ProgressEvent
@@ -12,9 +12,11 @@ from pretrain_api.nouns import counted
 from pretrain_api.recoveries import Recovery
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJobStatus
+from pretrain_api.types.status import Progress
 from pretrain_cli.display import story
 from pretrain_cli.display.printable import escaped
 from pretrain_cli.display.wording import Rate
+from pretrain_operator.brain.progress import of_figures
 
 MOST_INCIDENTS = 200
 
@@ -58,6 +60,17 @@ class Known:
     newest: Mapping[Stage, ProgressEvent] = field(default_factory=dict)
     rates: Mapping[Stage, Rate] = field(default_factory=dict)
     note: str = ""
+
+    @property
+    def progress(self) -> Progress:
+        """How far training is, as told last: a status is written every half minute, events come at every step."""
+        recorded, event = self.status.progress, self.newest.get(Stage.TRAIN)
+        if self.status.state != "Training" or event is None or "step" not in event.figures:
+            return recorded
+        time = datetime.fromtimestamp(event.time, UTC)
+        return (
+            of_figures(event.figures, time) if recorded.update_time is None or time > recorded.update_time else recorded
+        )
 
     def after(self, look: Look) -> Known:
         """With the news of one more look."""

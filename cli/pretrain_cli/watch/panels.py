@@ -29,9 +29,10 @@ def head(known: Known, now: datetime) -> Text:
     if status.start_time:
         seconds = ((status.completion_time or now) - status.start_time).total_seconds()
         line.append(f"  {duration(max(0.0, seconds))}")
-    if status.state == "Training" and status.progress.estimated_completion_time:
-        left = max(0.0, (status.progress.estimated_completion_time - now).total_seconds())
-        line.append(f"  {duration(left)}{give_or_take(left, status.progress.completion_error_seconds)} left")
+    told = known.progress
+    if status.state == "Training" and told.estimated_completion_time:
+        left = max(0.0, (told.estimated_completion_time - now).total_seconds())
+        line.append(f"  {duration(left)}{give_or_take(left, told.completion_error_seconds)} left")
     summed = next((c.message for c in status.conditions if c.type == "Succeeded"), "")
     for why in (known.note, summed if status.state in ("Failed", "Stalled", "Suspended") else ""):
         if why:
@@ -82,7 +83,7 @@ def figures(known: Known, now: datetime) -> Group:
     status = known.status
     table = Table.grid(padding=(0, 2))
     rows: list[tuple[str, str]] = []
-    done, world = status.progress, status.world
+    done, world = known.progress, status.world
     if done.total_steps:
         rows.append(("step", f"{done.step}/{done.total_steps}"))
         rows += zip(("seen", "speed"), trained(done), strict=False)

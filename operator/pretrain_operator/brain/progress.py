@@ -29,7 +29,7 @@ def taken_in(
         recorded = recorded.model_copy(update={"checkpoint": checkpoint})
     if train is None or "step" not in train.figures or train.figures_time == recorded.progress.update_time:
         return recorded
-    return recorded.model_copy(update={"progress": _progress(train)})
+    return recorded.model_copy(update={"progress": of_figures(train.figures, train.figures_time)})
 
 
 def at_rest(recorded: PretrainJobStatus) -> PretrainJobStatus:
@@ -92,13 +92,13 @@ def has_stepped(train: StageRun) -> bool:
     return "step" in train.figures
 
 
-def _progress(train: StageRun) -> Progress:
-    figures = train.figures
+def of_figures(figures: Mapping[str, float], time: datetime | None) -> Progress:
+    """The figures of a training program, told at that time, as recorded status. There is a step among them."""
     step, total, tokens = figures["step"], figures.get("totalSteps", 0.0), figures.get("tokens", 0.0)
     end, left, error = None, "", 0
-    if train.figures_time and "secondsLeft" in figures:
+    if time and "secondsLeft" in figures:
         remaining, error = timedelta(seconds=round(figures["secondsLeft"])), round(figures.get("secondsLeftError", 0.0))
-        end, left = train.figures_time + remaining, _time_left(remaining, error)
+        end, left = time + remaining, _time_left(remaining, error)
     return Progress(
         step=int(step),
         total_steps=int(total),
@@ -114,7 +114,7 @@ def _progress(train: StageRun) -> Progress:
         estimated_completion_time=end,
         completion_error_seconds=error,
         time_left=left,
-        update_time=train.figures_time,
+        update_time=time,
     )
 
 

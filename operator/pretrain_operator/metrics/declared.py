@@ -53,6 +53,7 @@ DATA_WAIT = _of_job("data_wait_ratio", "Share of that step that was spent waitin
 DOCUMENTS = _of_job("stage_documents", "Documents that a complete stage read, and that it kept.", "stage", "fate")
 TEXT_BYTES = _of_job("stage_text_bytes", "The same in bytes of text.", "stage", "fate")
 TIME_LEFT = _of_job("time_left_seconds", "Until training ends, by its own estimate.")
+TIME_LEFT_ERROR = _of_job("time_left_error_seconds", "By how much that may be wrong, nine times of ten.")
 PROGRESS_AGE = _of_job("progress_age_seconds", "Since training last told of a step.")
 CHECKPOINT_AGE = _of_job("checkpoint_age_seconds", "Age of the newest checkpoint; of the training, while it has none.")
 CHECKPOINT_INTERVAL = _of_job("checkpoint_interval_seconds", "How often a checkpoint is to be made.")
@@ -69,7 +70,7 @@ LAST_LOST = _of_job("last_recovery_lost_steps", "Steps that it made anew.", "run
 
 OF_JOBS = (
     INFO, STATE, CONDITION, WORKERS, GENERATION, DOCUMENTS, TEXT_BYTES, STEP, STEPS, LOSS, TOKENS_PER_SECOND, MFU, DATA_WAIT, TIME_LEFT,
-    PROGRESS_AGE, CHECKPOINT_AGE, CHECKPOINT_INTERVAL, FAILURES_TOTAL, DISRUPTIONS, RESTARTS, WINDOW, BUDGET, GOODPUT,
+    TIME_LEFT_ERROR, PROGRESS_AGE, CHECKPOINT_AGE, CHECKPOINT_INTERVAL, FAILURES_TOTAL, DISRUPTIONS, RESTARTS, WINDOW, BUDGET, GOODPUT,
     TIME, RECOVERING, LAST_RECOVERY, LAST_LOST,
 )  # fmt: skip
 OF_PROCESS = (

@@ -130,6 +130,7 @@ def aging(status: PretrainJobStatus, now: datetime) -> Iterator[Sample]:
         yield declared.PROGRESS_AGE, (), (now - progress.update_time).total_seconds()
         if end := progress.estimated_completion_time:
             yield declared.TIME_LEFT, (), max(0.0, (end - now).total_seconds())
+            yield declared.TIME_LEFT_ERROR, (), progress.completion_error_seconds
 
 
 def _funnel(status: PretrainJobStatus) -> Iterator[Sample]:

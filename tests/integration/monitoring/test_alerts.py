@@ -77,9 +77,11 @@ CASES: dict[str, tuple[Series, Series]] = {
     "PretrainJobGoodputLow": (
         {'pretrain_job_time_seconds{activity="Productive"}': "0+30x180",
          'pretrain_job_time_seconds{activity="Recovery"}': "0+30x180"},
-        # Half of the time is that of other stages; and a job that works for ten minutes is too young to be judged.
+        # Half of the time is that of other stages, half of another's that of a queue; and a job that works for ten minutes is too young to be judged.
         {'pretrain_job_time_seconds{activity="Productive"}': "0+30x180",
          'pretrain_job_time_seconds{activity="OtherStages"}': "0+30x180",
+         'pretrain_job_time_seconds{activity="Productive",pretrainjob="queued"}': "0+30x180",
+         'pretrain_job_time_seconds{activity="Queued",pretrainjob="queued"}': "0+30x180",
          'pretrain_job_time_seconds{activity="Starting",pretrainjob="young"}': "0x170 0+60x10"},
     ),
     "PretrainJobCheckpointOld": (

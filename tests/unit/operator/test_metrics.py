@@ -41,6 +41,7 @@ TRAINING = PretrainJobStatus(
         data_wait_ratio="0.25",
         mfu_ratio="0.41",
         estimated_completion_time=NOON + timedelta(minutes=2),
+        completion_error_seconds=9,
         update_time=NOON - timedelta(seconds=3),
     ),
     checkpoint=CheckpointStatus(step=10, time=NOON - timedelta(seconds=90)),
@@ -88,7 +89,8 @@ def test_of_a_training_job() -> None:
     assert shown.of(declared.WORKERS, phase="missing") == 1
     assert (shown[declared.STEP], shown[declared.STEPS], shown[declared.LOSS]) == (12, 50, 3.5)
     assert (shown[declared.TOKENS_PER_SECOND], shown[declared.MFU], shown[declared.DATA_WAIT]) == (100, 0.41, 0.25)
-    assert (shown[declared.TIME_LEFT], shown[declared.PROGRESS_AGE]) == (120, 3)
+    assert (shown[declared.TIME_LEFT], shown[declared.TIME_LEFT_ERROR]) == (120, 9)
+    assert shown[declared.PROGRESS_AGE] == 3
     assert (shown[declared.CHECKPOINT_AGE], shown[declared.CHECKPOINT_INTERVAL]) == (90, 300)
     assert (shown[declared.FAILURES_TOTAL], shown[declared.DISRUPTIONS]) == (2, 1)
     assert (shown[declared.WINDOW], shown[declared.BUDGET]) == (1, 10)

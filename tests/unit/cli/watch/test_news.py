@@ -1,6 +1,6 @@
 """What is kept of all looks at a job."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pretrain_api.events import ProgressEvent
@@ -39,6 +39,19 @@ def test_losses_come_from_the_history_and_from_events() -> None:
 
 def test_a_step_done_again_has_its_newest_loss() -> None:
     assert Known().after(a_look(events=[a_step(3, 2.0), a_step(3, 1.5)])).losses == {3: 1.5}
+
+
+def test_progress_is_that_of_the_newest_event_until_a_status_is_newer_and_while_it_trains() -> None:
+    recorded = {"step": 3, "totalSteps": 9, "updateTime": NOON.isoformat()}
+    at_three = PretrainJobStatus.model_validate({"state": "Training", "progress": recorded})
+    event = ProgressEvent(time=NOON.timestamp() + 5, stage="Train", figures={"step": 7, "totalSteps": 9, "loss": 1.5})
+    known = Known().after(a_look(status=at_three, events=[(Stage.TRAIN, event)]))
+    assert (known.progress.step, known.progress.steps, known.progress.loss) == (7, "7/9", "1.5000")
+    stopped = at_three.model_copy(update={"state": "Suspended"})
+    assert known.after(a_look(status=stopped)).progress.step == 3
+    recorded |= {"step": 9, "updateTime": (NOON + timedelta(seconds=6)).isoformat()}
+    at_nine = PretrainJobStatus.model_validate({"state": "Training", "progress": recorded})
+    assert known.after(a_look(status=at_nine)).progress.step == 9
 
 
 def test_a_recovery_is_told_once_though_event_and_history_tell_it() -> None:
