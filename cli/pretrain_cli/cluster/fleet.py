@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from pretrain_api.errors import UserError
 from pretrain_api.nouns import counted
 from pretrain_api.types import PretrainJobStatus
+from pretrain_cli.cluster import jobs
 from pretrain_cli.cluster.connection import Json
 from pretrain_cli.cluster.table import age, moment
 from pretrain_cli.cluster.waiting import ENDED
 from pretrain_cli.display.wording import number, per_second
+
+UNREADABLE = "Unreadable"
+"""The state of a job whose status nobody can read."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,14 @@ def row(job: Mapping[str, Any], status: PretrainJobStatus, now: datetime) -> Row
     )
 
 
+def row_of(job: Json, now: datetime) -> Row:
+    """A job's row. Of one whose status nobody can read that is said, and the others are shown."""
+    try:
+        return row(job, jobs.status(job), now)
+    except UserError as error:
+        return replace(row(job, PretrainJobStatus(), now), state=UNREADABLE, last_incident=error.what)
+
+
 def _progress(status: PretrainJobStatus) -> str:
     if status.progress.total_steps and status.state not in ("Evaluating", "Exporting", "Reporting"):
         return f"{status.progress.step}/{status.progress.total_steps}"
@@ -96,7 +109,7 @@ def _last_incident(status: PretrainJobStatus, now: datetime) -> str:
     return f"{text}, {age(time, now)} ago"
 
 
-_URGENT = ("Failed", "Stalled", "Recovering", "Pending", "Queued", "Suspended")
+_URGENT = (UNREADABLE, "Failed", "Stalled", "Recovering", "Pending", "Queued", "Suspended")
 """States that somebody may have to look at, the most urgent first."""
 
 
@@ -129,8 +142,8 @@ def ordered(rows: Iterable[Row], key: str, reverse: bool) -> list[Row]:
 
 def document(rows: Sequence[Row]) -> Json:
     """The rows and their sum for programs, by the names that fields of the API have."""
-    jobs = [{to_camel(name): value for name, value in asdict(row).items()} for row in rows]
-    return {"summary": summary(rows), "jobs": jobs}
+    values = [{to_camel(name): value for name, value in asdict(row).items()} for row in rows]
+    return {"summary": summary(rows), "jobs": values}
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -78,7 +78,7 @@ def _printed(connection: Connection, selector: str, everywhere: bool, key: str, 
     from pretrain_cli.display.fleet_table import table
 
     now = datetime.now(UTC)
-    rows = [fleet.row(job, jobs.status(job), now) for job in jobs.listed(connection, selector)]
+    rows = [fleet.row_of(job, now) for job in jobs.listed(connection, selector)]
     rows = fleet.ordered(rows, key, reverse)
     if output in ("json", "yaml"):
         click.echo(text(fleet.document(rows), output))
@@ -96,7 +96,7 @@ def _live(connection: Connection, selector: str, everywhere: bool, key: str, rev
     from rich.console import Console
     from rich.live import Live
 
-    from pretrain_cli.cluster import fleet, jobs
+    from pretrain_cli.cluster import fleet
     from pretrain_cli.cluster.known import Known
     from pretrain_cli.display import keys
     from pretrain_cli.display.fleet_table import screen
@@ -107,7 +107,7 @@ def _live(connection: Connection, selector: str, everywhere: bool, key: str, rev
     with keys.pressed() as wait, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             now = datetime.now(UTC)
-            rows = [fleet.row(job, jobs.status(job), now) for job in known.jobs()]
+            rows = [fleet.row_of(job, now) for job in known.jobs()]
             note = "" if rows else "no PretrainJobs here" if known.is_listed else "asking the cluster ..."
             shown = screen(fleet.ordered(rows, key, reverse), everywhere, key, reverse, console.height, note)
             live.update(shown, refresh=True)

@@ -16,6 +16,7 @@ _STYLES = {
     "Training": "green",
     "Succeeded": "dim green",
     "Failed": "bold red",
+    "Unreadable": "bold red",
     "Stalled": "bold red",
     "Recovering": "yellow",
     "Pending": "yellow",

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from pretrain_api.types import PretrainJobStatus
-from pretrain_cli.cluster.fleet import SORT_KEYS, Row, document, ordered, row, summary
+from pretrain_cli.cluster.fleet import SORT_KEYS, Row, document, ordered, row, row_of, summary
 from pretrain_cli.commands.top import _KEYS
 from pretrain_cli.display.fleet_table import screen, table
 
@@ -49,6 +49,12 @@ class TestRow:
     def test_after_training_is_done(self) -> None:
         found = a_row("gpt", state="Exporting", stages=[{"name": "Train", "state": "Complete"}])
         assert found.done_ratio == 1.0
+
+    def test_of_a_job_whose_status_nobody_can_read_says_so(self) -> None:
+        metadata = {"namespace": "research", "name": "odd", "creationTimestamp": CREATED}
+        found = row_of({"metadata": metadata, "status": {"progress": {"step": "many"}}}, NOON)
+        assert (found.state, found.age_seconds) == ("Unreadable", 3 * 3600)
+        assert found.last_incident == "status.progress.step is of a form that this version does not know."
 
     def test_a_new_job_has_nothing(self) -> None:
         found = a_row("gpt")
