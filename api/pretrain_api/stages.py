@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from pretrain_api import objectives
+from pretrain_api.once import once_per_object
 from pretrain_api.types.job import PretrainJobSpec
 
 
@@ -54,6 +55,7 @@ UPSTREAM: Mapping[Stage, tuple[Stage, ...]] = {
 _OF_DOCUMENTS = (Stage.COLLECT, Stage.PREPARE)
 
 
+@once_per_object
 def planned(spec: PretrainJobSpec) -> tuple[Stage, ...]:
     """The stages of a job, in order. One whose sources are all ready shards has no documents to collect or prepare, and one
     of images alone no tokenizer."""

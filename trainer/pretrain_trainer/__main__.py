@@ -1,8 +1,14 @@
 """`python -m pretrain_trainer --stage Collect --job job.json`: runs one stage program."""
 
-import sys
+from pretrain_trainer import early
 
-from pretrain_trainer.program import main
+
+def main() -> int:
+    """Import the rest and run it."""
+    from pretrain_trainer import program
+
+    return program.main()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    early.run(main)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pretrain_api import objectives, presets
 from pretrain_api.errors import UserError
+from pretrain_trainer import early
 
 if TYPE_CHECKING:
     from pretrain_api.types import PretrainJobSpec
@@ -127,6 +128,13 @@ def of_job(spec: PretrainJobSpec, tokenizer: LoadedTokenizer | None) -> Any:
     if tokenizer is None:
         return build(spec, None)
     return build(spec, tokenizer.vocab_size, end_of_text=tokenizer.end_of_text, padding=tokenizer.padding)
+
+
+def import_lean(spec: PretrainJobSpec) -> None:
+    """Before transformers is imported: leave out what its models import for losses of object detection, a fifth of what a
+    program of this job would import."""
+    if objectives.learns_text(spec):
+        early.do_without("torchvision", "scipy")
 
 
 def positions(spec: PretrainJobSpec, config: Any) -> int:

@@ -26,7 +26,7 @@ from pretrain_api.events import ENV_OUTCOME, Outcome, exit_code, fitted
 from pretrain_api.stages import FINISH, PHASES, CompletionRecord, Stage, fingerprint
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
-from pretrain_trainer import working_time
+from pretrain_trainer import models, working_time
 from pretrain_trainer.agent.place import ENV_RESTARTS
 from pretrain_trainer.context import Share, StageContext, StageResult, Stopped
 from pretrain_trainer.documents.faults import chain
@@ -65,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         job = PretrainJob.model_validate(json.loads(options.job.read_text()))
         upstream = {Stage(name): value for name, _, value in (pair.partition("=") for pair in options.upstream)}
         _use_endpoint(job.spec.storage.endpoint_url)
+        models.import_lean(job.spec)
         storage = Storage.of(job.spec.storage)
         first_contact(storage, again=int(os.environ.get(ENV_RESTARTS, "0")) > 0)
         progress = Progress(options.stage, path=None if rank == 0 else "")

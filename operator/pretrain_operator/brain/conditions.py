@@ -3,6 +3,7 @@
 Every message ends in what to do or what happens next.
 """
 
+import functools
 from datetime import datetime
 from typing import Literal
 
@@ -53,7 +54,12 @@ _AT_WORK: dict[Stage, State] = {
 def condition(recorded: PretrainJobStatus, kind: str) -> Condition:
     """The recorded condition of a type; Unknown when it was never set."""
     found = next((c for c in recorded.conditions if c.type == kind), None)
-    return found or Condition(type=kind, status="Unknown")
+    return found or _unknown(kind)
+
+
+@functools.cache
+def _unknown(kind: str) -> Condition:
+    return Condition(type=kind, status="Unknown")
 
 
 def stated(

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from pretrain_api import changes
 from pretrain_api.changes import Change
+from pretrain_api.once import once_per_object
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob, PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.job import Metadata
@@ -44,6 +45,7 @@ class Edits:
     refused: tuple[Change, ...] = ()
 
 
+@once_per_object
 def digest(spec: PretrainJobSpec) -> str:
     """Identity of what programs read of a spec."""
     return hashlib.sha256(spec.model_dump_json(by_alias=True, exclude=_OPERATOR_S_OWN).encode()).hexdigest()[:16]

@@ -3,6 +3,7 @@
 A node sees its own group as the whole tree. So everything that runs on it is below that group, whatever made it.
 """
 
+import fnmatch
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -55,14 +56,14 @@ def squeezed(name: str, part: str) -> Iterator[Callable[[], bool]]:
     [(folder, limit, usage, events)] = [
         (folder, folder / limit, usage, events)
         for root in roots()
-        for folder in (root / name).rglob(part)
+        for folder in _below(root / name, part)
         for limit, usage, events in _MEMORY
         if (folder / limit).exists()
     ]
 
     def kills() -> int:
         """In the group and those below it."""
-        return sum(_figure(file, "oom_kill") for file in folder.rglob(events))
+        return sum(_figure(file, "oom_kill") for file in _below(folder, events))
 
     before, wide = kills(), limit.read_text()
     limit.write_text(str(_figure(folder / "memory.stat", usage) + _ROOM_BYTES))
@@ -71,6 +72,12 @@ def squeezed(name: str, part: str) -> Iterator[Callable[[], bool]]:
     finally:
         with suppress(FileNotFoundError):  # the pod is gone, and its group with it
             limit.write_text(wide)
+
+
+def _below(folder: Path, pattern: str) -> Iterator[Path]:
+    """What has such a name there or further below. Groups come and go meanwhile, which `Path.rglob` does not bear."""
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place, name) for name in fnmatch.filter((*folders, *files), pattern))
 
 
 def _figure(file: Path, name: str) -> int:

@@ -1,8 +1,5 @@
 """`python -m pretrain_trainer.agent --ranks 8 -- --stage Train --job job.json ...`: the ranks of one machine."""
 
-import os
-import sys
-
 from pretrain_trainer import early
 
 
@@ -15,7 +12,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)  # taking apart all that was imported takes a second, and nothing of it has anything left to do
+    early.run(main)

@@ -10,6 +10,7 @@ from fsspec import get_filesystem_class
 from fsspec.utils import get_protocol
 
 from pretrain_api.errors import UserError
+from pretrain_trainer import early
 
 if TYPE_CHECKING:
     from pretrain_api.types import PretrainJobSpec
@@ -30,3 +31,4 @@ def preload(spec: PretrainJobSpec) -> None:
     # What is there by now stays. A collection in a rank would touch all of it, and so copy every page that ranks share.
     gc.collect()
     gc.freeze()
+    early.collect_as_usual()

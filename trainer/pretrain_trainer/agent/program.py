@@ -23,7 +23,7 @@ from pretrain_api.silence import Silence
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob
 from pretrain_api.world import World
-from pretrain_trainer import program
+from pretrain_trainer import models, program
 from pretrain_trainer.agent import endings, stacks
 from pretrain_trainer.agent.board import Board, write_to
 from pretrain_trainer.agent.follower import Follower
@@ -114,6 +114,7 @@ def _preloaded(own: Sequence[str]) -> PretrainJob | None:
     path = known.parse_known_args(own)[0].job
     with contextlib.suppress(OSError, ValueError):  # pydantic's are ValueErrors
         job = PretrainJob.model_validate_json(path.read_bytes())
+        models.import_lean(job.spec)
         preload(job.spec)
         return job
     return None

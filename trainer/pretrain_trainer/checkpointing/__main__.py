@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from pretrain_api.errors import EXIT_FAILURE, EXIT_OK
 from pretrain_api.nouns import counted
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob
+from pretrain_trainer import early
 from pretrain_trainer.checkpointing import catalogue
 from pretrain_trainer.checkpointing.catalogue import Entry
 from pretrain_trainer.checkpointing.target import Target
@@ -217,4 +217,4 @@ def _convert(storage: Storage, options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    early.run(main)
