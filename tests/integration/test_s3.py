@@ -71,7 +71,7 @@ def test_a_whole_run_killed_once_ends_as_in_a_folder(tmp_path: Path, s3_server: 
         (raw / f"{number}.jsonl").write_text(lines)
     s3_server.make_bucket("runs")
     sources = [{"name": "web", "documents": "s3://raw/*.jsonl"}]
-    training = {"sequenceLength": 64, "globalBatchSize": 4, "microBatchSize": 4, "steps": 500, "precision": "fp32"}
+    training = {"sequenceLength": 64, "globalBatchSize": 4, "microBatchSize": 4, "steps": 300, "precision": "fp32"}
     job = a_job().with_spec(
         data={"sources": sources, "prepare": {"deduplicate": {"exact": {}, "minhash": {}}, "parallelism": 1},
               "validation": {"fraction": 0.05}},

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import websocket
 from support.eventually import eventually
@@ -126,8 +127,13 @@ def opened(address: str) -> Iterator[Page]:
             finally:
                 connection.close()
         finally:
-            program.kill()
+            # Its helpers too: they would write into a folder that is being removed.
+            processes = psutil.Process(program.pid).children(recursive=True)
+            for process in (program, *processes):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             program.wait()
+            psutil.wait_procs(processes, 10)
 
 
 def _debugging_port(profile: Path) -> int:
