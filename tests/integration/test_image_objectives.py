@@ -183,6 +183,7 @@ def test_loads_as_the_card_says_and_its_pictures_are_there(quiet: FinishedRun, t
             assert min(image.size) > 64
 
 
+@pytest.mark.parametrize("encoded", ["mae"], indirect=True)
 def test_is_fine_tuned_by_the_example(
     quiet: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,7 @@ from pretrain_api import layout
 from pretrain_api.storage import Storage
 from pretrain_trainer.auditing.audit import audit
 
-STEPS = 200
+STEPS = 120
 KILL_AFTER = 30
 PRETRAIN = str(Path(sys.executable).parent / "pretrain")
 BROKEN = b"\x89PNG\r\n\x1a\n and no more"
@@ -35,7 +35,7 @@ def a_job(root: Path, *, records: list[image_runs.Record] | None = None, shards:
     manifest = shards or str(image_runs.written(root / "tars", records or list(image_runs.digits(120))))
     job = image_runs.a_job(root, {"digits": manifest})
     job["spec"]["training"]["steps"] = STEPS
-    job["spec"]["evaluation"] = {"everySteps": 100}
+    job["spec"]["evaluation"] = {"everySteps": 60}
     image_runs.encode(job, root)
     return job
 

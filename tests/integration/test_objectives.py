@@ -17,7 +17,7 @@ from pretrain_api import layout
 from pretrain_api.objectives import MASK
 from pretrain_api.stages import Stage
 
-STEPS = 300
+STEPS = 200
 ENCODER = {
     "model_type": "bert", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
     "max_position_embeddings": 64, "type_vocab_size": 1, "hidden_dropout_prob": 0.0,
