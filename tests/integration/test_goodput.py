@@ -19,7 +19,7 @@ from pretrain_api.types.status import Goodput
 from pretrain_trainer.reporting.records import find
 
 pytestmark = pytest.mark.slow
-STEPS = 900
+STEPS = 1500
 
 
 @pytest.fixture(scope="module")

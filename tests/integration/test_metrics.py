@@ -21,7 +21,7 @@ from pretrain_trainer.metrics import declared
 from pretrain_trainer.reporting.records import find
 
 pytestmark = pytest.mark.slow
-STEPS = 1400
+STEPS = 2500
 EMPTY_HERE = {
     # The peak of a processor is not known.
     "Pretrain / Fleet / MFU", "Pretrain / Job / MFU",
@@ -71,7 +71,7 @@ class Scraped:
         assert found, self.run.output
         self.url, port = found.groups()
         self.prometheus.scrape("run", f"127.0.0.1:{port}")
-        eventually(lambda: self.value("pretrain_train_steps_total") > 150, within_seconds=60)
+        eventually(lambda: self.value("pretrain_train_steps_total") > 200, within_seconds=60)
         with urllib.request.urlopen(self.url, timeout=10) as response:
             self.text = response.read().decode()
         # A killed rank takes nothing of what was counted with it.
@@ -81,7 +81,7 @@ class Scraped:
         self.run.ranks()[1].suspend()
         fired = 'ALERTS{alertname="PretrainJobHanging",alertstate="firing"}'
         self.hanging = eventually(lambda: self.prometheus.query(fired), within_seconds=60)[0]["metric"]
-        eventually(lambda: self.value("pretrain_train_steps_total") > 400, within_seconds=60)
+        eventually(lambda: self.value("pretrain_train_steps_total") > 600, within_seconds=60)
         boards = [board for name, board in monitoring.BOARDS.items() if name != "operator"]
         asked = [question for board in boards for question in monitoring.asked(board)]
         watched = [question for rule in monitoring.rules() for question in monitoring.watched(rule)]

@@ -11,7 +11,7 @@ from pretrain_operator.brain import gang, losses, replacements, roster, world
 
 pytestmark = pytest.mark.slow
 TESTS = Path(__file__).resolve().parents[1]
-SCHEDULES = 30
+SCHEDULES = 60
 """So many random ones are searched for a broken promise."""
 TOLD = (("kill", (1, 0)), ("evict", (0, 1)), ("freeze", (0, 1)), ("unheard", (0, 1)), ("notice", (0, 0)))
 """What one worker of three meets, and what that counts."""

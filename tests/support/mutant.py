@@ -56,7 +56,7 @@ def is_noticed(tests: Sequence[Path], module: str, before: str, after: str) -> b
         ENV: json.dumps({"module": module, "before": before, "after": after}),
     }
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "support.mutant", "-p", "no:cacheprovider"]
-    command += ["--timeout=15", "--timeout-method=thread", *map(str, tests)]  # a mutant may wait for ever
+    command += ["--timeout=30", "--timeout-method=thread", *map(str, tests)]  # a mutant may wait for ever
     done = subprocess.run(command, env=environment, cwd=root.parent, capture_output=True, text=True, timeout=120)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return done.returncode == 1

@@ -1,4 +1,4 @@
-"""The first moment of a program, before anything large is imported: a SIGTERM that comes now is remembered. And its last.
+"""The first moment of a program, before anything large is imported: a SIGTERM that comes now is remembered; and the last.
 
 Process 1 of a container does not get signals that it has no handler for: the pod would work on until it is killed.
 """
@@ -34,8 +34,8 @@ def run(main: Callable[[], int]) -> NoReturn:
     gc.set_threshold(*_RARE)
     try:
         code = main()
-    except SystemExit as left:  # of argparse
-        code = left.code if isinstance(left.code, int) else 1
+    except SystemExit as left:  # of argparse, which ends with numbers
+        code = int(left.code or 0)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
@@ -45,7 +45,9 @@ def run(main: Callable[[], int]) -> NoReturn:
 def do_without(*packages: str) -> None:
     """Import none of these, which libraries import where they find them. A process that others use too is left as it is."""
     if _is_alone:
-        sys.modules.update(dict.fromkeys(set(packages) - set(sys.modules)))  # type: ignore[arg-type] # so import is refused
+        for package in packages:
+            # None is how Python is told that a module is not there, which the types of its library do not know.
+            sys.modules.setdefault(package, None)  # type: ignore[arg-type]
 
 
 def collect_as_usual() -> None:

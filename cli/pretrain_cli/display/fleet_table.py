@@ -9,14 +9,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pretrain_cli.cluster.fleet import SORT_KEYS, Row, summary
+from pretrain_cli.cluster.fleet import SORT_KEYS, UNREADABLE, Row, summary
 from pretrain_cli.display.wording import duration, per_second
 
 _STYLES = {
     "Training": "green",
     "Succeeded": "dim green",
     "Failed": "bold red",
-    "Unreadable": "bold red",
+    UNREADABLE: "bold red",
     "Stalled": "bold red",
     "Recovering": "yellow",
     "Pending": "yellow",

@@ -68,9 +68,8 @@ class Known:
         if self.status.state != "Training" or event is None or "step" not in event.figures:
             return recorded
         time = datetime.fromtimestamp(event.time, UTC)
-        return (
-            of_figures(event.figures, time) if recorded.update_time is None or time > recorded.update_time else recorded
-        )
+        is_newer = recorded.update_time is None or time > recorded.update_time
+        return of_figures(event.figures, time) if is_newer else recorded
 
     def after(self, look: Look) -> Known:
         """With the news of one more look."""
