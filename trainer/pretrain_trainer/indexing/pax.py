@@ -29,8 +29,9 @@ class PaxHeader(tarfile.TarInfo):
     def _proc_pax(self, archive: Any) -> Any:
         tape = archive.fileobj
         blocks = tape.read(-(-self.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
-        is_whole = len(blocks) >= self.size  # where it is not, tarfile tells that the archive ends
-        if is_whole and (why := fault(blocks[: self.size])):
+        if len(blocks) < self.size:  # which tarfile tells in some versions and takes for damage in others
+            raise tarfile.TruncatedHeaderError("truncated header")  # type: ignore[attr-defined]
+        if why := fault(blocks[: self.size]):
             raise BadPax(self.offset, why)
         archive.fileobj = _Replayed(blocks, tape)
         try:
