@@ -42,7 +42,7 @@ def outcome() -> Iterator[Outcome]:
 def test_the_job_is_shown_as_succeeded(outcome: Outcome) -> None:
     head, row = outcome.printed.splitlines()[-2:]
     assert head.split() == ["NAME", "STATE", "STEP", "LOSS", "THROUGHPUT", "WORKERS", "CHECKPOINT", "ETA", "AGE"]
-    assert row.split()[:3] == ["quickstart", "Succeeded", "300/300"]
+    assert row.split()[:3] == ["quickstart", "Succeeded", "200/200"]
 
 
 def test_its_model_loads_and_generates(outcome: Outcome) -> None:

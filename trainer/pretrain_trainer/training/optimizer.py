@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon
+from torch.optim import AdamW
 
 from pretrain_api.types.training import AdamW as AdamWSpec
 from pretrain_api.types.training import Lars as LarsSpec
 from pretrain_api.types.training import Muon as MuonSpec
 from pretrain_api.types.training import Optimizer as OptimizerSpec
 from pretrain_trainer.training.lars import Lars
+from pretrain_trainer.training.muon import Muon
 
 _LARS_BATCH = 256
 """Samples that a rate of LARS is stated for; larger batches have it in proportion (arXiv:1706.02677)."""
@@ -119,16 +120,7 @@ def _muon(model: nn.Module, spec: MuonSpec) -> Optimizer:
     others = [name for name in with_decay if name not in set(hidden)]
     parts: list[torch.optim.Optimizer] = [_adamw(model, others, without, rest)] if others or without else []
     if groups := _groups(model, (hidden, {})):
-        muon = Muon(
-            groups,
-            lr=spec.learning_rate,
-            weight_decay=spec.weight_decay,
-            momentum=spec.momentum,
-            adjust_lr_fn="match_rms_adamw",
-        )
-        for parameter in (p for group in groups for p in group["params"]):
-            muon.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        parts.append(muon)
+        parts.append(Muon(groups, spec.learning_rate, spec.momentum, spec.weight_decay))
     return Optimizer(model, parts, spec.learning_rate)
 
 
