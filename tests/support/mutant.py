@@ -1,19 +1,19 @@
-"""A module with one word of its source changed, while the block runs or, as a plugin of pytest, for a whole run:
-
-PRETRAIN_MUTANT='{"module": "...", "before": "...", "after": "..."}' python -m pytest -p support.mutant ...
-"""
+"""A module with one word of its source changed, while the block runs or for a run of tests."""
 
 import contextlib
+import functools
 import importlib
-import json
+import multiprocessing.context
 import os
-import subprocess
 import sys
+import tempfile
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-ENV = "PRETRAIN_MUTANT"
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def compiled(name: str, before: str, after: str) -> types.ModuleType:
@@ -49,19 +49,40 @@ def changed(name: str, before: str, after: str) -> Iterator[None]:
 
 def is_noticed(tests: Sequence[Path], module: str, before: str, after: str) -> bool:
     """Whether one of these tests fails in a process of its own in which the module is another one."""
-    root = Path(__file__).resolve().parents[1]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(root),
-        ENV: json.dumps({"module": module, "before": before, "after": after}),
-    }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "support.mutant", "-p", "no:cacheprovider"]
-    command += ["--timeout=30", "--timeout-method=thread", *map(str, tests)]  # a mutant may wait for ever
-    done = subprocess.run(command, env=environment, cwd=root.parent, capture_output=True, text=True, timeout=120)
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    return done.returncode == 1
+    with tempfile.NamedTemporaryFile() as log:
+        run = _forks().Process(target=_tested, args=(log.name, list(map(str, tests)), module, before, after))
+        run.start()
+        run.join(120)
+        if run.is_alive():
+            run.kill()
+        said = Path(log.name).read_text()
+    assert run.exitcode in (0, 1), f"{run.exitcode}: {said}"
+    return run.exitcode == 1
 
 
-if wanted := os.environ.get(ENV):
-    found = json.loads(wanted)
-    change(found["module"], found["before"], found["after"])
+def _tested(log: str, tests: Sequence[str], module: str, before: str, after: str) -> None:
+    with open(log, "wb") as file:
+        for standard in (1, 2):
+            os.dup2(file.fileno(), standard)
+    change(module, before, after)
+    options = [
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+    ]
+    # A mutant may wait for ever.
+    sys.exit(pytest.main([*options, f"--rootdir={_ROOT}", "--timeout=30", "--timeout-method=thread", *tests]))
+
+
+@functools.cache
+def _forks() -> multiprocessing.context.ForkServerContext:
+    """Processes that have imported what takes longer than most runs of tests."""
+    context = multiprocessing.get_context("forkserver")
+    changed_ones = ["pretrain_trainer.agent.leader", "pretrain_operator.brain.decide"]
+    context.set_forkserver_preload(["pytest", "hypothesis", *changed_ones])
+    return context
