@@ -157,7 +157,8 @@ class ControlPlane:
 
     def _start(self, name: str, *arguments: str | Path) -> Process:
         command = [programs.find(name), *arguments]
-        return processes.start(self.folder, name, command, dies_with_parent=self.dies_with_parent)
+        fate = self.dies_with_parent
+        return processes.start(self.folder, name, command, dies_with_parent=fate, is_sparing=True)
 
 
 @contextmanager

@@ -191,7 +191,8 @@ class Node:
     def _start(self, name: str, arguments: Sequence[str | Path], environment: dict[str, str] | None = None) -> Process:
         leaf = f"{self._group}/{control_groups.LEAF}"
         command = [*_in_groups(leaf), *self._inside(), programs.find(name), *arguments]
-        return processes.start(self.folder, name, command, environment, dies_with_parent=self._plane.dies_with_parent)
+        fate = self._plane.dies_with_parent
+        return processes.start(self.folder, name, command, environment, dies_with_parent=fate, is_sparing=True)
 
     def _inside(self) -> list[str]:
         return ["nsenter", "--target", str(self._first()), "--net", "--mount", "--pid", "--uts", "--ipc",
