@@ -359,6 +359,13 @@ class TestSmallDisk:
         assert (code, outcome.code) == (EXIT_USER_ERROR, "no-permission"), outcome.message
 
 
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)
+"""
+
+
 def test_a_line_of_200_megabytes_is_refused_without_reading_it_into_memory(tmp_path: Path) -> None:
     with open(tmp_path / "a.jsonl", "wb") as file:
         file.write(b'{"text": "')
@@ -366,15 +373,11 @@ def test_a_line_of_200_megabytes_is_refused_without_reading_it_into_memory(tmp_p
             file.write(b"x" * (1 << 20))
         file.write(b'"}\n' + LINE)
     small = DataStages(tmp_path / "small", {"sources": [a_source(tmp_path / "a.jsonl")], "maxBadDocuments": 1})
-    measured = (
-        "import re, runpy\n"
-        "try:\n    runpy.run_module('pretrain_trainer', run_name='__main__', alter_sys=True)\n"
-        "finally:\n    print(int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) >> 10)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", measured, *small.arguments(Stage.COLLECT)], capture_output=True, text=True, check=True
-    )
-    assert int(done.stdout.split()[-1]) < 300, "MiB resident"
+    program = [sys.executable, "-m", "pretrain_trainer", *small.arguments(Stage.COLLECT)]
+    done = subprocess.run([sys.executable, "-c", MEASURED, *program], stdout=subprocess.PIPE, text=True, check=True)
+    code, mebibytes = map(int, done.stdout.split()[-2:])
+    assert code == 0
+    assert mebibytes < 300, "resident"
     strict = DataStages(tmp_path / "strict", {"sources": [a_source(tmp_path / "a.jsonl")]})
     assert_refused(strict, Stage.COLLECT, "document-too-long", "a.jsonl, line 1", "maxDocumentBytes (16777216 bytes)")
 
