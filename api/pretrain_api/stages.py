@@ -106,11 +106,16 @@ VERSION: Mapping[Stage, int] = dict.fromkeys(Stage, 1)
 
 def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
     """The part of the spec that decides what a stage makes. What only decides how fast is left out."""
+    return _settings(spec)[stage]
+
+
+@once_per_object
+def _settings(spec: PretrainJobSpec) -> Mapping[Stage, dict[str, Any]]:
     full = spec.model_dump(mode="json", by_alias=True)
     data, sources = full["data"], full["data"]["sources"]
     # Weights may change while training goes on; what a stage made, and which run it is, follows from those at the start.
     weights = {source.name: source.weight_at_start for source in spec.data.sources}
-    pick = {
+    return {
         Stage.COLLECT: {
             "sources": [{k: s[k] for k in ("name", "documents", "format", "fields", "license")} for s in sources],
             **{k: data[k] for k in ("allowedLicenses", "maxDocumentBytes", "maxBadDocuments")},
@@ -143,7 +148,6 @@ def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
         Stage.EXPORT: {"export": full["export"], "licenses": {s["name"]: s["license"] for s in sources}},
         Stage.REPORT: {},
     }
-    return pick[stage]
 
 
 def _encoded(spec: PretrainJobSpec) -> dict[str, Any]:

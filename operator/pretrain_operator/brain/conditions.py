@@ -53,8 +53,14 @@ _AT_WORK: dict[Stage, State] = {
 
 def condition(recorded: PretrainJobStatus, kind: str) -> Condition:
     """The recorded condition of a type; Unknown when it was never set."""
-    found = next((c for c in recorded.conditions if c.type == kind), None)
-    return found or _unknown(kind)
+    return _found(recorded, kind) or _unknown(kind)
+
+
+def _found(recorded: PretrainJobStatus, kind: str) -> Condition | None:
+    for each in recorded.conditions:  # a loop, which a decision enters some twenty times
+        if each.type == kind:
+            return each
+    return None
 
 
 @functools.cache
@@ -71,7 +77,7 @@ def stated(
     now: datetime,
 ) -> PretrainJobStatus:
     """The status with one condition set. Its transition time changes only when its status does."""
-    before = next((c for c in recorded.conditions if c.type == kind), None)
+    before = _found(recorded, kind)
     wanted = status, reason, message, recorded.observed_generation
     if before and (before.status, before.reason, before.message, before.observed_generation) == wanted:
         return recorded

@@ -45,6 +45,7 @@ from pretrain_operator.brain.plan import (
     StopStage,
 )
 
+_NOTHING: tuple[Action, ...] = ()
 _WAITING_SECONDS = 8.0
 """How often to look at what was started and does not run yet."""
 _LEAVING_SECONDS = 10.0
@@ -77,7 +78,7 @@ def _decided(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed
     observed = gang.joined(status, spec, roster.heard(observed))
 
     # 2. Edits of the spec: what may change is followed.
-    edited, keep = edits.Edits(spec), tuple[Action, ...]()
+    edited, keep = edits.Edits(spec), _NOTHING
     if observed.is_unattended:
         edited = edits.taken(spec, observed.accepted, status)
         spec, keep = edited.spec, _kept(edited, recorded, observed)

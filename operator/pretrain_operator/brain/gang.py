@@ -30,15 +30,17 @@ def _run(attempt: int, recorded: PretrainJobStatus, spec: PretrainJobSpec, obser
     if not members:
         return None
     started = min((w.started for w in members if w.started), default=observed.now)
-    run = StageRun(Stage.TRAIN, attempt, "Running", started, phase=FINISH.name, worker=members[0].pod)
-    run = replace(run, is_outdated=all(w.is_outdated for w in members))
+    is_outdated = all(w.is_outdated for w in members)
+    run = StageRun(
+        Stage.TRAIN, attempt, "Running", started, phase=FINISH.name, worker=members[0].pod, is_outdated=is_outdated
+    )
     report = observed.report
     # A leader that was left out may have something on its way still, older than what the new one said.
     is_of_member = not report or not report.pod or not published or report.pod in {w.pod for w in members}
     if report and report.stage is Stage.TRAIN and report.attempt == attempt and is_of_member:
-        run = replace(run, figures=report.figures, figures_time=report.time, recovery=report.recovery)
-        if report.recovery and report.recovery.node < len(members):
-            run = replace(run, recovered=members[report.recovery.node].pod)
+        mended = report.recovery
+        recovered = members[mended.node].pod if mended and mended.node < len(members) else ""
+        run = replace(run, figures=report.figures, figures_time=report.time, recovery=mended, recovered=recovered)
     if conditions.is_stopping(recorded) and any(w.is_alive for w in members):
         return run  # the others are still saving
     if published and roster.is_elastic(spec) and roster.goes_on(members):

@@ -157,8 +157,8 @@ class SimulatedKubernetes:
         """Let time pass, and everything happen that belongs to it."""
         self.now += timedelta(seconds=seconds)
         self._train(seconds)
-        for name in list(self.lives):
-            self._live(self.lives[name])
+        for life in [life for life in self.lives.values() if not life.pod.is_over]:
+            self._live(life)
         self._run_jobs()
         if self.views[-1] != (view := self._view()):
             self.views.append(view)
@@ -239,8 +239,6 @@ class SimulatedKubernetes:
 
     def _live(self, life: Life) -> None:
         pod, now = life.pod, self.now
-        if pod.is_over:
-            return
         if not pod.is_running:
             if now >= life.begins:
                 address = f"10.0.0.{self._number()}"
