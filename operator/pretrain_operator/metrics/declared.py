@@ -52,7 +52,9 @@ MFU = _of_job("mfu_ratio", "Model FLOPs utilisation, where the peak of the hardw
 DATA_WAIT = _of_job("data_wait_ratio", "Share of that step that was spent waiting for data.")
 DOCUMENTS = _of_job("stage_documents", "Documents that a complete stage read, and that it kept.", "stage", "fate")
 TEXT_BYTES = _of_job("stage_text_bytes", "The same in bytes of text.", "stage", "fate")
-TIME_LEFT = _of_job("time_left_seconds", "Until training ends, by its own estimate.")
+TIME_LEFT = _of_job(
+    "time_left_seconds", "Until training ends, by its own estimate; it stands still when training is silent."
+)
 TIME_LEFT_ERROR = _of_job("time_left_error_seconds", "By how much that may be wrong, nine times of ten.")
 PROGRESS_AGE = _of_job("progress_age_seconds", "Since training last told of a step.")
 CHECKPOINT_AGE = _of_job("checkpoint_age_seconds", "Age of the newest checkpoint; of the training, while it has none.")

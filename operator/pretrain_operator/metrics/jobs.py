@@ -4,7 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client.registry import Collector
 
@@ -15,6 +15,9 @@ from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_operator.brain import goodput, lifecycle, stages
 from pretrain_operator.metrics import declared, exposition
 from pretrain_operator.metrics.exposition import Family, Key
+
+_COUNTED_DOWN = timedelta(minutes=1)
+"""How long after a training spoke its time left still falls with the clock."""
 
 Sample = tuple[Metric, tuple[str, ...], float]
 """A metric, the values of its labels behind those of the job, and its value."""
@@ -129,7 +132,9 @@ def aging(status: PretrainJobStatus, now: datetime) -> Iterator[Sample]:
     if status.state == "Training" and progress.update_time:
         yield declared.PROGRESS_AGE, (), (now - progress.update_time).total_seconds()
         if end := progress.estimated_completion_time:
-            yield declared.TIME_LEFT, (), max(0.0, (end - now).total_seconds())
+            # A training that says nothing more does not come nearer to its end.
+            told = min(now, progress.update_time + _COUNTED_DOWN)
+            yield declared.TIME_LEFT, (), max(0.0, (end - told).total_seconds())
             yield declared.TIME_LEFT_ERROR, (), progress.completion_error_seconds
 
 

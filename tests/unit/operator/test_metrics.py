@@ -96,6 +96,14 @@ def test_of_a_training_job() -> None:
     assert (shown[declared.WINDOW], shown[declared.BUDGET]) == (1, 10)
 
 
+@pytest.mark.parametrize(("silent", "left"), [(0, 120), (50, 70), (60, 60), (900, 60)])
+def test_time_left_falls_with_the_clock_until_training_is_silent_for_a_minute(silent: float, left: float) -> None:
+    spoke = NOON - timedelta(seconds=silent)
+    end = {"update_time": spoke, "estimated_completion_time": spoke + timedelta(seconds=120)}
+    progress = TRAINING.progress.model_copy(update=end)
+    assert Shown(TRAINING.model_copy(update={"progress": progress}))[declared.TIME_LEFT] == left
+
+
 def test_of_its_documents_is_what_each_stage_read_and_kept() -> None:
     collect = StageStatus(
         name="Collect", state="Complete", documents_in=9, documents_out=7, bytes_in=900, bytes_out=700
