@@ -30,8 +30,7 @@ def lines(before: PretrainJobStatus, after: PretrainJobStatus) -> Iterator[str]:
             yield f"{stage.name}: started again"
     if after.recovery.failures > before.recovery.failures and after.recovery.last_failure:
         failed = after.recovery.last_failure
-        count = len(after.recovery.recent_failures)
-        end = "" if after.state == "Failed" else f"; try {count + 1} follows by itself"
+        end = "" if after.state == "Failed" else "; another attempt follows by itself"
         yield f"{failed.stage}: failed, {failures.headline(failed)}{end}"
     if after.recovery.disruptions > before.recovery.disruptions and before.stages:
         yield f"{after.stage}: stopped from outside; goes on by itself"

@@ -190,7 +190,7 @@ class TestStory:
         failed = Failure(stage="Train", kind="Runtime", message="exit 1\nTraceback\nRuntimeError: x\n")
         recovery = RecoveryStatus(failures=1, recent_failures=[NOON], last_failure=failed)
         lines = list(story.lines(PretrainJobStatus(), PretrainJobStatus(recovery=recovery)))
-        assert lines == ["Train: failed, Runtime: RuntimeError: x; try 2 follows by itself"]
+        assert lines == ["Train: failed, Runtime: RuntimeError: x; another attempt follows by itself"]
 
 
 class TestLastingDisplay:
