@@ -230,11 +230,17 @@ def _built(panel: Panel, number: int) -> Any:
     return found
 
 
+def _text_mode(panel: Panel) -> BigValueTextMode:
+    """Several figures each with its name; of one whose legend is a label, the label says it all."""
+    if len(panel.queries) > 1:
+        return BigValueTextMode.VALUE_AND_NAME
+    return BigValueTextMode.NAME if panel.queries[0][1] else BigValueTextMode.AUTO
+
+
 def _of_kind(panel: Panel) -> Any:
     match panel.kind:
         case "stat":
-            names = any(legend for _, legend in panel.queries)
-            found = stat.Panel().text_mode(BigValueTextMode.NAME if names else BigValueTextMode.AUTO)
+            found = stat.Panel().text_mode(_text_mode(panel))
             return found.graph_mode(BigValueGraphMode.NONE)  # one moment is asked for, not a course
         case "bars":
             return bargauge.Panel()

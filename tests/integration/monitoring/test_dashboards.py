@@ -102,6 +102,15 @@ def test_what_happened_is_counted_in_whole_numbers(panel: dict[str, Any]) -> Non
             assert counter.endswith(("_seconds_bucket", "_seconds_sum", "_seconds_count"))
 
 
+@pytest.mark.parametrize("panel", [p for p in PANELS if p.values[0]["type"] == "stat"])  # type: ignore[index]
+def test_a_figure_is_a_number_unless_a_label_is_the_word(panel: dict[str, Any]) -> None:
+    legends = [target["legendFormat"] for target in panel["targets"]]
+    if len(legends) > 1:
+        assert panel["options"]["textMode"] == "value_and_name"
+    else:
+        assert (panel["options"]["textMode"] == "name") == legends[0].startswith("{{")
+
+
 def test_waits_are_told_apart_by_colour() -> None:
     for name, title in (("job", "Where its time went"), ("fleet", "Where the time goes")):
         (panel,) = [panel for panel in monitoring.panels(BOARDS[name]) if panel["title"] == title]

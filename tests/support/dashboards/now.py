@@ -12,15 +12,17 @@ from support.dashboards.units import written
 
 
 def figures(canvas: Canvas, area: Area, drawn: Drawn) -> None:
-    """Single values beside each other; the name instead where the panel says so."""
-    by_name = drawn.panel["options"]["textMode"] == "name"
+    """Single values beside each other; with the name below or the name alone where the panel says so."""
+    mode = drawn.panel["options"]["textMode"]
     for number, each in enumerate(drawn.series):
         value = float(each.values[-1])
-        text = each.name if by_name else written(value, drawn.defaults["unit"])
+        text = each.name if mode == "name" else written(value, drawn.defaults["unit"])
         x = area.x + area.width * (number + 0.5) / len(drawn.series)
         size = min(30.0, 1.1 * area.width / len(drawn.series) / max(len(text), 1))
         canvas.text(x, area.y + area.height / 2, text, size=size, colour=colours.of_value(drawn.panel, value),
                     weight="bold", ha="center")  # fmt: skip
+        if mode == "value_and_name":
+            canvas.text(x, area.y + area.height - 6, each.name, size=9, ha="center")
 
 
 def bars(canvas: Canvas, area: Area, drawn: Drawn) -> None:
