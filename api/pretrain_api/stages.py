@@ -105,7 +105,9 @@ VERSION: Mapping[Stage, int] = dict.fromkeys(Stage, 1)
 
 
 def settings(stage: Stage, spec: PretrainJobSpec) -> dict[str, Any]:
-    """The part of the spec that decides what a stage makes. What only decides how fast is left out."""
+    """The part of the spec that decides what a stage makes. What only decides how fast is left out.
+
+    It is worked out once for a spec and given out again: not to be changed by whoever gets it."""
     return _settings(spec)[stage]
 
 

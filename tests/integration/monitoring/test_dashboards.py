@@ -102,6 +102,7 @@ def test_what_happened_is_counted_in_whole_numbers(panel: dict[str, Any]) -> Non
             assert counter.endswith(("_seconds_bucket", "_seconds_sum", "_seconds_count"))
 
 
+# What pytest gives back for a parameter has values of no type.
 @pytest.mark.parametrize("panel", [p for p in PANELS if p.values[0]["type"] == "stat"])  # type: ignore[index]
 def test_a_figure_is_a_number_unless_a_label_is_the_word(panel: dict[str, Any]) -> None:
     legends = [target["legendFormat"] for target in panel["targets"]]

@@ -30,6 +30,7 @@ class PaxHeader(tarfile.TarInfo):
         tape = archive.fileobj
         blocks = tape.read(-(-self.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
         if len(blocks) < self.size:  # which tarfile tells in some versions and takes for damage in others
+            # An error of tarfile's own, which its type stubs do not know of.
             raise tarfile.TruncatedHeaderError("truncated header")  # type: ignore[attr-defined]
         if why := fault(blocks[: self.size]):
             raise BadPax(self.offset, why)

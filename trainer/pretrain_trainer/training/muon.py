@@ -28,7 +28,7 @@ class Muon(Optimizer):
             self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override] # as in LARS, no caller has a closure
         """m := momentum x m + (1 - momentum) x g, then w := w - rate x (decay x w + 0.2 x sqrt(rows or columns, whichever
         are more) x orthogonal(momentum x m + (1 - momentum) x g))."""
         for group in self.param_groups:
