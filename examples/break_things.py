@@ -1,4 +1,4 @@
-"""Breaks a run of `pretrain run` on this machine again and again: kills or freezes one of its ranks, or their agent.
+"""Breaks a run of `pretrain run` on this machine again and again: kills or freezes one of its ranks, or kills a worker.
 
     python examples/break_things.py examples/elastic.yaml
     python examples/break_things.py examples/elastic.yaml --every 5 --times 20 --seed 7
@@ -22,7 +22,7 @@ from pretrain_api.process_tree import tree
 WAYS = {
     ("kills a rank", "rank", signal.SIGKILL): 5,
     ("freezes a rank", "rank", signal.SIGSTOP): 3,
-    ("kills the agent", "agent", signal.SIGKILL): 1,
+    ("kills a worker", "agent", signal.SIGKILL): 2,
 }
 """What is done, to whom, with which signal, and how often beside the others."""
 
@@ -54,7 +54,7 @@ def run_of(job: str) -> int | None:
 
 
 def victims(job: str, what: str) -> list[int]:
-    """The ranks of a run, or their agent; none while it does not train."""
+    """The ranks of a run, or the agents of its workers, which take their ranks with them; none while it does not train."""
     run = run_of(job)
     below = tree(run)[1:] if run else []
     ranks = [pid for pid in below if name(pid).startswith("rank ")]

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from pretrain_api.events import ProgressEvent
 from pretrain_api.recoveries import Recovery
+from pretrain_api.silence import Silence
 
 
 class EventTail:
@@ -19,6 +20,8 @@ class EventTail:
         """The newest line with training figures."""
         self.recovery: Recovery | None = None
         """The newest recovery."""
+        self.silence: Silence | None = None
+        """Who does not answer any more, as last said."""
 
     def read(self) -> list[ProgressEvent]:
         """The lines since the last call."""
@@ -34,6 +37,7 @@ class EventTail:
         for event in events:
             self.newest = event
             self.recovery = event.recovery or self.recovery
+            self.silence = event.silence or self.silence
             if "step" in event.figures:
                 self.newest_step = event
         return events

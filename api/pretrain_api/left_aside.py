@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from pretrain_api.nouns import counted
 from pretrain_api.problems import Path, path_text
 from pretrain_api.types import PretrainJobSpec
 from pretrain_api.types.workers import WorkerTemplate
@@ -12,8 +13,6 @@ Row = tuple[Path, Callable[[PretrainJobSpec], object], str]
 ONLY_IN_A_CLUSTER: tuple[Row, ...] = (
     (("storage", "secretRef"), lambda s: s.storage.secret_ref,
      "credentials come from the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-    (("workers", "max"), lambda s: s.workers.max > 1, "this machine is one worker"),
-    (("workers", "spares"), lambda s: s.workers.spares > 0, "this machine is one worker"),
     (("workers", "resources"), lambda s: s.workers.resources.limits or s.workers.resources.requests,
      "the stages take what this machine has"),
     (("workers", "template"), lambda s: s.workers.template != WorkerTemplate(), "nothing here is a pod"),
@@ -25,8 +24,12 @@ ONLY_IN_A_CLUSTER: tuple[Row, ...] = (
 )  # fmt: skip
 
 
-def left_aside(spec: PretrainJobSpec) -> Iterator[str]:
-    """A sentence for each field that has no effect on a single machine."""
+def left_aside(spec: PretrainJobSpec, room: int) -> Iterator[str]:
+    """A sentence for each field that has no effect on a single machine, which has room for so many workers."""
+    if spec.workers.max > room:
+        yield f"spec.workers.max: this machine has room for {counted(room, 'worker')}."
+    if spec.workers.spares and room == 1:
+        yield "spec.workers.spares has no effect here: one worker trains, as one program."
     for path, asked_for, why in ONLY_IN_A_CLUSTER:
         if asked_for(spec):
             yield f"{path_text(('spec', *path))} has no effect here: {why}."

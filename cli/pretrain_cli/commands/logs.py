@@ -115,16 +115,16 @@ def _local(target: str, sets: tuple[str, ...], stage: str | None, tail: int | No
 
     place = workplace(target, sets)
     recorded_job(place)
-    paths = [place.log(s) for s in ([Stage(stage)] if stage else Stage)]
-    printed = {path: _print_from(path, _begin(path, tail)) for path in paths}
+    wanted = [Stage(stage)] if stage else list(Stage)
+    printed = {path: _print_from(path, _begin(path, tail)) for s in wanted for path in place.logs_of(s)}
     if not follow and not any(printed.values()):
         which = f"{stage} has" if stage else "the stages have"
         raise UserError("no-logs", str(place.logs), f"{which} not written anything.", "Run the job first.")
     pause = threading.Event()
     while follow:
         running = place.runner()  # asked before reading, so that the last lines are not missed
-        for path in paths:
-            printed[path] = _print_from(path, printed[path])
+        for path in [path for s in wanted for path in place.logs_of(s)]:
+            printed[path] = _print_from(path, printed.get(path, 0))
         if not running:
             break
         pause.wait(_LOOK_SECONDS)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pretrain_api.types import PretrainJobStatus
 from pretrain_api.types.status import StageStatus
 from pretrain_cli.display.wording import duration
-from pretrain_operator.brain import failures
+from pretrain_operator.brain import conditions, failures
 
 
 def seconds(stage: StageStatus) -> float:
@@ -28,6 +28,13 @@ def lines(before: PretrainJobStatus, after: PretrainJobStatus) -> Iterator[str]:
             yield f"{stage.name}: {stage.message or 'complete'}{took}"
         elif stage.state == "Running" and was and was.state == "Failed":
             yield f"{stage.name}: started again"
+    is_worse = (
+        after.recovery.failures > before.recovery.failures or after.recovery.disruptions > before.recovery.disruptions
+    )
+    recovering = conditions.condition(after, conditions.RECOVERING)
+    if is_worse and recovering.status == "True" and recovering.reason in (conditions.SHRINKING, conditions.REPLACING):
+        yield f"{after.stage}: {recovering.message}"  # a worker was lost, and the others go on
+        return
     if after.recovery.failures > before.recovery.failures and after.recovery.last_failure:
         failed = after.recovery.last_failure
         end = "" if after.state == "Failed" else "; another attempt follows by itself"

@@ -27,7 +27,7 @@ def test_fields_for_clusters_are_valid_and_named_where_they_have_no_effect() -> 
         "ttlSecondsAfterFinished": 60,
     }
     job = a_job().with_spec(**asked).job
-    assert [sentence.split()[0] for sentence in left_aside(job.spec)] == [
+    assert [sentence.split()[0].rstrip(":") for sentence in left_aside(job.spec, room=3)] == [
         "spec.workers.max",
         "spec.workers.resources",
         "spec.workers.template",
@@ -36,4 +36,13 @@ def test_fields_for_clusters_are_valid_and_named_where_they_have_no_effect() -> 
         "spec.scheduling.priorityClassName",
         "spec.ttlSecondsAfterFinished",
     ]
-    assert list(left_aside(a_job().spec)) == []
+    assert list(left_aside(a_job().spec, room=1)) == []
+
+
+def test_workers_have_as_much_effect_as_this_machine_has_room() -> None:
+    spec = a_job().with_spec(workers={"min": 1, "max": 2, "spares": 1}).spec
+    assert list(left_aside(spec, room=2)) == []
+    assert list(left_aside(spec, room=1)) == [
+        "spec.workers.max: this machine has room for 1 worker.",
+        "spec.workers.spares has no effect here: one worker trains, as one program.",
+    ]

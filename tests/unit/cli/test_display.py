@@ -17,6 +17,7 @@ from pretrain_cli.display.lasting import LastingDisplay
 from pretrain_cli.display.plain import PlainDisplay
 from pretrain_cli.display.wording import Rate, amount, duration, progress, trained
 from pretrain_operator.bodies.local.run import View
+from pretrain_operator.brain import conditions
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -191,6 +192,15 @@ class TestStory:
         recovery = RecoveryStatus(failures=1, recent_failures=[NOON], last_failure=failed)
         lines = list(story.lines(PretrainJobStatus(), PretrainJobStatus(recovery=recovery)))
         assert lines == ["Train: failed, Runtime: RuntimeError: x; another attempt follows by itself"]
+
+    @pytest.mark.parametrize("recovery", [{"failures": 1}, {"disruptions": 1}])
+    def test_tells_of_a_worker_that_the_others_go_on_without(self, recovery: dict[str, int]) -> None:
+        failed = Failure(stage="Train", kind="Signal", message="exit -9 (SIGKILL)")
+        before = PretrainJobStatus(stage="Train")
+        lost = before.model_copy(update={"recovery": RecoveryStatus(**recovery, last_failure=failed)})
+        message = "Worker gpt-w1 was lost (exit -9 (SIGKILL)). Training goes on with 1 worker until it is replaced."
+        after = conditions.stated(lost, conditions.RECOVERING, "True", conditions.SHRINKING, message, NOON)
+        assert list(story.lines(before, after)) == [f"Train: {message}"]
 
 
 class TestLastingDisplay:

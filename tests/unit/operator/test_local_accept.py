@@ -102,6 +102,33 @@ class TestChangedJob:
         assert accept.accept(moved.job, Workplace(Storage.of(moved.spec.storage)), accept_changes=False)[1] == []
 
 
-def test_several_workers_are_refused_here() -> None:
-    with pytest.raises(UserError, match=r"spec\.workers\.min"):
-        accept.check_machine(a_job().with_spec(workers={"min": 2, "max": 2}).job)
+class TestWorkers:
+    """One core for each of their ranks."""
+
+    @staticmethod
+    def on(monkeypatch: pytest.MonkeyPatch, cores: int, gpus: bool = False) -> None:
+        monkeypatch.setattr("pretrain_operator.bodies.local.programs.cores", lambda: cores)
+        for module in ("crew", "accept"):
+            monkeypatch.setattr(f"pretrain_operator.bodies.local.{module}.has_gpus", lambda: gpus)
+
+    @pytest.mark.parametrize(
+        "workers", [{"min": 2, "max": 2}, {"min": 4, "max": 9}, {"min": 2, "processesPerWorker": 2}]
+    )
+    def test_that_fit_are_taken(self, monkeypatch: pytest.MonkeyPatch, workers: dict[str, int]) -> None:
+        self.on(monkeypatch, cores=4)
+        accept.check_machine(a_job().with_spec(workers={"max": 9, **workers}).job)
+
+    def test_that_do_not_fit_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.on(monkeypatch, cores=5)
+        job = a_job().with_spec(workers={"min": 3, "max": 3, "processesPerWorker": 2}).job
+        with pytest.raises(
+            UserError, match=r"3 workers, but this machine has room for 2 .*ranks, and it has 5"
+        ) as refused:
+            accept.check_machine(job)
+        assert refused.value.where == "spec.workers.min"
+        assert "min: 2" in refused.value.instead
+
+    def test_share_no_gpus(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.on(monkeypatch, cores=64, gpus=True)
+        with pytest.raises(UserError, match=r"room for 1 \(with GPUs it is one\)"):
+            accept.check_machine(a_job().with_spec(workers={"min": 2, "max": 2}).job)

@@ -10,6 +10,8 @@ from pretrain_api.changes import Change
 from pretrain_api.errors import UserError
 from pretrain_api.stages import Stage
 from pretrain_api.types import PretrainJob, PretrainJobStatus
+from pretrain_operator.bodies.local import programs
+from pretrain_operator.bodies.local.crew import has_gpus, room_here
 from pretrain_operator.bodies.local.workplace import Workplace, reached, written_by_user
 from pretrain_operator.brain import edits, stages
 
@@ -36,12 +38,16 @@ def check_machine(job: PretrainJob) -> None:
             f"{', '.join(missing)} cannot be imported here.",
             "Install the stage programs: pip install 'pretrain-operator[trainer]'",
         )
-    if job.spec.workers.min > 1:
+    fits, fewest = room_here(job.spec), job.spec.workers.min
+    if fewest > fits:
+        why = (
+            "with GPUs it is one" if has_gpus() else f"one core for each of their ranks, and it has {programs.cores()}"
+        )
         raise UserError(
-            "one-worker-here",
+            "no-room-for-workers",
             "spec.workers.min",
-            f"{job.spec.workers.min} workers, but this machine is one worker.",
-            "Write min: 1, and the number of ranks into spec.workers.processesPerWorker.",
+            f"{fewest} workers, but this machine has room for {fits} ({why}).",
+            f"Write min: {fits}, and the number of ranks of one worker into spec.workers.processesPerWorker.",
         )
 
 

@@ -1,35 +1,34 @@
-"""The local body itself: starts, watches and stops one stage program at a time, and keeps the status in storage."""
+"""The local body itself: starts, watches and stops the programs of one stage at a time, and keeps the status in storage."""
 
 import contextlib
 import os
 import shlex
-import shutil
 import socket
-import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
 from pydantic import ValidationError
 
 from pretrain_api import layout, records
 from pretrain_api.commits import RECORDS, Bad, Commit
 from pretrain_api.errors import UserError
-from pretrain_api.event_tail import EventTail
-from pretrain_api.events import ProgressEvent, outcome_at
-from pretrain_api.log_tail import last_lines
+from pretrain_api.events import ProgressEvent
 from pretrain_api.stages import Stage, fingerprint, upstream_of
 from pretrain_api.storage import Storage
 from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_api.types.status import CheckpointStatus
-from pretrain_operator.bodies.local import logs, processes, programs
+from pretrain_operator.bodies.local import processes, programs
+from pretrain_operator.bodies.local.crew import Crew, room_here
 from pretrain_operator.bodies.local.processes import ProcessIdentity
+from pretrain_operator.bodies.local.programs import Follows
 from pretrain_operator.bodies.local.scraped import Scraped
-from pretrain_operator.bodies.local.workplace import Workplace, written_by_user
+from pretrain_operator.bodies.local.started import Started
+from pretrain_operator.bodies.local.workplace import Workplace
 from pretrain_operator.brain import stages
-from pretrain_operator.brain.observed import Finished, Observed, StageRun
-from pretrain_operator.brain.plan import Action, KillStage, StartStage, StopStage
+from pretrain_operator.brain.observed import Finished, Observed, StageRun, Start
+from pretrain_operator.brain.plan import Action, DropWorkers, KillStage, PublishWorld, StartStage, StopStage
 from pretrain_operator.brain.progress import with_figures_of
 
 _STATUS_SECONDS = 2.0
@@ -38,21 +37,13 @@ _KNOWN_WITHOUT_PROGRAM = (Stage.TRAIN, Stage.EVALUATE, Stage.EXPORT)
 """Stages that look at nothing outside the storage: their identity needs no program, whose start loads torch."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Attempt:
-    """A program that this body started."""
+    """A start of a stage that is one program."""
 
     stage: Stage
     number: int
-    process: subprocess.Popen[bytes]
-    identity: ProcessIdentity | None
-    started: datetime
-    log_begin: int
-    outcome_file: Path
-    events: EventTail
-    asked: bool = False
-    lines: list[ProgressEvent] = field(default_factory=list)
-    """Events that nobody has taken yet."""
+    program: Started
 
 
 class LocalBody:
@@ -68,6 +59,8 @@ class LocalBody:
         self._checkpoint: CheckpointStatus | None = None
         self._checkpoint_key: tuple[object, ...] = ()
         self._attempts: dict[Stage, _Attempt] = {}
+        self._crew: Crew | None = None
+        """Of the newest start of training, where several workers train."""
         self._node = socket.gethostname()
 
     def recorded(self) -> PretrainJobStatus:
@@ -81,11 +74,23 @@ class LocalBody:
     def observe(self, recorded: PretrainJobStatus) -> Observed:
         """What the programs are at. Raises UserError when somebody removed the run's folder."""
         self._check_folder()
-        runs = {stage: self._seen(attempt) for stage, attempt in self._attempts.items()}
-        checkpoint = self._newest_checkpoint(runs.get(Stage.TRAIN), recorded)
-        now = datetime.now(UTC)
-        logs = shlex.join(["pretrain", "logs", self.workplace.storage.uri()])
-        return Observed(now=now, runs=runs, checkpoint=checkpoint, finished=self._finished(recorded), logs=logs)
+        for program in self._programs():
+            program.read()
+        crew = self._crew
+        attempt = stages.entry(recorded, Stage.TRAIN).attempts
+        seen = Observed(
+            now=datetime.now(UTC),
+            runs={stage: self._seen(attempt) for stage, attempt in self._attempts.items()},
+            finished=self._finished(recorded),
+            logs=shlex.join(["pretrain", "logs", self.workplace.storage.uri()]),
+            most_workers=room_here(self.job.spec),
+            workers=crew.workers() if crew and crew.attempt == attempt else (),
+            world=crew.world if crew else None,
+            report=crew.report() if crew else None,
+            silence=crew.silence if crew else None,
+            alive=frozenset({Start(Stage.TRAIN, crew.attempt)} if crew and crew.is_alive else ()),
+        )
+        return replace(seen, checkpoint=self._newest_checkpoint(seen, recorded))
 
     def _check_folder(self) -> None:
         if not self.workplace.is_there():
@@ -105,11 +110,15 @@ class LocalBody:
                     self._check_folder()  # removed between the look and the act
                     raise
             case StopStage():
-                self._stop(action)
+                for program in self._programs_of(action):
+                    program.ask_to_stop()
             case KillStage():
-                attempt = self._attempts.get(action.stage)
-                if attempt and attempt.number == action.attempt and attempt.identity:
-                    processes.end(attempt.identity)
+                for program in self._programs_of(action):
+                    program.end()
+            case PublishWorld() if self._crew:
+                self._crew.tell(action.world)
+            case DropWorkers() if self._crew and self._crew.attempt == action.attempt:
+                self._crew.drop(action.workers)
 
     def record(self, status: PretrainJobStatus) -> None:
         """Keep the status; in storage at once, or within seconds when only the figures of training changed."""
@@ -127,26 +136,23 @@ class LocalBody:
 
     def events(self) -> list[tuple[Stage, ProgressEvent]]:
         """Progress lines since the last call."""
-        found = [(a.stage, event) for a in self._attempts.values() for event in a.lines]
-        for attempt in self._attempts.values():
-            attempt.lines.clear()
-        return found
+        programs = [(a.stage, a.program) for a in self._attempts.values()]
+        programs += [(Stage.TRAIN, program) for program in (self._crew.programs if self._crew else ())]
+        return [(stage, event) for stage, program in programs for event in program.taken() if not event.silence]
 
     def handles(self) -> list[int]:
         """Descriptors that become readable when a program ends. The caller closes them."""
         found = []
-        for attempt in self._attempts.values():
-            if attempt.process.poll() is None:
+        for program in self._programs():
+            if program.exit_code is None:
                 with contextlib.suppress(ProcessLookupError):
-                    found.append(os.pidfd_open(attempt.process.pid))
+                    found.append(os.pidfd_open(program.pid))
         return found
 
     def end_all(self) -> None:
         """Kill every program at once; what they saved stays."""
-        for attempt in self._attempts.values():
-            if attempt.process.poll() is None and attempt.identity:
-                processes.end(attempt.identity)
-            attempt.process.wait()
+        for program in self._programs():
+            program.end()
 
     def end_leftovers(self) -> Sequence[ProcessIdentity]:
         """End programs of an earlier run that outlived it. Found by number and start, never by name."""
@@ -157,82 +163,82 @@ class LocalBody:
         self.workplace.clear_attempts()
         return left
 
+    def _programs(self) -> list[Started]:
+        return [*(a.program for a in self._attempts.values()), *(self._crew.programs if self._crew else ())]
+
+    def _programs_of(self, action: StopStage | KillStage) -> list[Started]:
+        """The programs of a start, as far as this body started them."""
+        if self._crew and (action.stage, action.attempt) == (Stage.TRAIN, self._crew.attempt):
+            return self._crew.programs
+        attempt = self._attempts.get(action.stage)
+        return [attempt.program] if attempt and attempt.number == action.attempt else []
+
     def _start(self, action: StartStage) -> None:
+        if action.stage is Stage.TRAIN and action.parts > 1 and room_here(self.job.spec) > 1:
+            self._start_workers(action)
+            return
         known = self._attempts.get(action.stage)
         if known and known.number >= action.attempt:
             return
-        folder = self.workplace.attempt(action.stage, action.attempt)
-        log_path = self.workplace.log(action.stage)
-        ranks = self.job.spec.workers.processes_per_worker
-        with written_by_user(str(folder)):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            log_path.parent.mkdir(parents=True, exist_ok=True)
-            with open(log_path, "ab") as log:
-                begin = log.tell()
-                now = datetime.now(UTC)
-                log.write(f"--- {action.stage}, attempt {action.attempt}, {now:%Y-%m-%d %H:%M:%S} UTC\n".encode())
-                log.flush()
-                events, outcome = folder / layout.EVENTS, folder / "outcome.json"
-                process = processes.start(
-                    programs.command(action.stage, self.workplace.job_file, action.upstream, ranks),
-                    programs.environment(
-                        action.stage,
-                        events,
-                        outcome,
-                        ranks,
-                        len(os.sched_getaffinity(0)),
-                        self._metrics.folder if self._metrics else None,
-                    ),
-                    log,
-                )
-        self._attempts[action.stage] = _Attempt(
-            stage=action.stage,
-            number=action.attempt,
-            process=process,
-            identity=processes.identity(process.pid),
-            started=now,
-            log_begin=begin,
-            outcome_file=outcome,
-            events=EventTail(events),
-        )
-        alive = [a.identity for a in self._attempts.values() if a.identity and a.process.poll() is None]
-        self.workplace.write_processes(alive)
+        self._attempts[action.stage] = _Attempt(action.stage, action.attempt, self._started(action))
+        self._note_processes()
 
-    def _stop(self, action: StopStage) -> None:
-        attempt = self._attempts.get(action.stage)
-        if not attempt or attempt.number != action.attempt or attempt.asked or attempt.process.poll() is not None:
+    def _start_workers(self, action: StartStage) -> None:
+        if self._crew and self._crew.attempt > action.attempt:
             return
-        attempt.asked = True  # a second signal would end the program at once
-        attempt.process.terminate()
+        if self._crew is None or self._crew.attempt < action.attempt:
+            if self._crew:
+                self._crew.close()
+            self._crew = Crew(action.attempt, self.job.metadata.name, self._node)
+            self._attempts.pop(Stage.TRAIN, None)
+        for number in action.workers:
+            self._crew.start(number, partial(self._started, action, number))
+        self._note_processes()
+
+    def _started(self, action: StartStage, worker: int | None = None, follows: Follows | None = None) -> Started:
+        ranks = self.job.spec.workers.processes_per_worker
+        folder = self.workplace.attempt(action.stage, action.attempt, worker)
+        metrics = self._metrics.folder if self._metrics else None
+        return Started(
+            f"{action.stage}, attempt {action.attempt}",
+            folder,
+            self.workplace.log(action.stage, worker),
+            programs.command(action.stage, self.workplace.job_file, action.upstream, ranks, follows),
+            programs.environment(action.stage, folder, ranks * action.parts, programs.cores(), metrics),
+            [follows.worlds] if follows else (),
+        )
+
+    def _note_processes(self) -> None:
+        running = [p.identity for p in self._programs() if p.identity and p.exit_code is None]
+        self.workplace.write_processes(running)
 
     def _seen(self, attempt: _Attempt) -> StageRun:
-        code = attempt.process.poll()
-        attempt.lines += attempt.events.read()
-        step = attempt.events.newest_step
+        program = attempt.program
+        is_running = program.exit_code is None
+        step = program.events.newest_step
         run = StageRun(
             stage=attempt.stage,
             attempt=attempt.number,
-            state="Running" if code is None else "Ended",
-            started=attempt.started,
+            state="Running" if is_running else "Ended",
+            started=program.started,
             worker=f"{self.job.metadata.name}-w0",
             node=self._node,
             figures=step.figures if step else {},
             figures_time=datetime.fromtimestamp(step.time, UTC) if step else None,
-            recovery=attempt.events.recovery,
+            recovery=program.events.recovery,
         )
-        return run if code is None else self._with_end(run, attempt, code)
+        return run if is_running else program.with_end(run)
 
-    def _with_end(self, run: StageRun, attempt: _Attempt, code: int) -> StageRun:
-        text = logs.tail(self.workplace.log(attempt.stage), attempt.log_begin)
-        outcome = outcome_at(attempt.outcome_file)
-        return replace(run, exit_code=code, outcome=outcome, last_lines=last_lines(text))
-
-    def _newest_checkpoint(self, train: StageRun | None, recorded: PretrainJobStatus) -> CheckpointStatus | None:
+    def _newest_checkpoint(self, seen: Observed, recorded: PretrainJobStatus) -> CheckpointStatus | None:
         """The newest commit; the log is read again when training says that there is another, and at its end."""
-        if train is None:
+        train = seen.runs.get(Stage.TRAIN)
+        if train:
+            key: tuple[object, ...] = (train.attempt, train.state, train.figures.get("checkpointStep"))
+        elif seen.workers:
+            told = seen.report.figures.get("checkpointStep") if seen.report else None
+            key = (seen.world and seen.world.generation, sum(w.is_alive for w in seen.workers), told)
+        else:
             return None
-        key = (train.attempt, train.state, train.figures.get("checkpointStep"))
         if key != self._checkpoint_key:
             self._checkpoint_key = key
             storage = self.workplace.storage

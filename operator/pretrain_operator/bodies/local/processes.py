@@ -41,8 +41,11 @@ def identity(pid: int) -> ProcessIdentity | None:
     return None if state in ("Z", "X") else ProcessIdentity(pid, ticks, boot)
 
 
-def start(program: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own that the kernel kills when this process ends.
+def start(
+    program: Sequence[str], environment: Mapping[str, str], log: IO[bytes], inherited: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own that the kernel kills when this process ends. It keeps the `inherited`
+    descriptors.
 
     Call it from the main thread: the kernel watches the thread that starts the child, not the process. The session
     keeps a terminal's Ctrl-C away from the child; the body decides what it means.
@@ -55,6 +58,7 @@ def start(program: Sequence[str], environment: Mapping[str, str], log: IO[bytes]
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        pass_fds=inherited,
     )
 
 

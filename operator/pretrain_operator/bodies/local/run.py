@@ -18,6 +18,7 @@ from pretrain_api.types import PretrainJob, PretrainJobStatus
 from pretrain_operator.bodies.body import reconcile
 from pretrain_operator.bodies.local import accept
 from pretrain_operator.bodies.local.body import LocalBody
+from pretrain_operator.bodies.local.crew import room_here
 from pretrain_operator.bodies.local.edited import JobFile
 from pretrain_operator.bodies.local.scraped import scraped
 from pretrain_operator.bodies.local.workplace import Workplace
@@ -91,7 +92,7 @@ def run(
         if metrics_port is not None:
             metrics = stack.enter_context(scraped(job, workplace.metrics, metrics_port))
         body = LocalBody(job, workplace, status, metrics)
-        notes = list(left_aside(job.spec))
+        notes = list(left_aside(job.spec, room_here(job.spec)))
         notes += [f"changed: {change}" for change in changes]
         notes += [f"ended process {p.pid}, left over from an earlier run" for p in body.end_leftovers()]
         notes += [f"metrics: http://127.0.0.1:{metrics.port}/metrics"] if metrics else []

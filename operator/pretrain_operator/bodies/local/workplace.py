@@ -46,18 +46,24 @@ class Workplace:
     def lock_file(self) -> Path:
         return self.root / "lock"
 
-    def log(self, stage: Stage) -> Path:
-        """The log of a stage, all attempts one after the other."""
-        return self.logs / f"{stage.value.lower()}.log"
+    def log(self, stage: Stage, worker: int | None = None) -> Path:
+        """The log of a stage, or of one of several workers that train; all attempts one after the other."""
+        return self.logs / f"{_named(stage.value.lower(), worker)}.log"
+
+    def logs_of(self, stage: Stage) -> list[Path]:
+        """The logs that a stage has, of its workers in their order."""
+        own = self.log(stage)
+        several = self.logs.glob(f"{own.stem}-w*.log")
+        return [*([own] if own.exists() else ()), *sorted(several, key=lambda path: (len(path.name), path.name))]
 
     @property
     def metrics(self) -> Path:
         """Where ranks write their figures for Prometheus."""
         return self.root / "metrics"
 
-    def attempt(self, stage: Stage, attempt: int) -> Path:
-        """The folder with an attempt's events and outcome."""
-        return self.root / "attempts" / f"{stage.value.lower()}-{attempt}"
+    def attempt(self, stage: Stage, attempt: int, worker: int | None = None) -> Path:
+        """The folder with the events and the outcome of an attempt, or of one of its several workers."""
+        return self.root / "attempts" / _named(f"{stage.value.lower()}-{attempt}", worker)
 
     def job(self, relative: str) -> PretrainJob | None:
         """The job in run.json or status.json; None when there is no such file."""
@@ -139,6 +145,10 @@ class Workplace:
     def is_there(self) -> bool:
         """Whether the folder of this run still stands; somebody may have removed it."""
         return self.lock_file.exists()
+
+
+def _named(name: str, worker: int | None) -> str:
+    return name if worker is None else f"{name}-w{worker}"
 
 
 @contextlib.contextmanager
