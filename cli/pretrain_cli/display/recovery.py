@@ -6,13 +6,13 @@ from pretrain_api.types.status import RecoveryRecord, RecoveryStatus
 
 def tally(recovery: RecoveryStatus, *, with_window: bool = False) -> str:
     """`1 failure (1 in the window), 2 disruptions, 1 recovery without a new start`; empty when nothing happened."""
-    if not (recovery.failures or recovery.disruptions or recovery.restarts):
-        return ""
     window = f" ({len(recovery.recent_failures)} in the window)" if with_window else ""
-    told = [counted(recovery.failures, "failure") + window, counted(recovery.disruptions, "disruption")]
-    if recovery.restarts:
-        told.append(counted(recovery.restarts, "recovery", "recoveries") + " without a new start")
-    return ", ".join(told)
+    told = (
+        (recovery.failures, counted(recovery.failures, "failure") + window),
+        (recovery.disruptions, counted(recovery.disruptions, "disruption")),
+        (recovery.restarts, counted(recovery.restarts, "recovery", "recoveries") + " without a new start"),
+    )
+    return ", ".join(words for number, words in told if number)
 
 
 def described(record: RecoveryRecord) -> str:
