@@ -39,7 +39,7 @@ class TestCrew:
         def begin(follows: Follows) -> Started:
             own = tmp_path / follows.uid
             program = [sys.executable, "-c", READER.format(follows.worlds)]
-            return Started("Train", own, own.with_suffix(".log"), program, os.environ, [follows.worlds])
+            return Started("Train", 1, own, own.with_suffix(".log"), program, os.environ, [follows.worlds])
 
         return begin
 

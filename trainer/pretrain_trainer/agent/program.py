@@ -18,6 +18,7 @@ from pathlib import Path
 from pretrain_api.child import ENV_PROGRAM
 from pretrain_api.errors import EXIT_FAILURE, EXIT_STOPPED
 from pretrain_api.events import ENV_OUTCOME, Outcome, fitted, outcome_at
+from pretrain_api.log_tail import heading
 from pretrain_api.recoveries import Recovery
 from pretrain_api.silence import Silence
 from pretrain_api.stages import Stage
@@ -150,6 +151,8 @@ class Agent:
         self._memory = [os.memfd_create(f"rank {local}") for local in range(ranks)]
         self._stacks = [Stack(local) for local in range(ranks)]
         self._board, self._deaths = Board(ranks), Deaths()
+        self._starts = 0
+        """How often ranks were started."""
         self._reached = -1
         """Steps done before the break that training has not come back from yet."""
         self._broken_at: float | None = None
@@ -248,6 +251,9 @@ class Agent:
         """The ranks, with a place to meet: rank 0 serves it from a socket that is bound already, so no port can be lost
         to somebody else in between."""
         ranks, meeting = Ranks(), begun.meeting
+        self._starts += 1
+        if self._starts > 1:
+            print(heading("ranks", self._starts), file=sys.stderr)  # noqa: T201 - the log of all attempts is one
         for local in range(self._place.ranks):
             own = environment(self._place, begun.port, local, attempt)
             own |= {ENV_OUTCOME: str(said), ENV_PROGRAM: str(os.getpid()), ENV_MEMORY: ",".join(map(str, self._memory))}

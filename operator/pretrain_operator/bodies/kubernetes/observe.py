@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from pretrain_api import cluster
 from pretrain_api.events import Outcome
+from pretrain_api.log_tail import last_lines
 from pretrain_api.report import Report
 from pretrain_api.silence import Silence
 from pretrain_api.stages import FINISH, Stage
@@ -23,7 +24,6 @@ from pretrain_operator.brain import notices, stages
 from pretrain_operator.brain.observed import StageRun, Start, Worker
 
 Said = TypeVar("Said", bound=BaseModel)
-_LAST_LINES = 20
 _KEPT_STARTS = 5
 """So many starts of a stage before the newest keep their Jobs and pods, for their logs."""
 _KEPT_WORKERS = 16
@@ -248,7 +248,7 @@ def _is_user_error(pod: Pod) -> bool:
 
 
 def _last_lines(pod: Pod) -> str:
-    return "" if pod.outcome else "\n".join(pod.said.splitlines()[-_LAST_LINES:])
+    return "" if pod.outcome else last_lines(pod.said)
 
 
 def _ended(running: StageRun, **changes: object) -> StageRun:

@@ -200,7 +200,8 @@ class LocalBody:
         folder = self.workplace.attempt(action.stage, action.attempt, worker)
         metrics = self._metrics.folder if self._metrics else None
         return Started(
-            f"{action.stage}, attempt {action.attempt}",
+            action.stage,
+            action.attempt,
             folder,
             self.workplace.log(action.stage, worker),
             programs.command(action.stage, self.workplace.job_file, action.upstream, ranks, follows),

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pretrain_api.event_tail import EventTail
 from pretrain_api.events import ProgressEvent, outcome_at
-from pretrain_api.log_tail import last_lines
+from pretrain_api.log_tail import heading, last_lines
 from pretrain_operator.bodies.local import logs, processes, programs
 from pretrain_operator.bodies.local.processes import ProcessIdentity
 from pretrain_operator.bodies.local.workplace import written_by_user
@@ -26,14 +26,15 @@ class Started:
 
     def __init__(
         self,
-        heading: str,
+        what: str,
+        attempt: int,
         folder: Path,
         log: Path,
         command: Sequence[str],
         environment: Mapping[str, str],
         inherited: Sequence[int] = (),
     ) -> None:
-        """Start it. `heading`: what its part of the log begins with; `folder`: where it says how far it is, emptied first;
+        """Start it. `what`, `attempt`: what its part of the log begins with; `folder`: where it says how far it is, emptied first;
         `inherited`: descriptors that it keeps. Raises UserError where nothing can be written."""
         with written_by_user(str(folder)):
             shutil.rmtree(folder, ignore_errors=True)
@@ -41,7 +42,7 @@ class Started:
             log.parent.mkdir(parents=True, exist_ok=True)
             with open(log, "ab") as file:
                 self._log, self._log_begin, self.started = log, file.tell(), datetime.now(UTC)
-                file.write(f"--- {heading}, {self.started:%Y-%m-%d %H:%M:%S} UTC\n".encode())
+                file.write(f"{heading(what, attempt, f'{self.started:%Y-%m-%d %H:%M:%S} UTC')}\n".encode())
                 file.flush()
                 self._process: subprocess.Popen[bytes] = processes.start(command, environment, file, inherited)
         self.identity: ProcessIdentity | None = processes.identity(self._process.pid)
