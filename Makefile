@@ -84,9 +84,14 @@ bench-data: setup  ## our shard reader against webdataset, MosaicML Streaming, m
 	@$(MAKE) --no-print-directory cluster-programs
 	@$(BIN)/python benchmarks/data/store.py
 
-bench-elastic: setup  ## kills of ranks and workers against stock torchrun, and what a checkpoint costs (an hour, most of which torchrun waits)
+bench-elastic: setup  ## kills against stock torchrun, kills of pods, what a checkpoint costs (as root; two hours, most of which torchrun waits)
 	@$(BIN)/python benchmarks/elastic/recover.py
 	@$(BIN)/python benchmarks/elastic/checkpoint.py
+	@$(BIN)/python benchmarks/elastic/goodput.py
+	@$(MAKE) --no-print-directory cluster-programs
+	@$(BIN)/python benchmarks/elastic/agents.py
+	@PYTHONPATH=tests $(BIN)/python -m support.images --if-possible
+	@$(BIN)/python benchmarks/elastic/pods.py
 
 bench-objectives: setup  ## steps of the objectives of images against the libraries that people take for them (minutes)
 	@$(BIN)/python benchmarks/objectives/mae.py

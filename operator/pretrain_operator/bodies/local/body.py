@@ -180,6 +180,9 @@ class LocalBody:
         known = self._attempts.get(action.stage)
         if known and known.number >= action.attempt:
             return
+        if action.stage is Stage.TRAIN and self._crew:  # an edit has left one worker
+            self._crew.close()
+            self._crew = None
         self._attempts[action.stage] = _Attempt(action.stage, action.attempt, self._started(action))
         self._note_processes()
 
