@@ -3,6 +3,7 @@ left."""
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,10 @@ def test_a_roster_that_shrinks_and_grows_loses_no_sample_and_hardly_a_step(crew:
     crew.publish(a, b, c)
     until_it_makes_steps(crew.workers[a])
 
+    killed = datetime.now(UTC)
     crew.workers[b].kill()
+    eventually(lambda: not token_runs.ranks_of(crew.workers[a].agent), within_seconds=30)  # they can do nothing alone
+    published = datetime.now(UTC)
     crew.publish(a, c, planned=False)
     until_recovered(crew.workers[a], 1)
 
@@ -95,6 +99,8 @@ def test_a_roster_that_shrinks_and_grows_loses_no_sample_and_hardly_a_step(crew:
     told = [*crew.workers[a].recoveries, *crew.workers[c].recoveries]
     assert [(each.kind, each.worker) for each in told] == [("Shrink", b), ("Grow", "d"), ("Shrink", a)]
     assert told[1].lost_steps == 0
+    assert killed <= told[0].time <= published
+    assert told[0].seconds > (published - told[0].time).total_seconds()
     assert {each.cause for each in told} == {"the test wants it"}
     assert "resumed at step" in crew.workers[c].log
     assert crew.workers[c].log.count("from memory") == 1  # the first rank says so, and it was that once

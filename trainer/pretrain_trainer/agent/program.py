@@ -211,7 +211,8 @@ class Agent:
         self._reached = max(self._reached, self._board.step)
         self._tell_of_a_break("roster")
         at = self._broken_at or now
-        return Break(kind, cause, self._deaths, at, datetime.now(UTC), self._reached, now, worker=worker)
+        lost = datetime.now(UTC) - timedelta(seconds=now - at)
+        return Break(kind, cause, self._deaths, at, lost, self._reached, now, worker=worker)
 
     def _killed(self, loss: Loss, at: float) -> Break:
         now, self._reached = time.monotonic(), max(self._reached, self._board.step)

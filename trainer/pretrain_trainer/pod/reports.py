@@ -87,9 +87,11 @@ class Reporter:
             if event.silence:
                 self._silence = event.silence
                 continue
-            if not event.recovery:  # it has no figures, and must not take the place of those that have
+            # That of a recovery has no figures, and must not take the place of those that have. Whoever leads since that
+            # recovery has none yet: the next one may come before they do, and the operator would never hear of this one.
+            if self._newest is None or not event.recovery:
                 self._newest = event
-            self._is_sent = self._newest is None
+            self._is_sent = False
             self._checkpoint = event.checkpoint or self._checkpoint
         return (self._checkpoint, self._tail.recovery) != before
 

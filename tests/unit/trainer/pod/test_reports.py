@@ -7,6 +7,7 @@ import pytest
 from support.eventually import eventually
 
 from pretrain_api.events import ProgressEvent, ReportedCheckpoint
+from pretrain_api.recoveries import Recovery
 from pretrain_api.report import Report
 from pretrain_api.silence import Silence
 from pretrain_api.stages import Stage
@@ -95,6 +96,29 @@ def test_nothing_is_sent_where_nothing_was_told(tmp_path: Path) -> None:
     receiver = Receiver()
     a_reporter(tmp_path / "events", receiver).end(5)
     assert receiver.reports == []
+
+
+def a_recovery(number: int) -> Recovery:
+    return Recovery(
+        number=number, kind="Shrink", rank=-1, worker="a-w0", cause="lost", time=NOON, seconds=1.5, lost_steps=0, phases={"stop": 1.5}
+    )  # fmt: skip
+
+
+def test_a_recovery_is_told_at_once_also_by_a_leader_that_has_no_figures_yet(tmp_path: Path) -> None:
+    path, receiver = tmp_path / "events", Receiver()
+    reporter = a_reporter(path, receiver)
+    for number in (1, 2):
+        event = ProgressEvent(time=NOON.timestamp(), stage="Train", phase="step", recovery=a_recovery(number))
+        with path.open("a") as file:
+            file.write(event.model_dump_json() + "\n")
+        eventually(
+            lambda n=number: [r.recovery.number for r in receiver.reports if r.recovery] == list(range(1, n + 1))
+        )
+    write(path, 7)
+    reporter.end(5)
+    assert [(report.done, report.figures) for report in receiver.reports[:2]] == [(0, {}), (0, {})]
+    last = receiver.reports[-1]
+    assert (last.done, last.recovery) == (7, a_recovery(2))
 
 
 def test_silence_is_told_until_it_is_heard_and_takes_the_place_of_no_figures(tmp_path: Path) -> None:
