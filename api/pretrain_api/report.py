@@ -7,13 +7,13 @@ a recovery and at the end. How a pod ended is told by its termination message (`
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from pretrain_api import goodput
-from pretrain_api.events import ReportedCheckpoint
+from pretrain_api.events import ProgressEvent, ReportedCheckpoint
 from pretrain_api.recoveries import Recovery
 from pretrain_api.stages import Stage
 
@@ -46,6 +46,32 @@ class Report(BaseModel):
     """Train: the newest commit of this training, once there is one."""
     recovery: Recovery | None = None
     """Train: the newest recovery of this start that needed no new one."""
+
+    @classmethod
+    def of_event(
+        cls,
+        event: ProgressEvent,
+        stage: Stage,
+        attempt: int,
+        pod: str,
+        checkpoint: ReportedCheckpoint | None,
+        recovery: Recovery | None,
+    ) -> Report:
+        """What a line of an events file tells, and what lines before it told that still holds."""
+        return cls(
+            stage=stage,
+            attempt=attempt,
+            pod=pod,
+            phase=event.phase,
+            time=datetime.fromtimestamp(event.time, UTC),
+            done=event.done,
+            total=event.total,
+            unit=event.unit,
+            message=event.message,
+            figures=event.figures,
+            checkpoint=checkpoint,
+            recovery=recovery,
+        )
 
     def by_another_clock(self, ahead: float) -> Report:
         """The same as told by a clock that is so many seconds ahead of the one that it was told by."""

@@ -1,6 +1,6 @@
 """From the end of a pod to the next optimizer step, on a cluster: operator, API server and kubelets are part of it.
 
-    .venv/bin/python benchmarks/elastic/pods.py --output benchmarks/elastic/results/pods.json     # as root, half an hour
+    .venv/bin/python benchmarks/elastic/pods.py --output benchmarks/elastic/results/pods.json     # as root, three quarters of an hour
     .venv/bin/python benchmarks/elastic/pods.py --rounds 5 --only "deleted by force"
 
 The development cluster of the tests, all of it on this machine, with two workers of a small model on two nodes. A worker, the one that

@@ -115,15 +115,18 @@ def _local(target: str, sets: tuple[str, ...], stage: str | None, tail: int | No
 
     place = workplace(target, sets)
     recorded_job(place)
-    wanted = [Stage(stage)] if stage else list(Stage)
-    printed = {path: _print_from(path, _begin(path, tail)) for s in wanted for path in place.logs_of(s)}
+
+    def paths() -> list[Path]:  # workers that come later have logs of their own
+        return [path for s in ([Stage(stage)] if stage else Stage) for path in place.logs_of(s)]
+
+    printed = {path: _print_from(path, _begin(path, tail)) for path in paths()}
     if not follow and not any(printed.values()):
         which = f"{stage} has" if stage else "the stages have"
         raise UserError("no-logs", str(place.logs), f"{which} not written anything.", "Run the job first.")
     pause = threading.Event()
     while follow:
         running = place.runner()  # asked before reading, so that the last lines are not missed
-        for path in [path for s in wanted for path in place.logs_of(s)]:
+        for path in paths():
             printed[path] = _print_from(path, printed.get(path, 0))
         if not running:
             break

@@ -28,16 +28,16 @@ def lines(before: PretrainJobStatus, after: PretrainJobStatus) -> Iterator[str]:
             yield f"{stage.name}: {stage.message or 'complete'}{took}"
         elif stage.state == "Running" and was and was.state == "Failed":
             yield f"{stage.name}: started again"
-    is_worse = (
-        after.recovery.failures > before.recovery.failures or after.recovery.disruptions > before.recovery.disruptions
-    )
+    has_failed = after.recovery.failures > before.recovery.failures
+    was_disrupted = after.recovery.disruptions > before.recovery.disruptions
     recovering = conditions.condition(after, conditions.RECOVERING)
-    if is_worse and recovering.status == "True" and recovering.reason in (conditions.SHRINKING, conditions.REPLACING):
-        yield f"{after.stage}: {recovering.message}"  # a worker was lost, and the others go on
+    goes_on = recovering.status == "True" and recovering.reason in (conditions.SHRINKING, conditions.REPLACING)
+    if goes_on and (has_failed or was_disrupted):  # a worker was lost, and the others go on
+        yield f"{after.stage}: {recovering.message}"
         return
-    if after.recovery.failures > before.recovery.failures and after.recovery.last_failure:
+    if has_failed and after.recovery.last_failure:
         failed = after.recovery.last_failure
         end = "" if after.state == "Failed" else "; another attempt follows by itself"
         yield f"{failed.stage}: failed, {failures.headline(failed)}{end}"
-    if after.recovery.disruptions > before.recovery.disruptions and before.stages:
+    if was_disrupted and before.stages:
         yield f"{after.stage}: stopped from outside; goes on by itself"

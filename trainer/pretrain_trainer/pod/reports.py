@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pretrain_api import jitter
@@ -124,17 +123,5 @@ class Reporter:
         return jitter.between(1.0, min(2.0 ** (self._failures + 1), _LONGEST_PAUSE_SECONDS))
 
     def _report(self, event: ProgressEvent) -> Report:
-        return Report(
-            stage=self._stage,
-            attempt=self._attempt,
-            pod=os.environ.get(ENV_POD_NAME, ""),
-            phase=event.phase,
-            time=datetime.fromtimestamp(event.time, UTC),
-            done=event.done,
-            total=event.total,
-            unit=event.unit,
-            message=event.message,
-            figures=event.figures,
-            checkpoint=self._checkpoint,
-            recovery=self._tail.recovery,
-        )
+        pod = os.environ.get(ENV_POD_NAME, "")
+        return Report.of_event(event, self._stage, self._attempt, pod, self._checkpoint, self._tail.recovery)

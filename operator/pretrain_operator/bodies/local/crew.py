@@ -9,7 +9,6 @@ import socket
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from pretrain_api.report import Report
 from pretrain_api.silence import Silence
@@ -121,25 +120,14 @@ class Crew:
         return program.with_end(seen) if ended else seen
 
     def report(self) -> Report | None:
-        """The newest figures that one of them told of: its leader does, which may change."""
-        tails = {number: hand.program.events for number, hand in self._hands.items()}
-        told = [(tail.newest_step, number) for number, tail in tails.items() if tail.newest_step]
-        if not told:
+        """What the worker that leads tells; nothing before it has told anything."""
+        leader = self.world.roster[0] if self.world else None
+        hand = self._hands.get(leader.worker) if leader else None
+        tail = hand.program.events if hand else None
+        if leader is None or tail is None or tail.newest is None:
             return None
-        event, number = max(told, key=lambda each: each[0].time)
-        recoveries = [tail.recovery for tail in tails.values() if tail.recovery]
-        return Report(
-            stage=Stage.TRAIN,
-            attempt=self.attempt,
-            pod=f"{self._job}-w{number}",
-            phase=event.phase,
-            time=datetime.fromtimestamp(event.time, UTC),
-            done=event.done,
-            total=event.total,
-            unit=event.unit,
-            figures=event.figures,
-            recovery=max(recoveries, key=lambda each: each.number, default=None),
-        )
+        event = tail.newest_step or tail.newest
+        return Report.of_event(event, Stage.TRAIN, self.attempt, leader.pod, None, tail.recovery)
 
     def drop(self, numbers: Iterable[int]) -> None:
         """End workers that are not needed, and forget them."""

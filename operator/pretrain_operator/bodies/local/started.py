@@ -34,8 +34,8 @@ class Started:
         environment: Mapping[str, str],
         inherited: Sequence[int] = (),
     ) -> None:
-        """Start it. `what`, `attempt`: what its part of the log begins with; `folder`: where it says how far it is, emptied first;
-        `inherited`: descriptors that it keeps. Raises UserError where nothing can be written."""
+        """Start it. `what`, `attempt`: what its part of the log begins with; `folder`: where it says how far it is,
+        emptied first; `inherited`: descriptors that it keeps. Raises UserError where nothing can be written."""
         with written_by_user(str(folder)):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
