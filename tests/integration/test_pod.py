@@ -42,12 +42,18 @@ def port() -> int:
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """Whatever a test does to its pods, nothing of them outlives it."""
+    before = _of_the_trainer()
     yield
-    left = psutil.Process().children(recursive=True)
-    ours = [process for process in left if "pretrain_trainer" in " ".join(_command(process))]
-    for process in ours:
+    left = _of_the_trainer() - before
+    for process in left:
         process.kill()
-    assert not [process for process in ours if process.status() != psutil.STATUS_ZOMBIE]
+    assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def _of_the_trainer() -> set[psutil.Process]:
+    """Processes of the trainer below this one; what another test module started, a server of forks say, is among them."""
+    below = psutil.Process().children(recursive=True)
+    return {process for process in below if "pretrain_trainer" in " ".join(_command(process))}
 
 
 def _command(process: psutil.Process) -> list[str]:
