@@ -46,6 +46,8 @@ class PodLog:
         self._position = Position()
         self._came_as_far = True
         """Whether the last answer reached the last line that was read; a broken one may end before."""
+        self._empty_answers = 0
+        """How many in a row had nothing: those that broke at once, or of a log that was rotated a moment ago."""
         self._unfinished = b""
         """What stood after the last line break when the last answer ended."""
         self._path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/log"
@@ -114,7 +116,9 @@ class PodLog:
             self._begin_at(answer.headers.get("Date"))
         yield from self._last(rest)
         ends = [line.key for line in (*newest, *map(parsed, rest))]
-        self._came_as_far = not ends or self._position.key in ends
+        self._empty_answers = 0 if ends else self._empty_answers + 1
+        has_nothing = not self._position.key or self._empty_answers >= _TRIES
+        self._came_as_far = self._position.key in ends if ends else has_nothing
 
     def _begin_at(self, date: str | None) -> None:
         """There was nothing in the tail: from now on every line is wanted, not those of a tail of that later time."""

@@ -136,6 +136,14 @@ class TestWhatWasWritten:
             out = running.run("logs", "gpt", "--worker", "0").out.splitlines()
             assert out[2:] == [f"[train/0] line {n}" for n in range(300)]
 
+    def test_is_whole_though_answers_break_before_their_first_byte(
+        self, running: CommandPlace, kubelet: Kubelet
+    ) -> None:
+        kubelet.write("gpt-w0-1", *[f"line {n}" for n in range(300)])
+        kubelet.break_after(2900, 0, 0)
+        out = running.run("logs", "gpt", "--worker", "0").out.splitlines()
+        assert out[2:] == [f"[train/0] line {n}" for n in range(300)]
+
     def test_of_many_pods_takes_few_connections(self, running: CommandPlace, kubelet: Kubelet) -> None:
         logs = [PodLog(connect(str(running.kubeconfig)), each) for each in pods_of(running) * 5]
         notes: list[str] = []
