@@ -12,6 +12,8 @@ from pretrain_trainer.context import StageContext
 from pretrain_trainer.cores import usable_cores
 from pretrain_trainer.process import leave_signals_to_parent
 
+_BYTES_PER_PROCESS = 2_000_000
+"""Of text; one process works through them in less time than another one takes to start."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -29,10 +31,14 @@ class WorkerProcessLost(PretrainError):
     kind = "ProcessLost"
 
 
-def processes(context: StageContext) -> int:
-    """How many processes may work at once: what the caller of the program says (a pod's `parallelism` counts pods), else
-    `spec.data.prepare.parallelism`, where 0 means the cores this process may use."""
-    return context.processes or context.spec.data.prepare.parallelism or usable_cores()
+def processes(context: StageContext, items: int, size_bytes: int) -> int:
+    """How many processes are to work on so many items of so many bytes in all, 1 or more.
+
+    As many as the caller of the program says (a pod's `parallelism` counts pods), else
+    `spec.data.prepare.parallelism`, where 0 means the cores this process may use; but no more than there is work for.
+    """
+    most = context.processes or context.spec.data.prepare.parallelism or usable_cores()
+    return max(1, min(most, items, -(-size_bytes // _BYTES_PER_PROCESS)))
 
 
 def ordered_map(

@@ -3,13 +3,15 @@
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import prepared
 
 from pretrain_api.errors import UserError
 from pretrain_trainer.context import StageContext, Stopped
-from pretrain_trainer.parallel import WorkerProcessLost, ordered_map
+from pretrain_trainer.parallel import WorkerProcessLost, ordered_map, processes
 from pretrain_trainer.progress import Progress
 
 
@@ -33,6 +35,16 @@ def die_at_three(number: int) -> int:
 def context(tmp_path: Path) -> StageContext:
     nothing: dict = {}
     return StageContext(None, None, nothing, "", Progress("Test", ""), tmp_path, threading.Event())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("items", "size_bytes", "expected"),
+    [(100, 10**9, 8), (3, 10**9, 3), (100, 2_000_001, 2), (100, 100, 1), (0, 0, 1)],
+)
+def test_there_are_no_more_processes_than_work(tmp_path: Path, items: int, size_bytes: int, expected: int) -> None:
+    job = prepared.a_job(tmp_path, [{"name": "web", "documents": "a.txt"}])
+    context = replace(prepared.a_context(job, tmp_path, "f" * 16, {}), processes=8)
+    assert processes(context, items, size_bytes) == expected
 
 
 class TestOrderedMap:

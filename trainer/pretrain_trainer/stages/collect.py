@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -114,7 +115,9 @@ def _collected(
     )
     total_bytes = sum(max(file.size, 0) for unit in units for file in unit.files)
     done, everything = 0, Counts()
-    workers = min(processes(context), max(len(units), 1))
+    # Where a server tells no size, it may be any.
+    size = total_bytes if all(file.size >= 0 for unit in units for file in unit.files) else sys.maxsize
+    workers = processes(context, len(units), size)
     for unit, record in zip(units, ordered_map(collector, units, workers, context), strict=True):
         of_unit = Counts(**record["counts"])
         everything.add(of_unit)

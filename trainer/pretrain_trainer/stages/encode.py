@@ -161,7 +161,7 @@ def _encode(context: StageContext, share: Share) -> list[_Source]:
     results = ordered_map(
         _encode_one,
         (encoding for _, encoding in encodings),
-        max(1, min(processes(context), len(encodings))),
+        processes(context, len(encodings), total),
         context,
     )
     for (name, encoding), counts in zip(encodings, results, strict=True):
@@ -234,7 +234,7 @@ def _write_shards(
     results = ordered_map(
         write_shard,
         (packing for _, packing in packings),
-        max(1, min(processes(context), tokens // TOKENS_PER_PACKER)),
+        processes(context, tokens // TOKENS_PER_PACKER, tokens),
         context,
     )
     for done, ((name, packing), shard) in enumerate(zip(packings, results, strict=True), start=1):

@@ -174,7 +174,7 @@ def _first_pass(context: StageContext, work: Sequence[_Part]) -> list[int]:
     tasks = [(part.collected, part.decisions) for part in work]
     total = _bytes(context, work)
     documents, done, kept = [], 0, 0
-    for tally in ordered_map(first, tasks, _workers(context, work), context):
+    for tally in ordered_map(first, tasks, processes(context, len(work), total), context):
         documents.append(tally.documents_in)
         done += tally.bytes_in
         kept += tally.documents_in - tally.removed.total()
@@ -215,7 +215,7 @@ def _second_pass(context: StageContext, work: Sequence[_Part], tasks: Iterable[T
     second = SecondPass(*_address(context), _settings(context), known_ngrams)
     total = _bytes(context, work)
     tallies, done, kept = [], 0, 0
-    for values in ordered_map(second, tasks, _workers(context, work), context):
+    for values in ordered_map(second, tasks, processes(context, len(work), total), context):
         tally = Tally.of(values)
         tallies.append(tally)
         done += tally.bytes_in
@@ -230,10 +230,6 @@ def _address(context: StageContext) -> tuple[str, str]:
 
 def _settings(context: StageContext) -> str:
     return context.spec.data.prepare.model_dump_json(by_alias=True)
-
-
-def _workers(context: StageContext, work: Sequence[_Part]) -> int:
-    return min(processes(context), max(len(work), 1))
 
 
 def _bytes(context: StageContext, work: Sequence[_Part]) -> int:
