@@ -1,11 +1,11 @@
 # Everything a person or CI does here. `make help` lists it.
 PYTHON ?= python3
 BIN := .venv/bin
-# Leaves an idle core for what the tests themselves start.
+# Of tests that compute; of those that wait as often there is one more.
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: bench-data bench-elastic bench-objectives help setup run soak test test-unit test-integration test-cluster check format generate lock images clean
+.PHONY: bench-data bench-elastic bench-objectives help setup run soak test test-images test-unit test-integration test-cluster check format generate lock images clean
 .PHONY: cluster-programs cluster-up cluster-down cluster-env
 CLUSTER := PYTHONPATH=tests $(BIN)/python -m support.cluster
 # Of the development cluster that `make cluster-up` starts.
@@ -23,14 +23,18 @@ run: setup  ## pre-train a small model on this machine's own text (examples/quic
 test:  ## set everything up and run all tests, fast ones first
 	@$(PYTHON) scripts/setup.py --with-test-tools
 	@$(MAKE) --no-print-directory cluster-programs
+	@$(MAKE) --no-print-directory -j2 test-images test-unit
+	@$(MAKE) --no-print-directory test-integration test-cluster
+
+# Mostly waits for downloads and the disk, so the fast tests run beside it.
+test-images: setup
 	@PYTHONPATH=tests $(BIN)/python -m support.images --if-possible
-	@$(MAKE) --no-print-directory test-unit test-integration test-cluster
 
 test-unit: setup  ## the fast tests: under a minute
 	$(BIN)/python -m pytest tests/unit -n $(TEST_PROCESSES) -q
 
 test-integration: setup  ## tests with real processes, files and browsers
-	$(BIN)/python -m pytest tests/integration -n $(TEST_PROCESSES) -q --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/integration -n $$(($(TEST_PROCESSES) + 1)) -q --dist loadfile --no-loadscope-reorder
 
 test-cluster: setup  ## tests on a cluster with containers (as root), or on the one that KUBECONFIG names
 	$(BIN)/python -m pytest tests/cluster tests/chaos -n $(if $(KUBECONFIG),0,$(TEST_PROCESSES)) -q --dist loadfile --no-loadscope-reorder

@@ -118,9 +118,12 @@ class TestUpgrade:
         self, installed: DevelopmentCluster, volume: Volume, tmp_path: Path
     ) -> None:
         """On the way the new operator has a wrong image for its trainers: who trains does not feel it, who starts does."""
-        first = volume.job("first", "run")
-        second = volume.job("second", "run", training={**volume.spec("run")["training"], "steps": 20},
-                            ttlSecondsAfterFinished=20)  # fmt: skip
+        spec = volume.spec("run")
+        # It trains all the while, and takes no more of the cores than that needs.
+        first = volume.job(
+            "first", "run", workers=overlaid(spec["workers"], {"resources": {"limits": {"cpu": "400m"}}})
+        )
+        second = volume.job("second", "run", training={**spec["training"], "steps": 20}, ttlSecondsAfterFinished=5)
         first.until("Training")
         waits = eventually(lambda: second.condition("Stalled"), lambda c: c["status"] == "True", 45)
         assert f"in use by PretrainJob {volume.namespace}/first" in waits["message"]

@@ -1,5 +1,6 @@
 """The operator of this checkout in a cluster: its images on the nodes, its chart installed with Helm."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,9 +8,11 @@ from support.charts import CHART, NAMESPACE, RELEASE, Values
 from support.cluster.foreign import AnyCluster
 from support.cluster.kubectl import Kubectl
 from support.helm import WAIT, Helm
-from support.images.build import build
+from support.images import build as images
 from support.images.nodes import bring
 
+build = functools.cache(images.build)
+"""This checkout does not change while tests run, and to find that nothing has changed takes seconds."""
 OPERATORS = ("-n", NAMESPACE, "-l", f"app.kubernetes.io/name={RELEASE}")
 """Where kubectl finds the operator's pods."""
 
