@@ -1,4 +1,4 @@
-"""Workers that their neighbours hear nothing of any more: what an agent tells the operator, which may see them run.
+"""Workers that their neighbours have lost: what an agent tells the operator, which may see them run for a while.
 
 `Silence` is the key `silence` of the ConfigMap `pretrain_api.cluster.report_name`, as JSON.
 """
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Silence(BaseModel):
-    """Members of one roster that answer no more."""
+    """Members of one roster that answer no more, and those whose program is gone."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,6 +19,9 @@ class Silence(BaseModel):
     generation: int
     """Number of the roster that they are in. Nothing is said of them in any other one."""
     workers: tuple[str, ...]
-    """Names of their pods."""
+    """Names of the pods of those that do not answer."""
+    gone: tuple[str, ...] = ()
+    """And of those whose connection their machine has ended, as it does when a program is killed. How it ended that machine
+    tells, some seconds later."""
     why: str
-    """What they did not answer, for people."""
+    """Whom they do not answer, for people."""

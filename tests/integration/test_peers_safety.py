@@ -25,6 +25,10 @@ MUTANTS = {
     "a leader that is gone and not missed": (follower, "is_gone = self._link is not None and not self._link.is_open", "is_gone = False"),
     "a leader that does not answer": (follower, "if self._asked is not None and time.monotonic()", "if False and time.monotonic()"),
     "a world that is over and nobody hears it": (follower, "self._was_told_of_a_loss = True", "pass"),
+    "an agent that is killed and seems to leave": (leader, "if link.has_ended and node not in self._left", "if False"),
+    "an agent that leaves and seems to be killed": (leader, "self._left.add(node)", "pass"),
+    "a leader that goes without a word": (leader, "self._tell(LEAVING)", "pass"),
+    "a leader of the world before that is taken for this one's": (follower, "is_gone = self._begun is not None and", "is_gone ="),
     "ranks that are not ended for a loss elsewhere": (follower, "return has_begun_again or", "return"),
 }  # fmt: skip
 """What is wrong -> where, what stands there, and what stands there then."""

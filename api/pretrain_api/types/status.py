@@ -87,6 +87,14 @@ class StageStatus(ApiModel):
     """Bytes of text that came out."""
 
 
+class LeftOut(ApiModel):
+    """A worker whose neighbours say that it is gone, while nobody has seen yet how it ended."""
+
+    uid: ShortText
+    since: Moment
+    """When they said so."""
+
+
 class World(ApiModel):
     """The workers that train together."""
 
@@ -100,6 +108,8 @@ class World(ApiModel):
     """Ready workers and those that are wanted, for people: 15/16."""
     lost: Annotated[list[ShortText], Field(max_length=65536)] = []
     """UIDs of workers whose loss was counted and that are not long gone, so that none is counted twice."""
+    left_out: Annotated[list[LeftOut], Field(max_length=65536)] = []
+    """Workers that the others do without already and whose loss is not counted yet: how they ended decides how it is."""
 
 
 class Progress(ApiModel):

@@ -59,7 +59,7 @@ def decide(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed: 
     """
     decision = _decided(spec, recorded, observed)
     # Last, whatever was decided: the time since the recorded status is put down to what it was spent on.
-    told = gang.joined(recorded, spec, roster.heard(observed)) if spec else observed
+    told = gang.joined(recorded, spec, roster.heard(observed, spec)) if spec else observed
     train = endings.current(recorded, told, Stage.TRAIN)
     return replace(decision, recorded=goodput.accounted(recorded, decision.recorded, train, observed.now))
 
@@ -75,7 +75,7 @@ def _decided(spec: PretrainJobSpec | None, recorded: PretrainJobStatus, observed
     status = lifecycle.opened(recorded, now, observed.generation)
     if spec is None:
         return Decision(edits.unreadable(status, observed.invalid, now))
-    observed = gang.joined(status, spec, roster.heard(observed))
+    observed = gang.joined(status, spec, roster.heard(observed, spec))
 
     # 2. Edits of the spec: what may change is followed.
     edited, keep = edits.Edits(spec), _NOTHING
@@ -229,6 +229,8 @@ def _gathered(spec: PretrainJobSpec, status: PretrainJobStatus, observed: Observ
             plan.append(PublishWorld(following))
         case float(seconds):
             plan.append(Requeue(seconds))
+    if (doubt := losses.seconds_of_doubt(status, observed.now)) is not None:
+        plan.append(Requeue(doubt))
     published = roster.published(observed, attempt)
     if published is None or not roster.is_elastic(spec) or not roster.goes_on(roster.members(published, observed)):
         return plan

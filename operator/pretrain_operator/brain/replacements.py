@@ -27,7 +27,8 @@ def surplus(recorded: PretrainJobStatus, observed: Observed, published: World, w
     outdated = [w for w in others if w.is_outdated]
     lasting = _lasting(recorded, observed, published)
     spare = sorted((w for w in lasting if w.uid not in members), key=lambda w: (w.state == "Running", -w.worker))
-    left_out = [w for w in roster.others(published, observed) if roster.is_there(w) and w not in there]
+    lost = set(recorded.world.lost)
+    left_out = [w for w in roster.others(published, observed) if roster.is_there(w) and w.uid in lost]
     excess = max(0, len(lasting) - wanted)
     return tuple(w.worker for w in (*left_out, *outdated, *spare[:excess]))
 
@@ -63,7 +64,7 @@ def _lasting(recorded: PretrainJobStatus, observed: Observed, published: World) 
 
 def _there(recorded: PretrainJobStatus, observed: Observed) -> list[Worker]:
     """The workers that train or may come to. Who was lost once is in no later roster."""
-    lost = set(recorded.world.lost)
+    lost = roster.were_lost(recorded)
     return [w for w in observed.workers if roster.is_there(w) and w.uid not in lost]
 
 

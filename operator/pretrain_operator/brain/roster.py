@@ -1,16 +1,18 @@
 """The published roster beside what is seen of its members: who is in it, who was lost, and whether the others go on."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from pretrain_api import exits
 from pretrain_api.events import SIGNAL, Outcome
-from pretrain_api.types import PretrainJobSpec
+from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.world import World
 from pretrain_operator.brain.observed import Observed, Worker
 
 SILENT = "Silent"
 """Reason of a loss that only the neighbours know of."""
+GONE = "Gone"
+"""Reason of a loss that the neighbours know of first: how it came about will be seen."""
 
 
 def published(observed: Observed, attempt: int) -> World | None:
@@ -18,20 +20,28 @@ def published(observed: Observed, attempt: int) -> World | None:
     return observed.world if observed.world and observed.world.attempt == attempt else None
 
 
-def heard(observed: Observed) -> Observed:
-    """What is observed, with those members lost that their neighbours hear nothing of, however well they look from here:
-    on a frozen machine, or one that is cut off, a pod runs for minutes more.
+def heard(observed: Observed, spec: PretrainJobSpec) -> Observed:
+    """What is observed, with those members lost that their neighbours have lost, however well they look from here: on a
+    frozen machine, or one that is cut off, a pod runs for minutes more, and the end of one that was killed is seen seconds
+    later.
 
-    Whoever hears nothing of most others is cut off itself: others say so of it.
+    Whoever hears nothing of most others is cut off itself: others say so of it. Whose program is gone is taken for lost
+    where the others go on without it; an attempt that ends of it has to know how it ended.
     """
     world, told = observed.world, observed.silence
     if world is None or told is None or told.generation != world.generation:
         return observed
     silent = {member.uid for member in world.roster if member.pod in told.workers}
-    if 2 * len(silent) > len(world.roster):
-        return observed
+    gone = {member.uid for member in world.roster if member.pod in told.gone}
+    if 2 * len(silent) <= len(world.roster):
+        observed = _without(observed, silent, SILENT)
+    without = _without(observed, gone, GONE)
+    return without if is_elastic(spec) and goes_on(members(world, without)) else observed
+
+
+def _without(observed: Observed, uids: Set[str], reason: str) -> Observed:
     workers = tuple(
-        replace(w, state="Lost", reason=SILENT, is_alive=False) if w.uid in silent and is_there(w) else w
+        replace(w, state="Lost", reason=reason, is_alive=False) if w.uid in uids and is_there(w) else w
         for w in observed.workers
     )
     return replace(observed, workers=workers)
@@ -57,6 +67,11 @@ def leaving(world: World, observed: Observed) -> set[str]:
     in their place would find nobody with the state in memory, and they save it when they are asked to leave."""
     stays = any(is_there(w) and not w.notice for w in members(world, observed))
     return {w.uid for w in observed.workers if w.notice} if stays else set()
+
+
+def were_lost(recorded: PretrainJobStatus) -> set[str]:
+    """UIDs of the workers that were lost once: they are in no later roster."""
+    return {*recorded.world.lost, *(each.uid for each in recorded.world.left_out)}
 
 
 def was_killed(worker: Worker) -> bool:

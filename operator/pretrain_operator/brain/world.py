@@ -43,7 +43,8 @@ def gang(recorded: PretrainJobStatus, observed: Observed, train: StageRun | None
     if published and newest > known.generation:  # those that are long gone need not be known any more
         there = {w.uid for w in (*counting, *observed.workers)}
         lost = tuple(uid for uid in lost if uid in there)
-    return _summarized(recorded, max(known.generation, newest), wanted, min(ready, wanted), lost)
+    summarized = _summarized(recorded, max(known.generation, newest), wanted, min(ready, wanted), lost)
+    return summarized.model_copy(update={"world": summarized.world.model_copy(update={"left_out": known.left_out})})
 
 
 def with_spares(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> int:
@@ -101,8 +102,8 @@ def _following(
     if not roster.goes_on(members):
         return None
     lost = {w.uid: w for w in members if roster.is_lost(w)}
-    counted_as_lost = set(recorded.world.lost)
-    joiners = [w for w in roster.others(published, observed) if _can_join(w) and w.uid not in counted_as_lost]
+    were_lost = roster.were_lost(recorded)
+    joiners = [w for w in roster.others(published, observed) if _can_join(w) and w.uid not in were_lost]
     candidates = [*(w for w in members if w.uid not in lost), *joiners]
     wanted = recorded.world.workers
     size = _greatest_size(spec, min(len(candidates), wanted))

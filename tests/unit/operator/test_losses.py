@@ -11,7 +11,7 @@ from pretrain_api.events import Outcome
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
 from pretrain_api.types.status import World as Summary
 from pretrain_api.world import World
-from pretrain_operator.brain import conditions, endings, losses, transitions, world
+from pretrain_operator.brain import conditions, endings, losses, roster, transitions, world
 from pretrain_operator.brain.observed import Observed, Worker
 
 SPEC = a_job().with_spec(workers={"min": 1, "max": 3}).spec
@@ -25,6 +25,11 @@ def taken_in(
 ) -> PretrainJobStatus:
     seen = Observed(NOON, workers=workers, world=before)
     return losses.taken_in(recorded, spec, a_run(), seen)
+
+
+def gone(number: int) -> Worker:
+    """One whose neighbours say so."""
+    return a_worker(number, state="Lost", is_alive=False, reason=roster.GONE)
 
 
 def counts(status: PretrainJobStatus) -> tuple[int, int]:
@@ -73,6 +78,33 @@ class TestCount:
 
     def test_is_none_for_those_outside_of_the_roster(self) -> None:
         assert taken_in(a_worker(0), evicted(1), killed(2), before=a_world(0)) == BEGUN
+
+    def test_is_made_of_one_that_is_gone_once_its_end_is_seen(self) -> None:
+        there, next_roster = (a_worker(0), a_worker(2)), a_world(0, 2, generation=2)
+        left_out = taken_in(a_worker(0), gone(1), a_worker(2))
+        assert counts(left_out) == (0, 0)
+        assert [each.uid for each in left_out.world.left_out] == ["uid-1"]
+        assert taken_in(a_worker(0), gone(1), a_worker(2), recorded=left_out) == left_out
+        assert taken_in(*there, a_worker(1), recorded=left_out, before=next_roster) == left_out
+        seen = taken_in(*there, killed(1), recorded=left_out, before=next_roster)
+        assert (counts(seen), seen.world.left_out, seen.world.lost) == ((1, 0), [], ["uid-1"])
+        assert counts(taken_in(*there, evicted(1), recorded=left_out, before=next_roster)) == (0, 1)
+        assert counts(taken_in(*there, recorded=left_out, before=next_roster)) == (0, 1)
+        assert taken_in(*there, killed(1), recorded=seen, before=next_roster) == seen
+
+    def test_is_a_disruption_when_one_that_is_said_to_be_gone_runs_on(self) -> None:
+        left_out, now = taken_in(a_worker(0), gone(1), a_worker(2)), after(16)
+        for one in (a_worker(1), gone(1)):  # in a later roster, and in the same one as it could not be left out
+            observed = Observed(now, workers=(a_worker(0), one, a_worker(2)), world=THREE)
+            seen = losses.taken_in(left_out, SPEC, a_run(), observed)
+            assert (counts(seen), seen.world.left_out, seen.world.lost) == ((0, 1), [], ["uid-1"])
+        assert losses.seconds_of_doubt(left_out, after(5)) == 10
+        assert losses.seconds_of_doubt(BEGUN, now) is None
+
+    def test_is_made_at_once_when_a_clock_was_set_back(self) -> None:
+        left_out = taken_in(a_worker(0), gone(1), a_worker(2))
+        observed = Observed(after(-900), workers=(a_worker(0), a_worker(1), a_worker(2)), world=a_world(0, 2))
+        assert counts(losses.taken_in(left_out, SPEC, a_run(), observed)) == (0, 1)
 
     def test_is_none_for_an_older_roster(self) -> None:
         newer = BEGUN.model_copy(update={"world": BEGUN.world.model_copy(update={"generation": 2})})

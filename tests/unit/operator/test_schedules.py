@@ -19,8 +19,8 @@ class TestLostWorker:
     @pytest.mark.parametrize(
         ("fate", "counts"),
         [
-            (("kill", 15.0), (1, 0)),
-            *(((kind, 15.0), (0, 1)) for kind in ("evict", "vanish", "freeze", "unheard")),
+            *(((kind, 15.0), (1, 0)) for kind in ("kill", "gone")),
+            *(((kind, 15.0), (0, 1)) for kind in ("reset", "evict", "vanish", "freeze", "unheard")),
             (("notice", 15.0), (0, 0)),  # it is relieved before it is evicted
         ],
     )

@@ -6,13 +6,21 @@ import logging
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from pretrain_api import jitter
 from pretrain_trainer.agent.hangs import Seen
 from pretrain_trainer.agent.link import Link
-from pretrain_trainer.agent.peers import AGAIN_SECONDS, ANSWER_SECONDS, JOIN_SECONDS, LOOK_AGAIN_SECONDS, Begun, Calls
+from pretrain_trainer.agent.peers import (
+    AGAIN_SECONDS,
+    ANSWER_SECONDS,
+    JOIN_SECONDS,
+    LEAVING,
+    LOOK_AGAIN_SECONDS,
+    Begun,
+    Calls,
+)
 from pretrain_trainer.agent.place import Place
 from pretrain_trainer.agent.restarts import Loss
 
@@ -33,7 +41,7 @@ class Follower:
         self._begun: tuple[int, Begun] | None = None
         self._again: tuple[int, Loss] | None = None
         self._ended = -1
-        self._was_told_of_a_loss = False
+        self._was_told_of_a_loss = self._leader_leaves = False
         self._asked: float | None = None
         """Since when the leader has not answered that ranks make no progress here."""
         self._ask_not_before = 0.0
@@ -45,6 +53,12 @@ class Follower:
     def has_lost_one(self) -> bool:
         is_gone = self._link is not None and not self._link.is_open
         return self._was_told_of_a_loss or bool(self.silent) or (is_gone and self._ended < 0)
+
+    @property
+    def gone(self) -> frozenset[int]:
+        # Before the world has begun, whoever ended the connection may have been its leader in the one before.
+        is_gone = self._begun is not None and self._link is not None and self._link.has_ended
+        return frozenset([0] if is_gone and not self._leader_leaves else [])
 
     def descriptors(self) -> list[int]:
         return [self._link.fileno()] if self._link and self._link.is_open else []
@@ -101,6 +115,7 @@ class Follower:
         return None
 
     def close(self) -> None:
+        self._send(LEAVING)
         if self._link:
             self._link.close()
 
@@ -128,7 +143,7 @@ class Follower:
         longest = max(_RETRY_SECONDS, 2 * self._place.nodes / _KNOCKS_PER_SECOND)
         select.select(self._calls.descriptors(), [], [], jitter.between(_RETRY_SECONDS, longest))
 
-    def _send(self, message: dict[str, object]) -> None:
+    def _send(self, message: Mapping[str, object]) -> None:
         if self._link and self._link.is_open:
             self._link.send(message)
 
@@ -149,6 +164,8 @@ class Follower:
                 self.given_up = Loss(**message["hang"]) if message["hang"] else None
             elif "lost" in message:
                 self._was_told_of_a_loss = True
+            elif "leaving" in message:
+                self._leader_leaves = True
             elif "look" in message:
                 self.wants_a_look = True
             elif "heard" in message:

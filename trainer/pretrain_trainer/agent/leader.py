@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from pretrain_trainer.agent import hangs
@@ -15,6 +15,7 @@ from pretrain_trainer.agent.peers import (
     AGAIN_SECONDS,
     ANSWER_SECONDS,
     JOIN_SECONDS,
+    LEAVING,
     LOOK_AGAIN_SECONDS,
     SETTLE_SECONDS,
     Begun,
@@ -33,6 +34,8 @@ class Leader:
         self._door = _listening(place.port)
         self._strangers: list[Link] = []
         self._links: dict[int, Link] = {}
+        self._left: set[int] = set()
+        """Those that said that they leave."""
         self._ready: dict[int, int] = {}
         self._breaks: dict[int, int] = {}
         """As far as each of the others knows, who may have been there longer."""
@@ -48,6 +51,10 @@ class Leader:
         self.has_lost_one = False
         self.silent: frozenset[int] = frozenset()
         self.given_up: Loss | None = None
+
+    @property
+    def gone(self) -> frozenset[int]:
+        return frozenset(node for node, link in self._links.items() if link.has_ended and node not in self._left)
 
     def descriptors(self) -> list[int]:
         links = [*self._strangers, *self._links.values()]
@@ -109,6 +116,7 @@ class Leader:
         return self._loss
 
     def close(self) -> None:
+        self._tell(LEAVING)
         for link in (*self._strangers, *self._links.values()):
             link.close()
         self._door.close()
@@ -176,7 +184,9 @@ class Leader:
                 self._miss(frozenset([node]))
 
     def _take_in(self, node: int, message: dict[str, object]) -> None:
-        if "ready" in message:
+        if "leaving" in message:
+            self._left.add(node)
+        elif "ready" in message:
             self._ready[node] = int(str(message["ready"]))
             self._breaks[node] = int(str(message["breaks"]))
         elif "ended" in message:
@@ -191,7 +201,7 @@ class Leader:
         elif "seen" in message and isinstance(seen := message["seen"], list):
             self._seen[node] = [Seen(**each) for each in seen]
 
-    def _tell(self, message: dict[str, object]) -> None:
+    def _tell(self, message: Mapping[str, object]) -> None:
         for link in self._links.values():
             if link.is_open:
                 link.send(message)

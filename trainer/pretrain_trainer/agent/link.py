@@ -15,6 +15,7 @@ _LONGEST = 1 << 20
 _PROBES, _SILENCE_SECONDS = 4, 5
 """A peer that vanishes without a word, with its machine or its network, is found out after so many seconds. The kernels
 ask each other, so a machine that is merely busy is not taken for a dead one."""
+_ENDED = (errno.ECONNRESET, errno.EPIPE)
 _NOT_THERE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
 
@@ -26,6 +27,8 @@ class Link:
         self.is_open = True
         self.is_silent = False
         """Whether it was given up because nothing came back from the other machine."""
+        self.has_ended = False
+        """Whether the other machine has ended it, as it does when a program there ends in whatever way."""
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in (
@@ -55,6 +58,7 @@ class Link:
             while content := self._socket.recv(_AT_ONCE):
                 *complete, self._rest = (self._rest + content).split(b"\n")
                 lines += complete
+            self.has_ended = True
             self.close()
         except BlockingIOError:
             pass
@@ -70,7 +74,7 @@ class Link:
         return found
 
     def _lose(self, error: OSError) -> None:
-        self.is_silent = error.errno in _NOT_THERE
+        self.is_silent, self.has_ended = error.errno in _NOT_THERE, error.errno in _ENDED
         self.close()
 
     def close(self) -> None:

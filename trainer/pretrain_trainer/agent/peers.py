@@ -8,6 +8,9 @@ again in this world: membership is the operator's to change, and those that are 
 Ranks that make no progress are a matter for all as well. Whoever has some says so, the leader asks everybody what its
 ranks are at, and from the answers it follows which rank hangs, and then all begin again without it. An agent that does
 not answer is not there: its machine is frozen, or cut off.
+
+An agent that leaves, however its training ended, says so before. Whose connection ends without a word was killed, and the
+operator is told at once: that it will see for itself comes seconds later.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ ANSWER_SECONDS = 3.0
 """How long an agent may take to say what its ranks are at."""
 LOOK_AGAIN_SECONDS = 10.0
 """How long after it was found that nothing hangs nobody is asked again."""
+LEAVING = {"leaving": True}
+"""The last word of an agent that is not killed."""
 
 
 class Calls(Protocol):
@@ -67,6 +72,10 @@ class Peers(Protocol):
     @property
     def silent(self) -> frozenset[int]:
         """Machines, by their places in the world, that answer no more although nobody has seen them end."""
+
+    @property
+    def gone(self) -> frozenset[int]:
+        """Machines whose agent was killed: they have ended the connection, and it had not said that it leaves."""
 
     @property
     def given_up(self) -> Loss | None:
@@ -107,6 +116,7 @@ class Alone:
 
     has_lost_one = False
     silent: frozenset[int] = frozenset()
+    gone: frozenset[int] = frozenset()
 
     def __init__(self, place: Place, may_go_on: Callable[[], bool]) -> None:
         """`may_go_on`: whether one more attempt may follow."""

@@ -159,13 +159,15 @@ class Agent:
         """When the newest world's training was broken off."""
         self._joiners_since: float | None = None
         """Since when those that come to the next world are waited for."""
+        self._told_of: frozenset[int] = frozenset()
+        """Machines of this world that the operator was told of."""
 
     def run(self) -> _Ending:
         """Until the training has ended; outcome and exit code."""
         before, ending = None, _STOPPED
         while place := self._worlds.next(before, self._stop):
             past = None if before is None or self._board.step < 0 else self._changed(before, place)
-            self._place, self._broken_at, self._joiners_since = place, None, None
+            self._place, self._broken_at, self._joiners_since, self._told_of = place, None, None, frozenset()
             self._progress = Progress(Stage.TRAIN, path=None if place.node == 0 else "")
             ending, is_over = self._trained(past)
             if is_over:
@@ -198,7 +200,7 @@ class Agent:
                 self._deaths = self._deaths.and_one(board.step)
                 past = self._killed(loss, at)
                 attempt += 1
-            self._tell_of(peers.silent)
+            self._tell_of(peers)
             goes_on = self._worlds.may_change and (peers.has_lost_one or self._worlds.newer(self._place) is not None)
             return (_STOPPED if self._stop.was_asked else ending), not goes_on
 
@@ -298,6 +300,7 @@ class Agent:
                 first = first or time.monotonic()
                 self._board.call_together()
             is_called = not ended and (peers.call(attempt) or bool(newer and not is_planned))
+            self._tell_of(peers)
             first = first or (time.monotonic() if ended or is_called else 0.0)
             if is_called:
                 ended += ranks.wait_for_all(0.0)
@@ -334,12 +337,16 @@ class Agent:
         if self._meters:
             self._meters.broke_off(reason)
 
-    def _tell_of(self, silent: frozenset[int]) -> None:
+    def _tell_of(self, peers: Peers) -> None:
         """Tell the operator of machines that it may still see run: the leader does, and of the leader some others."""
-        if silent and (self._place.node == 0 or (0 in silent and self._place.node <= _SPEAKERS)):
-            workers = tuple(self._place.machines[node] for node in sorted(silent))
+        silent, gone = peers.silent, peers.gone
+        lost = silent | gone
+        if lost != self._told_of and (self._place.node == 0 or (0 in lost and self._place.node <= _SPEAKERS)):
+            workers, ended = (tuple(self._place.machines[node] for node in sorted(nodes)) for nodes in (silent, gone))
             why = f"they do not answer {self._place.machines[self._place.node]}"
-            Progress(Stage.TRAIN).silent(Silence(generation=self._place.generation, workers=workers, why=why))
+            told = Silence(generation=self._place.generation, workers=workers, gone=ended, why=why)
+            Progress(Stage.TRAIN).silent(told)
+            self._told_of = lost
 
     def _is_time_for(self, newer: World, peers: Peers) -> bool:
         """Whether to change over to a planned world now. Where the leader stays it is its to say, once those that come have

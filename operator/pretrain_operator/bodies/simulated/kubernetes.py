@@ -59,10 +59,16 @@ NOTICE = "karpenter.sh/disrupted"
 """Taint of a machine that goes."""
 _TAKEN_SECONDS = 25.0
 """After which it is gone: the shortest notice that clouds give of a spot machine."""
-Fate = tuple[Literal["crash", "kill", "evict", "vanish", "freeze", "unheard", "notice", "userError", "missing"], float]
-"""What happens to a pod, and how many seconds after it began to run. freeze: it looks as before and does nothing any more;
-unheard: its neighbours say so of it, and it does not; notice: its machine goes a while later, and says so; missing: storage
-is not there."""
+_TELL_SECONDS = 2.0
+"""How long after a worker's program is gone its machine says so."""
+Fate = tuple[
+    Literal["crash", "kill", "gone", "reset", "evict", "vanish", "freeze", "unheard", "notice", "userError", "missing"],
+    float,
+]
+"""What happens to a pod, and how many seconds after it began to run. gone: it is killed, and its neighbours say so before
+its machine does; reset: they say so and it runs on; freeze: it looks as before and does nothing any more; unheard: its
+neighbours say so of it, and it does not; notice: its machine goes a while later, and says so; missing: storage is not
+there."""
 
 
 class OperatorKilled(PretrainError):
@@ -84,6 +90,8 @@ class Life:
     """How far the clock of its machine, by which its kubelet tells of it, is ahead of everybody's."""
     asked: datetime | None = None
     frozen: datetime | None = None
+    dead: datetime | None = None
+    """When it was killed, while its machine has not said so."""
     told: datetime | None = None
     """When its machine said that it goes."""
     roster: World | None = None
@@ -252,6 +260,9 @@ class SimulatedKubernetes:
                 life.frozen + timedelta(seconds=_EVICT_SECONDS), pod.leave_by or datetime.max.replace(tzinfo=UTC)
             ):
                 del self.lives[pod.name]
+        elif life.dead:
+            if now >= life.dead + timedelta(seconds=_TELL_SECONDS):
+                self._kill(life)
         elif life.asked and now >= min(life.asked + timedelta(seconds=SAVE_SECONDS), pod.leave_by or now):
             del self.lives[pod.name]
         elif life.told and now >= life.told + timedelta(seconds=_TAKEN_SECONDS):
@@ -288,15 +299,19 @@ class SimulatedKubernetes:
                 life.frozen = self.now
             case "unheard" if pod.worker >= 0:
                 self._tell_of([pod])
-            case "vanish" | "freeze" | "unheard":
+            case "gone" if pod.worker >= 0:
+                life.dead = self.now
+                self._tell_of([], [pod])
+            case "reset" if pod.worker >= 0:
+                self._tell_of([], [pod])
+            case "vanish" | "freeze" | "unheard" | "reset":
                 del self.lives[pod.name]
             case "evict":
                 self._evict(life)
             case "notice":
                 life.told = self.now
-            case "kill":
-                life.pod = replace(pod, reason="OOMKilled")
-                self._end(life, 137, None)
+            case "kill" | "gone":
+                self._kill(life)
             case "userError":
                 self._end(life, 2, Outcome(outcome="userError", code="unknown-format", message="wrong"))
             case "missing":
@@ -308,11 +323,16 @@ class SimulatedKubernetes:
         life.pod = replace(life.pod, taken_away="EvictionByEvictionAPI")
         self._end(life, 143, None)
 
-    def _tell_of(self, pods: Sequence[Pod]) -> None:
-        """Members say that they do not hear these others any more."""
-        if self.world and any(self.world.rank_of(pod.uid) is not None for pod in pods):
-            names = tuple(pod.name for pod in pods)
-            self.silence = Silence(generation=self.world.generation, workers=names, why="they do not answer")
+    def _kill(self, life: Life) -> None:
+        life.pod = replace(life.pod, reason="OOMKilled")
+        self._end(life, 137, None)
+
+    def _tell_of(self, silent: Sequence[Pod], gone: Sequence[Pod] = ()) -> None:
+        """Members say that they do not hear these others any more, or that their programs are gone."""
+        if self.world and any(self.world.rank_of(pod.uid) is not None for pod in (*silent, *gone)):
+            names, ended = (tuple(pod.name for pod in pods) for pods in (silent, gone))
+            why = "they do not answer"
+            self.silence = Silence(generation=self.world.generation, workers=names, gone=ended, why=why)
 
     def _end(self, life: Life, code: int, said: Outcome | None) -> None:
         state = "Succeeded" if code == 0 else "Failed"
@@ -345,7 +365,7 @@ class SimulatedKubernetes:
         """One of the members that has the state in memory gives it to the others; where none is left, storage does."""
         running = {life.pod.uid: life for life in self.lives.values() if life.pod.worker >= 0 and life.pod.is_running}
         frozen = [life for life in running.values() if life.frozen]
-        running = {uid: life for uid, life in running.items() if not life.frozen}
+        running = {uid: life for uid, life in running.items() if not (life.frozen or life.dead)}
         self._miss(frozen, running)
         self.holders &= set(running)
         if not self.holders:

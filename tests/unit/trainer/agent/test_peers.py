@@ -148,6 +148,52 @@ def test_so_does_the_loss_of_the_leader(world: World) -> None:
         assert follower.begin(1, 1) is None
 
 
+def killed(one: Leader | Follower) -> None:
+    """Its process ends: the kernel closes what it had open, and nothing is said."""
+    links = [*one._strangers, *one._links.values()] if isinstance(one, Leader) else [one._link]
+    for link in links:
+        assert link is not None
+        link.close()
+
+
+def test_an_agent_that_is_killed_is_gone_and_one_that_leaves_is_not(world: World) -> None:
+    world.begin(0)
+    killed(world.followers[0])
+    world.followers[1].close()
+    world.leader._wait(30)
+    world.leader._wait(0.1)
+    assert (world.leader.gone, world.leader.silent) == ({1}, frozenset())
+    assert world.leader.has_lost_one
+
+
+def test_a_leader_that_is_killed_is_gone(world: World) -> None:
+    world.begin(0)
+    world.leader._tell({"lost": 0})
+    killed(world.leader)
+    assert world.followers[0].decision(0, LOSS) is None
+    world.followers[0]._wait(1)
+    assert world.followers[0].gone == {0}
+    assert world.followers[0].has_lost_one
+
+
+def test_a_leader_that_leaves_is_not_gone(world: World) -> None:
+    world.begin(0)
+    world.leader.close()
+    for follower in world.followers:
+        assert follower.decision(0, LOSS) is None
+        assert (follower.gone, follower.has_lost_one) == (frozenset(), True)
+
+
+def test_who_closes_the_door_before_a_world_has_begun_is_not_gone(world: World) -> None:
+    """It may have led the world before, and knows nothing of this one."""
+    follower = world.followers[0]
+    follower._join(float("inf"))
+    world.leader._wait(30)
+    killed(world.leader)
+    follower._wait(30)
+    assert follower.gone == frozenset()
+
+
 def test_a_machine_whose_kernel_does_not_answer_is_silent_and_one_that_closes_is_not(world: World) -> None:
     """Its kernel's silence is what the own kernel ends a connection with, after the probes."""
     world.begin(0)
