@@ -91,6 +91,7 @@ class LeftOut(ApiModel):
     """A worker whose neighbours say that it is gone, while nobody has seen yet how it ended."""
 
     uid: ShortText
+    """Of its pod."""
     since: Moment
     """When they said so."""
 
