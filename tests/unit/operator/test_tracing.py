@@ -1,5 +1,6 @@
 """What the operator tells OpenTelemetry, when, and to whom. The receiver decodes what is really sent."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -150,11 +151,21 @@ class TestRecovery:
 
 
 class TestReceiverInTrouble:
+    @pytest.fixture(autouse=True)
+    def nothing_is_sent_any_more(self) -> Iterator[None]:
+        """What still tries would draw from the random numbers of whatever test comes next."""
+        before = set(threading.enumerate())
+        yield
+        for thread in set(threading.enumerate()) - before:
+            thread.join(30)
+            assert not thread.is_alive(), thread.name
+
     def test_more_spans_than_it_takes_are_dropped_and_nobody_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with receiving(answers=False) as receiver:
             monkeypatch.setenv(ENDPOINT, receiver.url)
             monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "20")
             monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")  # seconds, longer than closing waits
             traces = tracing.configured({ENDPOINT: receiver.url})
             for number in range(100):
                 with traces.reconcile(KEY, f"uid-{number}"):
