@@ -1,7 +1,7 @@
 # Everything a person or CI does here. `make help` lists it.
 PYTHON ?= python3
 BIN := .venv/bin
-# Of tests that compute; of those that wait as often there is one more.
+# At a time. Where tests wait as often as they compute there is one more.
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help

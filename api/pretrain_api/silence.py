@@ -24,4 +24,4 @@ class Silence(BaseModel):
     """And of those whose connection their machine has ended, as it does when a program is killed. How it ended that machine
     tells, some seconds later."""
     why: str
-    """Whom they do not answer, for people."""
+    """Who has lost them, for people."""

@@ -127,6 +127,8 @@ def _check_end(cluster: SimulatedKubernetes, is_deleted: bool, budget: int, seed
     # An operator that sees the past may ask the workers of the newest start to leave.
     outside += len(cluster.asked_to_leave)
     assert recovery.disruptions <= outside, f"seed {seed}: {recovery.disruptions} disruptions of {outside} programs"
+    ends = own + outside - sum(fault.kind == "gone" for fault in cluster.faults)
+    assert recovery.failures + recovery.disruptions <= ends, f"seed {seed}: {recovery} of {ends} programs"
     for attempt, made in cluster.workers_made.items():
         ends = sum((fault.stage, fault.attempt) == (Stage.TRAIN, attempt) for fault in cluster.faults)
         ends += len(cluster.ended_by_operators.get(attempt, ()))

@@ -93,7 +93,7 @@ class LeftOut(ApiModel):
     uid: ShortText
     """Of its pod."""
     since: Moment
-    """When they said so."""
+    """When the operator heard so."""
 
 
 class World(ApiModel):

@@ -28,9 +28,9 @@ def surplus(recorded: PretrainJobStatus, observed: Observed, published: World, w
     lasting = _lasting(recorded, observed, published)
     spare = sorted((w for w in lasting if w.uid not in members), key=lambda w: (w.state == "Running", -w.worker))
     lost = set(recorded.world.lost)
-    left_out = [w for w in roster.others(published, observed) if roster.is_there(w) and w.uid in lost]
+    run_on = [w for w in roster.others(published, observed) if roster.is_there(w) and w.uid in lost]
     excess = max(0, len(lasting) - wanted)
-    return tuple(w.worker for w in (*left_out, *outdated, *spare[:excess]))
+    return tuple(w.worker for w in (*run_on, *outdated, *spare[:excess]))
 
 
 def pause_seconds(recorded: PretrainJobStatus, observed: Observed, published: World) -> float:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from pretrain_api.nouns import counted, noun
 from pretrain_api.types import PretrainJobSpec, PretrainJobStatus
+from pretrain_api.types.status import LeftOut
 from pretrain_api.types.status import World as Summary
 from pretrain_api.world import Member, World
 from pretrain_operator.brain import conditions, roster
@@ -26,7 +27,7 @@ SETTLE_SECONDS = 5.0
 
 def planned(recorded: PretrainJobStatus, spec: PretrainJobSpec, attempt: int, most: int) -> PretrainJobStatus:
     """The status at a start of training: as many workers are wanted as there may be."""
-    return _summarized(recorded, recorded.world.generation, max(1, min(spec.workers.max, most)), 0, ())
+    return _summarized(recorded, recorded.world.generation, max(1, min(spec.workers.max, most)), 0)
 
 
 def gang(recorded: PretrainJobStatus, observed: Observed, train: StageRun | None) -> PretrainJobStatus:
@@ -35,7 +36,7 @@ def gang(recorded: PretrainJobStatus, observed: Observed, train: StageRun | None
         return recorded
     known, wanted = recorded.world, recorded.world.workers or 1
     if observed.world is None and not observed.workers:  # one program, whose every start is a world
-        return _summarized(recorded, train.attempt, wanted, wanted if train.state == "Running" else 0, ())
+        return _summarized(recorded, train.attempt, wanted, wanted if train.state == "Running" else 0)
     published = roster.published(observed, train.attempt)
     counting = roster.members(published, observed) if published else observed.workers
     ready = sum(w.state == "Running" for w in counting)
@@ -43,8 +44,7 @@ def gang(recorded: PretrainJobStatus, observed: Observed, train: StageRun | None
     if published and newest > known.generation:  # those that are long gone need not be known any more
         there = {w.uid for w in (*counting, *observed.workers)}
         lost = tuple(uid for uid in lost if uid in there)
-    summarized = _summarized(recorded, max(known.generation, newest), wanted, min(ready, wanted), lost)
-    return summarized.model_copy(update={"world": summarized.world.model_copy(update={"left_out": known.left_out})})
+    return _summarized(recorded, max(known.generation, newest), wanted, min(ready, wanted), lost, known.left_out)
 
 
 def with_spares(recorded: PretrainJobStatus, spec: PretrainJobSpec) -> int:
@@ -172,9 +172,19 @@ def _settling(joiners: Sequence[Worker], now: datetime) -> float:
 
 
 def _summarized(
-    recorded: PretrainJobStatus, generation: int, workers: int, ready: int, lost: Sequence[str]
+    recorded: PretrainJobStatus,
+    generation: int,
+    workers: int,
+    ready: int,
+    lost: Sequence[str] = (),
+    left_out: Sequence[LeftOut] = (),
 ) -> PretrainJobStatus:
     summary = Summary(
-        generation=generation, workers=workers, ready=ready, summary=f"{ready}/{workers}", lost=list(lost)
+        generation=generation,
+        workers=workers,
+        ready=ready,
+        summary=f"{ready}/{workers}",
+        lost=list(lost),
+        left_out=list(left_out),
     )
     return recorded.model_copy(update={"world": summary})

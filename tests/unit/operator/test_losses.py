@@ -90,6 +90,8 @@ class TestCount:
         assert (counts(seen), seen.world.left_out, seen.world.lost) == ((1, 0), [], ["uid-1"])
         assert counts(taken_in(*there, evicted(1), recorded=left_out, before=next_roster)) == (0, 1)
         assert counts(taken_in(*there, recorded=left_out, before=next_roster)) == (0, 1)
+        done = a_worker(1, state="Ended", is_alive=False, exit_code=0, outcome=Outcome(outcome="complete"))
+        assert counts(taken_in(*there, done, recorded=left_out, before=next_roster)) == (0, 0)
         assert taken_in(*there, killed(1), recorded=seen, before=next_roster) == seen
 
     def test_is_a_disruption_when_one_that_is_said_to_be_gone_runs_on(self) -> None:

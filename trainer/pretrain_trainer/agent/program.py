@@ -343,7 +343,7 @@ class Agent:
         lost = silent | gone
         if lost != self._told_of and (self._place.node == 0 or (0 in lost and self._place.node <= _SPEAKERS)):
             workers, ended = (tuple(self._place.machines[node] for node in sorted(nodes)) for nodes in (silent, gone))
-            why = f"they do not answer {self._place.machines[self._place.node]}"
+            why = f"{self._place.machines[self._place.node]} has lost them"
             told = Silence(generation=self._place.generation, workers=workers, gone=ended, why=why)
             Progress(Stage.TRAIN).silent(told)
             self._told_of = lost

@@ -234,7 +234,7 @@ def _write_shards(
     results = ordered_map(
         write_shard,
         (packing for _, packing in packings),
-        processes(context, tokens // TOKENS_PER_PACKER, tokens),
+        processes(context, tokens // TOKENS_PER_PACKER, 2 * tokens),  # of two bytes each, or of four
         context,
     )
     for done, ((name, packing), shard) in enumerate(zip(packings, results, strict=True), start=1):

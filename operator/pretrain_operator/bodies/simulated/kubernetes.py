@@ -331,8 +331,7 @@ class SimulatedKubernetes:
         """Members say that they do not hear these others any more, or that their programs are gone."""
         if self.world and any(self.world.rank_of(pod.uid) is not None for pod in (*silent, *gone)):
             names, ended = (tuple(pod.name for pod in pods) for pods in (silent, gone))
-            why = "they do not answer"
-            self.silence = Silence(generation=self.world.generation, workers=names, gone=ended, why=why)
+            self.silence = Silence(generation=self.world.generation, workers=names, gone=ended, why="lost")
 
     def _end(self, life: Life, code: int, said: Outcome | None) -> None:
         state = "Succeeded" if code == 0 else "Failed"
